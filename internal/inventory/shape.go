@@ -1,0 +1,132 @@
+package inventory
+
+import (
+	"encoding/binary"
+	"encoding/hex"
+	"fmt"
+	"slices"
+
+	"github.com/dchest/siphash"
+)
+
+// ShapeID names a shape by its content: SipHash-2-4-128 under the store's secret hash key of the type and the shape's
+// text. Being keyed, nobody outside can make two shapes meet; being 128 bits, chance does not.
+type ShapeID [16]byte
+
+func (id ShapeID) String() string { return hex.EncodeToString(id[:]) }
+
+// Shape is what many entries of a fleet have in common: an entry without its volatile attributes. Text is the canonical
+// encoding of the attributes that remain (AppendShapeText).
+type Shape struct {
+	ID   ShapeID
+	Text string
+}
+
+// HashKey is the secret under which a store names its shapes. It is made once, in the store.
+type HashKey [16]byte
+
+// ShapeIDOf names the shape of the given type and text.
+func (k HashKey) ShapeIDOf(t TypeName, text []byte) ShapeID {
+	k0, k1 := binary.LittleEndian.Uint64(k[:8]), binary.LittleEndian.Uint64(k[8:])
+	// The type is bound in through the key, not by concatenation, so that the text is hashed where it lies.
+	t0, t1 := siphash.Hash128(k0, k1, []byte(t))
+	h0, h1 := siphash.Hash128(t0, t1, text)
+	var id ShapeID
+	binary.BigEndian.PutUint64(id[:8], h0)
+	binary.BigEndian.PutUint64(id[8:], h1)
+	return id
+}
+
+// AppendShapeText appends the canonical encoding of an entry: for each attribute in order, name and value, each led by
+// its length as a uvarint.
+func AppendShapeText(dst []byte, e Entry) []byte {
+	for _, a := range e {
+		dst = binary.AppendUvarint(dst, uint64(len(a.Name)))
+		dst = append(dst, a.Name...)
+		dst = binary.AppendUvarint(dst, uint64(len(a.Value)))
+		dst = append(dst, a.Value...)
+	}
+	return dst
+}
+
+// ParseShapeText reads what AppendShapeText wrote. The entry's strings share text's memory. Text that is cut short or
+// out of order is an error: it was not written by AppendShapeText, or was damaged since.
+func ParseShapeText(text string) (Entry, error) {
+	var e Entry
+	for rest := text; rest != ""; {
+		var a Attribute
+		var ok bool
+		if a.Name, rest, ok = cutString(rest); !ok {
+			return nil, fmt.Errorf("shape text is cut short at byte %d", len(text)-len(rest))
+		}
+		if a.Value, rest, ok = cutString(rest); !ok {
+			return nil, fmt.Errorf("shape text is cut short at byte %d", len(text)-len(rest))
+		}
+		if n := len(e); n > 0 && e[n-1].Name >= a.Name {
+			return nil, fmt.Errorf("shape text has attribute %q out of order", a.Name)
+		}
+		e = append(e, a)
+	}
+	return e, nil
+}
+
+func cutString(s string) (field, rest string, ok bool) {
+	n, w := uint64(0), 0
+	for shift := uint(0); ; shift += 7 {
+		if w >= len(s) || shift > 35 {
+			return "", s, false
+		}
+		c := s[w]
+		w++
+		n |= uint64(c&0x7f) << shift
+		if c < 0x80 {
+			break
+		}
+	}
+	if n > uint64(len(s)-w) {
+		return "", s, false
+	}
+	return s[w : w+int(n)], s[w+int(n):], true
+}
+
+// Split says which attributes of a type are volatile: nearly unique to a node and entry, and so left out of shapes. A
+// document names the split it was written with by Number and stays readable under any, since a Ref carries the names of
+// its volatile attributes.
+type Split struct {
+	Number   uint32
+	Volatile []string // sorted bytewise
+}
+
+// Cut divides an entry into the attributes that make its shape and those that stay with the document.
+func (s Split) Cut(e Entry) (shape, volatile Entry) {
+	if len(s.Volatile) == 0 {
+		return e, nil
+	}
+	n := 0
+	for _, a := range e {
+		if s.IsVolatile(a.Name) {
+			n++
+		}
+	}
+	if n == 0 {
+		return e, nil
+	}
+	both := make(Entry, 0, len(e))
+	for _, a := range e {
+		if s.IsVolatile(a.Name) {
+			both = append(both, a)
+		}
+	}
+	for _, a := range e {
+		if !s.IsVolatile(a.Name) {
+			both = append(both, a)
+		}
+	}
+	return both[n:], both[:n:n]
+}
+
+// IsVolatile reports whether the attribute with exactly this name is left out of shapes.
+func (s Split) IsVolatile(name string) bool {
+	_, found := slices.BinarySearch(s.Volatile, name)
+	return found
+}
