@@ -1,0 +1,223 @@
+// Package house holds no code: its tests keep the shape of the project. The table below says which room may import which,
+// and which third-party module belongs to which room; house_size_test.go bounds files and functions and asks every
+// package for its comment. A new room, or a new arrow, begins with a row here and in ARCHITECTURE.md.
+package house
+
+import (
+	"bytes"
+	"encoding/json"
+	"errors"
+	"io"
+	"os/exec"
+	"path"
+	"slices"
+	"strings"
+	"testing"
+)
+
+const module = "stocktake"
+
+// room is a row of the import table. Names are paths below internal/, but for those that begin with a folder of the root.
+type room struct {
+	name string
+	// imports are the rooms its code may import; tests are those its tests may import besides.
+	imports []string
+	tests   []string
+	// testing marks a room that is test code as a whole: third parties meant for tests may be imported by its code.
+	testing bool
+}
+
+// rooms is the import table. No arrow goes up, and none runs sideways between rooms of one height.
+var rooms = []room{
+	{name: "inventory"},
+	{name: "wire"},
+	{name: "sigv4"},
+	{name: "httpd"},
+	{name: "index", imports: []string{"inventory"}},
+	{name: "store", imports: []string{"inventory"}},
+	{name: "store/storetest", imports: []string{"store", "store/memory", "index", "inventory"}, testing: true},
+	{name: "store/memory", imports: []string{"store", "inventory"}, tests: []string{"store/storetest"}},
+	{name: "store/pebble", imports: []string{"store", "inventory"}, tests: []string{"store/storetest", "store/memory"}},
+	{name: "replica", imports: []string{"store", "index", "inventory"}, tests: []string{"store/memory", "store/pebble", "store/storetest"}},
+	{name: "iam", imports: []string{"store", "inventory"}, tests: []string{"store/memory"}},
+	{name: "ssm", imports: []string{"store", "replica", "index", "inventory"}, tests: []string{"store/memory", "store/pebble"}},
+	{name: "awsjson", imports: []string{"wire", "sigv4", "iam", "inventory"}, tests: []string{"store", "store/memory"}},
+	{name: "api", imports: []string{"awsjson", "wire", "ssm", "inventory"}, tests: []string{"store", "store/memory", "replica", "index", "iam", "sigv4"}},
+	{name: "client", imports: []string{"wire", "sigv4"}},
+	{name: "collect", imports: []string{"client", "inventory"}, tests: []string{"wire", "sigv4"}},
+	{name: "simulate", imports: []string{"inventory", "wire"}},
+	{name: "cmd/stocktake", imports: []string{anyRoom}},
+	{name: "e2e", tests: []string{anyRoom}, testing: true},
+	{name: root, testing: true},
+}
+
+const (
+	anyRoom = "*"
+	root    = "."
+)
+
+// modules gives each third-party module, by its import path, the one room that imports it. Those of anyTest may be
+// imported by tests alone, of any room.
+var modules = map[string][]string{
+	"github.com/RoaringBitmap/roaring/v2": {"index"},
+	"github.com/alecthomas/kong":          {"cmd/stocktake"},
+	"github.com/aws/aws-sdk-go-v2":        {anyTest},
+	"github.com/aws/smithy-go":            {anyTest},
+	"github.com/cockroachdb/datadriven":   {anyTest},
+	"github.com/cockroachdb/pebble/v2":    {"store/pebble"},
+	"github.com/dchest/siphash":           {"inventory"},
+	"github.com/google/go-cmp":            {anyTest},
+	"github.com/prometheus/client_golang": {"httpd"},
+	"github.com/rogpeppe/go-internal":     {anyTest},
+	"github.com/schollz/progressbar/v3":   {"cmd/stocktake"},
+	"go.uber.org/goleak":                  {anyTest},
+	"go.yaml.in/yaml/v3":                  {"cmd/stocktake"},
+}
+
+const anyTest = "tests"
+
+// listed is what the test reads of `go list -json`.
+type listed struct {
+	ImportPath   string
+	Dir          string
+	GoFiles      []string
+	TestGoFiles  []string
+	XTestGoFiles []string
+	Imports      []string
+	TestImports  []string
+	XTestImports []string
+}
+
+// name gives the room a package is, as the table writes it.
+func (p listed) name() string {
+	if p.ImportPath == module {
+		return root
+	}
+	return strings.TrimPrefix(strings.TrimPrefix(p.ImportPath, module+"/"), "internal/")
+}
+
+func packages(t *testing.T) []listed {
+	t.Helper()
+	var stderr bytes.Buffer
+	cmd := exec.Command("go", "list", "-e", "-json", "./...")
+	cmd.Stderr = &stderr
+	out, err := cmd.Output()
+	if err != nil {
+		t.Fatalf("go list: %v\n%s", err, stderr.String())
+	}
+	var all []listed
+	for dec := json.NewDecoder(bytes.NewReader(out)); ; {
+		var p listed
+		if err := dec.Decode(&p); errors.Is(err, io.EOF) {
+			return all
+		} else if err != nil {
+			t.Fatal(err)
+		}
+		all = append(all, p)
+	}
+}
+
+func TestEveryPackageIsARoom(t *testing.T) {
+	seen := map[string]bool{}
+	for _, p := range packages(t) {
+		seen[p.name()] = true
+		if rowOf(p.name()) == nil {
+			t.Errorf("%s has no row in the import table: a room is added with its row here and in ARCHITECTURE.md", p.ImportPath)
+		}
+	}
+	for _, r := range rooms {
+		if !seen[r.name] {
+			t.Errorf("the import table has a row for %s, and there is no such package", r.name)
+		}
+	}
+}
+
+func TestArrowsFollowTheTable(t *testing.T) {
+	for _, p := range packages(t) {
+		row := rowOf(p.name())
+		if row == nil {
+			continue
+		}
+		for _, imported := range p.Imports {
+			judge(t, p, *row, imported, false)
+		}
+		for _, imported := range slices.Concat(p.TestImports, p.XTestImports) {
+			judge(t, p, *row, imported, true)
+		}
+	}
+}
+
+// judge fails the test if the room may not import the package.
+func judge(t *testing.T, p listed, r room, imported string, fromTest bool) {
+	t.Helper()
+	from := "code"
+	if fromTest {
+		from = "tests"
+	}
+	if rest, ours := strings.CutPrefix(imported, module+"/"); ours {
+		name := strings.TrimPrefix(rest, "internal/")
+		if !mayImport(r, name, fromTest) {
+			t.Errorf("%s of %s imports the room %s: the table has no such arrow", from, p.name(), name)
+		}
+		return
+	}
+	first, _, _ := strings.Cut(imported, "/")
+	if !strings.Contains(first, ".") {
+		return // the standard library
+	}
+	owners, known := ownersOf(imported)
+	switch {
+	case !known:
+		t.Errorf("%s of %s imports %s: give the module its room in the table, and its line of why in go.mod", from, p.name(), imported)
+	case slices.Contains(owners, r.name):
+	case slices.Contains(owners, anyTest) && (fromTest || r.testing):
+	default:
+		t.Errorf("%s of %s imports %s, which belongs to %v alone", from, p.name(), imported, owners)
+	}
+}
+
+func mayImport(r room, name string, fromTest bool) bool {
+	if name == r.name && fromTest {
+		return true // an external test of the room itself
+	}
+	allowed := r.imports
+	if fromTest {
+		allowed = slices.Concat(r.imports, r.tests)
+	}
+	return slices.Contains(allowed, name) || slices.Contains(allowed, anyRoom)
+}
+
+func rowOf(name string) *room {
+	for i := range rooms {
+		if rooms[i].name == name {
+			return &rooms[i]
+		}
+	}
+	return nil
+}
+
+// ownersOf finds the module an import path belongs to.
+func ownersOf(imported string) ([]string, bool) {
+	for at := imported; at != "."; at = path.Dir(at) {
+		if owners, ok := modules[at]; ok {
+			return owners, true
+		}
+	}
+	return nil, false
+}
+
+func TestEveryModuleIsImported(t *testing.T) {
+	used := map[string]bool{}
+	for _, p := range packages(t) {
+		for _, imported := range slices.Concat(p.Imports, p.TestImports, p.XTestImports) {
+			for at := imported; at != "."; at = path.Dir(at) {
+				used[at] = true
+			}
+		}
+	}
+	for name := range modules {
+		if !used[name] {
+			t.Errorf("the table gives %s a room, and nothing imports it", name)
+		}
+	}
+}
