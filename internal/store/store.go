@@ -75,6 +75,9 @@ type Commit struct {
 	// Writes are the documents that change, in the order their changes take in the feed. Empty for an unchanged report,
 	// which then costs no more than the record.
 	Writes []Write
+	// Arrival is when the service took this up, by its clock: every change of the commit carries it, and pruning goes by
+	// it. Zero is the store's own now.
+	Arrival time.Time
 	// Remove drops the node's record itself. Writes must then remove every document it has.
 	Remove bool
 }
@@ -83,7 +86,8 @@ type Commit struct {
 type Write struct {
 	Key   inventory.ItemKey
 	Cause inventory.Cause
-	// Document is what to store; nil removes the document.
+	// Document is what to store; nil removes the document. The change of a removal carries the schema version, capture
+	// time and context the document last had.
 	Document *inventory.Document
 	// Delta, Added and Removed go into the change as they are (see inventory.Change).
 	Delta   inventory.Delta
@@ -136,7 +140,8 @@ type Store interface {
 	// ErrBehind when the position is not in the feed (pruned, or of another history).
 	Changes(ctx context.Context, shard int, after inventory.Position, limit int) ([]inventory.Change, error)
 	// Prune drops changes that arrived before the given time from the old end of every shard's feed, except those a
-	// registered reader has not passed. The newest change of a shard always stays. It gives the number dropped.
+	// registered reader has not passed and the one it stands on, so that it can go on from there. The newest change of a
+	// shard always stays. It gives the number dropped.
 	Prune(ctx context.Context, before time.Time) (int, error)
 	// Sweep drops shapes that no document and no change names any more. Safe beside commits. It gives the number dropped.
 	Sweep(ctx context.Context) (int, error)

@@ -1,0 +1,280 @@
+// Package memory is the store in plain maps under one mutex: the oracle other stores are held against, and the store for
+// tests and trials that may forget everything.
+//
+// Begin with New. It keeps every promise of package store but one: what it holds ends with the process. It trades all
+// speed for being obviously right, and should not be made faster at the cost of that.
+package memory
+
+import (
+	"context"
+	"crypto/rand"
+	"fmt"
+	"slices"
+	"sync"
+	"time"
+
+	"stocktake/internal/inventory"
+	"stocktake/internal/store"
+)
+
+// Store is a store.Store. Make one with New.
+type Store struct {
+	identity store.Identity
+
+	mu       sync.Mutex
+	closed   bool
+	revision uint64
+	nodes    map[inventory.NodeKey]inventory.Node
+	docs     map[inventory.DocumentKey]inventory.Document
+	shapes   map[shapeKey]string
+	feeds    []feed
+	records  map[string]store.Record
+	head     uint64 // the records' head
+	readers  map[string][]uint64
+}
+
+// shapeKey names a shape's text: shapes belong to a partition and a type.
+type shapeKey struct {
+	inventory.Partition
+	Type inventory.TypeName
+	ID   inventory.ShapeID
+}
+
+// feed is one shard's changes. next is the sequence the next one gets; changes holds those not pruned, in order.
+type feed struct {
+	next    uint64
+	changes []inventory.Change
+}
+
+var _ store.Store = (*Store)(nil)
+
+// New makes an empty store with so many shards (1 to 1024; 0 is store.DefaultShards) and a random identity.
+func New(shards int) (*Store, error) {
+	if shards == 0 {
+		shards = store.DefaultShards
+	}
+	if shards < 1 || shards > 1024 {
+		return nil, fmt.Errorf("a store has 1 to 1024 shards, not %d", shards)
+	}
+	s := &Store{
+		identity: store.Identity{Shards: shards},
+		nodes:    map[inventory.NodeKey]inventory.Node{},
+		docs:     map[inventory.DocumentKey]inventory.Document{},
+		shapes:   map[shapeKey]string{},
+		feeds:    make([]feed, shards),
+		records:  map[string]store.Record{},
+		readers:  map[string][]uint64{},
+	}
+	for i := range s.feeds {
+		s.feeds[i].next = 1
+	}
+	for _, b := range [][]byte{s.identity.ID[:], s.identity.HashKey[:], s.identity.TokenKey[:], s.identity.RootKey[:]} {
+		_, _ = rand.Read(b) // does not fail: it ends the process instead
+	}
+	return s, nil
+}
+
+// Identity implements store.Store.
+func (s *Store) Identity() store.Identity { return s.identity }
+
+// Close implements store.Store.
+func (s *Store) Close() error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.closed = true
+	return nil
+}
+
+// enter locks the store for one call; the caller unlocks s.mu where it gives nil.
+func (s *Store) enter(ctx context.Context) error {
+	if err := ctx.Err(); err != nil {
+		return err
+	}
+	s.mu.Lock()
+	if s.closed {
+		s.mu.Unlock()
+		return store.ErrClosed
+	}
+	return nil
+}
+
+// Commit implements store.Store.
+func (s *Store) Commit(ctx context.Context, c store.Commit) (store.Committed, error) {
+	if err := c.Check(); err != nil {
+		return store.Committed{}, err
+	}
+	if err := s.enter(ctx); err != nil {
+		return store.Committed{}, err
+	}
+	defer s.mu.Unlock()
+	old := s.nodes[c.Node.Key]
+	if old.Revision != c.Node.Revision {
+		return store.Committed{}, fmt.Errorf("node %s: %w", c.Node.Key.Node, store.ErrConflict)
+	}
+	if err := c.CheckFits(&old); err != nil {
+		return store.Committed{}, err
+	}
+	for _, w := range c.Writes {
+		if err := s.checkShapes(c.Node.Key.Partition, w); err != nil {
+			return store.Committed{}, err
+		}
+	}
+	if c.Arrival.IsZero() {
+		c.Arrival = time.Now()
+	}
+	return s.apply(c, old), nil
+}
+
+// checkShapes finds a shape the document names whose text neither the store nor the write has.
+func (s *Store) checkShapes(p inventory.Partition, w store.Write) error {
+	if w.Document == nil {
+		return nil
+	}
+	for _, r := range w.Document.Refs {
+		if _, ok := s.shapes[shapeKey{p, w.Key.Type, r.Shape}]; ok {
+			continue
+		}
+		if !slices.ContainsFunc(w.Shapes, func(sh inventory.Shape) bool { return sh.ID == r.Shape }) {
+			return fmt.Errorf("a document of type %q names shape %s, which has no text", w.Key.Type, r.Shape)
+		}
+	}
+	return nil
+}
+
+// apply writes a commit that passed every check.
+func (s *Store) apply(c store.Commit, old inventory.Node) store.Committed {
+	s.revision++
+	node := c.Node.Clone()
+	node.Revision = s.revision
+	for i := range node.Items {
+		if o := old.Item(node.Items[i].ItemKey); o != nil {
+			node.Items[i].Seq = o.Seq
+		}
+	}
+	shard := store.ShardOf(node.Key, s.identity.Shards)
+	done := store.Committed{Revision: s.revision}
+	for _, w := range c.Writes {
+		change := s.applyWrite(&node, &old, w)
+		change.Shard = shard
+		change.Arrival = c.Arrival.UTC().Round(0)
+		f := &s.feeds[shard]
+		change.Seq = f.next
+		f.next++
+		_, _ = rand.Read(change.ID[:])
+		if state := node.Item(w.Key); state != nil {
+			state.Seq = change.Seq
+		}
+		f.changes = append(f.changes, change)
+		done.Changes = append(done.Changes, change)
+	}
+	if c.Remove {
+		delete(s.nodes, node.Key)
+	} else {
+		s.nodes[node.Key] = node
+	}
+	return done
+}
+
+func (s *Store) applyWrite(node, old *inventory.Node, w store.Write) inventory.Change {
+	key := inventory.DocumentKey{NodeKey: node.Key, Type: w.Key.Type, SubType: w.Key.SubType}
+	change := inventory.Change{
+		Document: key, Cause: w.Cause, Delta: w.Delta, Added: w.Added, Removed: w.Removed,
+	}
+	for _, sh := range w.Shapes {
+		if slices.Contains(w.Added, sh.ID) {
+			s.shapes[shapeKey{key.Partition, key.Type, sh.ID}] = sh.Text
+		}
+	}
+	state := node.Item(w.Key)
+	if w.Document == nil {
+		delete(s.docs, key)
+		change.Gone = true
+		state = old.Item(w.Key)
+	} else {
+		s.docs[key] = *w.Document
+		change.Split = w.Document.Split
+	}
+	change.SchemaVersion, change.CaptureTime, change.Context = state.SchemaVersion, state.CaptureTime, state.Context
+	return change
+}
+
+// Node implements store.Store.
+func (s *Store) Node(ctx context.Context, key inventory.NodeKey) (inventory.Node, error) {
+	if err := s.enter(ctx); err != nil {
+		return inventory.Node{}, err
+	}
+	defer s.mu.Unlock()
+	n, ok := s.nodes[key]
+	if !ok {
+		return inventory.Node{}, fmt.Errorf("node %s: %w", key.Node, store.ErrNotFound)
+	}
+	return n.Clone(), nil
+}
+
+// Document implements store.Store.
+func (s *Store) Document(ctx context.Context, key inventory.DocumentKey) (inventory.Document, error) {
+	if err := s.enter(ctx); err != nil {
+		return inventory.Document{}, err
+	}
+	defer s.mu.Unlock()
+	d, ok := s.docs[key]
+	if !ok {
+		return inventory.Document{}, fmt.Errorf("document %q of node %s: %w", key.Type, key.Node, store.ErrNotFound)
+	}
+	return d, nil
+}
+
+// Shapes implements store.Store.
+func (s *Store) Shapes(ctx context.Context, shard int, p inventory.Partition, t inventory.TypeName, ids []inventory.ShapeID) ([]inventory.Shape, error) {
+	if err := s.enter(ctx); err != nil {
+		return nil, err
+	}
+	defer s.mu.Unlock()
+	if err := s.checkShard(shard); err != nil {
+		return nil, err
+	}
+	shapes := make([]inventory.Shape, len(ids))
+	for i, id := range ids {
+		text, ok := s.shapes[shapeKey{p, t, id}]
+		if !ok {
+			return nil, fmt.Errorf("shape %s of %q: %w", id, t, store.ErrNotFound)
+		}
+		shapes[i] = inventory.Shape{ID: id, Text: text}
+	}
+	return shapes, nil
+}
+
+func (s *Store) checkShard(shard int) error {
+	if shard < 0 || shard >= s.identity.Shards {
+		return fmt.Errorf("there is no shard %d of %d", shard, s.identity.Shards)
+	}
+	return nil
+}
+
+// Scan implements store.Store. Its order is by account, region and node.
+func (s *Store) Scan(ctx context.Context, shard int, after *inventory.NodeKey, limit int) ([]store.NodeScan, bool, error) {
+	if err := s.enter(ctx); err != nil {
+		return nil, false, err
+	}
+	defer s.mu.Unlock()
+	if err := s.checkShard(shard); err != nil {
+		return nil, false, err
+	}
+	var keys []inventory.NodeKey
+	for k := range s.nodes {
+		if store.ShardOf(k, s.identity.Shards) == shard && (after == nil || compareNodeKeys(k, *after) > 0) {
+			keys = append(keys, k)
+		}
+	}
+	slices.SortFunc(keys, compareNodeKeys)
+	more := len(keys) > limit
+	var nodes []store.NodeScan
+	for _, k := range keys[:min(limit, len(keys))] {
+		scan := store.NodeScan{Node: s.nodes[k].Clone()}
+		for _, item := range scan.Node.Items {
+			scan.Documents = append(scan.Documents, s.docs[inventory.DocumentKey{NodeKey: k, Type: item.Type, SubType: item.SubType}])
+		}
+		nodes = append(nodes, scan)
+	}
+	return nodes, more, nil
+}
