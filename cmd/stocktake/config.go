@@ -1,0 +1,114 @@
+package main
+
+import (
+	"fmt"
+	"reflect"
+	"strconv"
+	"strings"
+
+	"github.com/alecthomas/kong"
+)
+
+// config is what serve works by: the settings, checked, and what only the environment and the file can give.
+type config struct {
+	settings
+	// Root is the key of the root account, zero where it is to be made in the data folder.
+	Root     accessKey
+	Accounts []account
+}
+
+// resolve checks the settings and adds the secrets and accounts.
+func (s *settings) resolve(l *layers) (config, error) {
+	c := config{settings: *s}
+	if err := s.check(); err != nil {
+		return c, err
+	}
+	var err error
+	if c.Root.ID, err = l.secret(keyRootID); err != nil {
+		return c, err
+	}
+	if c.Root.Secret, err = l.secret(keyRootSecret); err != nil {
+		return c, err
+	}
+	switch {
+	case (c.Root.ID == "") != (c.Root.Secret == ""):
+		return c, &usageError{fmt.Sprintf("%s and %s go together: only one is set", keyRootID, keyRootSecret), ""}
+	case c.Root.ID != "" && !accessKeyID.MatchString(c.Root.ID):
+		return c, &usageError{keyRootID + ": 3 to 128 letters, digits and underscores are expected", ""}
+	}
+	if c.Accounts, err = l.accounts(); err != nil {
+		return c, err
+	}
+	for _, a := range c.Accounts {
+		for _, k := range a.Keys {
+			if k.ID == c.Root.ID {
+				return c, &usageError{fmt.Sprintf("accounts: access key %s is the root key already", k.ID), ""}
+			}
+		}
+	}
+	return c, nil
+}
+
+type configCommand struct {
+	Print configPrintCommand `cmd:"" help:"Print the settings in force, as a configuration file that says where each came from."`
+}
+
+type configPrintCommand struct{ settings }
+
+// Run prints every setting. Secrets are not shown: only where they would come from.
+func (c *configPrintCommand) Run(p *process, k *kong.Context) error {
+	resolved, err := c.resolve(p.layers)
+	if err != nil {
+		return err
+	}
+	for _, group := range k.Selected().AllFlags(false) {
+		for _, f := range group {
+			if !isSetting(f) || f.Name == "config" {
+				continue
+			}
+			key := keyOf(f.Name)
+			fmt.Fprintf(p.stdout, "%s: %s # %s\n", key, printed(k.FlagValue(f)), p.layers.origin(key, k))
+		}
+	}
+	for _, key := range []string{keyRootID, keyRootSecret} {
+		if origin := p.layers.origins[key]; origin != "" {
+			fmt.Fprintf(p.stdout, "# %s: not shown, from %s\n", key, origin)
+		} else {
+			fmt.Fprintf(p.stdout, "# %s: made at the first start, in %s\n", key, rootFile)
+		}
+	}
+	for _, a := range resolved.Accounts {
+		for _, key := range a.Keys {
+			fmt.Fprintf(p.stdout, "# account %s: access key %s, secret not shown\n", a.ID, key.ID)
+		}
+	}
+	return nil
+}
+
+// origin says where a setting was given.
+func (l *layers) origin(key string, k *kong.Context) string {
+	for _, p := range k.Path {
+		if p.Flag != nil && !p.Resolved && keyOf(p.Flag.Name) == key {
+			return "flag"
+		}
+	}
+	if origin, ok := l.origins[key]; ok {
+		return origin
+	}
+	return "default"
+}
+
+// printed gives a value as the file would write it.
+func printed(value any) string {
+	if list, ok := value.([]string); ok {
+		quoted := make([]string, len(list))
+		for i, s := range list {
+			quoted[i] = strconv.Quote(s)
+		}
+		return "[" + strings.Join(quoted, ", ") + "]"
+	}
+	if reflect.TypeOf(value).Kind() == reflect.String {
+		return strconv.Quote(fmt.Sprint(value))
+	}
+	return fmt.Sprint(value)
+}

@@ -1,0 +1,98 @@
+package main
+
+import (
+	"bufio"
+	"crypto/rand"
+	"encoding/base32"
+	"encoding/base64"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"strings"
+)
+
+// rootFile is the file of the data folder that holds the root credentials made at the first start, in the form of the
+// AWS clients' shared credentials file: AWS_SHARED_CREDENTIALS_FILE may name it.
+const rootFile = "root-credentials"
+
+// rootKey gives the root credentials of a data folder and the file they are in. They are made once, whole or not at all,
+// and readable by the owner alone.
+func rootKey(dir string) (key accessKey, path string, err error) {
+	path = filepath.Join(dir, rootFile)
+	key, err = readRootKey(path)
+	if !errors.Is(err, fs.ErrNotExist) {
+		return key, path, err
+	}
+	key = newAccessKey()
+	return key, path, writeRootKey(path, key)
+}
+
+// newAccessKey makes a key of the form AWS gives: AKIA and 16 letters and digits, 240 random bits.
+func newAccessKey() accessKey {
+	var id [10]byte
+	var secret [30]byte
+	_, _ = rand.Read(id[:]) // never fails
+	_, _ = rand.Read(secret[:])
+	return accessKey{ID: "AKIA" + base32.StdEncoding.EncodeToString(id[:]), Secret: base64.StdEncoding.EncodeToString(secret[:])}
+}
+
+func readRootKey(path string) (accessKey, error) {
+	f, err := os.Open(path)
+	if err != nil {
+		return accessKey{}, err
+	}
+	defer f.Close()
+	var key accessKey
+	lines := bufio.NewScanner(f)
+	for lines.Scan() {
+		name, value, _ := strings.Cut(lines.Text(), "=")
+		switch strings.TrimSpace(name) {
+		case "aws_access_key_id":
+			key.ID = strings.TrimSpace(value)
+		case "aws_secret_access_key":
+			key.Secret = strings.TrimSpace(value)
+		}
+	}
+	if err := lines.Err(); err != nil {
+		return key, err
+	}
+	if !accessKeyID.MatchString(key.ID) || key.Secret == "" {
+		return key, fmt.Errorf("%s holds no access key and secret\nhint: restore it from a copy; or remove it, and the next start makes new ones", path)
+	}
+	return key, nil
+}
+
+// writeRootKey makes the file under another name, brings it to the disk and gives it its name last.
+func writeRootKey(path string, key accessKey) (err error) {
+	text := fmt.Sprintf("# The root credentials of account %s. Whoever has them may do everything.\n[default]\naws_access_key_id = %s\naws_secret_access_key = %s\n",
+		rootAccount, key.ID, key.Secret)
+	f, err := os.CreateTemp(filepath.Dir(path), rootFile+".*") // 0600
+	if err != nil {
+		return err
+	}
+	defer func() {
+		if err != nil {
+			err = errors.Join(err, f.Close(), os.Remove(f.Name()))
+		}
+	}()
+	if _, err := f.WriteString(text); err != nil {
+		return err
+	}
+	if err := f.Sync(); err != nil {
+		return err
+	}
+	if err := os.Rename(f.Name(), path); err != nil {
+		return err
+	}
+	return errors.Join(f.Close(), syncFolder(filepath.Dir(path)))
+}
+
+func syncFolder(dir string) error {
+	f, err := os.Open(dir)
+	if err != nil {
+		return err
+	}
+	return errors.Join(f.Sync(), f.Close())
+}

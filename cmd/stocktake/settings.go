@@ -1,0 +1,210 @@
+package main
+
+import (
+	"fmt"
+	"net"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/alecthomas/kong"
+
+	"stocktake/internal/inventory"
+)
+
+// settings are what the service can be told. A field is a flag; its environment variable and its key in the file follow
+// from the flag's name (see layers). docs/configuration.md has a line for each, and a test holds it to that.
+type settings struct {
+	Config string `help:"Read settings from this YAML file." placeholder:"FILE"`
+
+	Listen           string   `group:"service" default:"127.0.0.1:7540" placeholder:"HOST:PORT" help:"Answer the API here (${default})."`
+	AdminListen      string   `group:"service" default:"127.0.0.1:7541" placeholder:"HOST:PORT" help:"Answer /healthz, /readyz and /metrics here (${default}); empty: nowhere."`
+	Data             string   `group:"service" placeholder:"DIR" help:"Keep the store in this folder; made when missing. One service a folder."`
+	Regions          []string `group:"service" placeholder:"NAME,..." help:"Serve only these regions; empty: any region a client signs for."`
+	SnapshotInterval duration `group:"service" default:"5m" placeholder:"TIME" help:"Write the index's snapshot this often when it changed (${default}); 0: only at the stop."`
+	FeedAge          duration `group:"service" default:"7d" placeholder:"TIME" help:"Keep changes in the feed this long (${default})."`
+	LogLevel         string   `group:"service" default:"info" enum:"debug,info,warn,error" help:"Log this and graver: debug, info, warn or error (${default})."`
+
+	Extensions        bool     `group:"profile" help:"Answer supersets of AWS too: any type in ResultAttributes, any attribute aggregated, MaxResults to 1000."`
+	Enrollment        string   `group:"profile" default:"open" enum:"open,strict" help:"open: an id i-... enrols itself with its first report; strict: nodes are registered first (${default})."`
+	UnknownAttributes string   `group:"profile" default:"keep" enum:"keep,refuse" help:"What to do with attributes an AWS type does not have: keep or refuse (${default})."`
+	Retention         duration `group:"profile" default:"${retention}" placeholder:"TIME" help:"Drop what was not reported again for so long (${default}); 0: never."`
+
+	TLSCert        string `group:"tls" name:"tls-cert" placeholder:"FILE" help:"Serve TLS with this certificate (PEM), read again when it changes."`
+	TLSKey         string `group:"tls" name:"tls-key" placeholder:"FILE" help:"The certificate's key (PEM)."`
+	TLSSelfSigned  bool   `group:"tls" name:"tls-self-signed" help:"Serve TLS with a certificate of an own CA, made in the data folder at the first start."`
+	InsecureListen bool   `group:"tls" help:"Allow --listen beyond this machine without TLS."`
+
+	Limits limitSettings `embed:"" prefix:"limit-" group:"limits"`
+}
+
+// limitSettings mirror inventory.Limits, but for retention, which has a setting of its own.
+type limitSettings struct {
+	ItemBytes        size `default:"${limit_item_bytes}" placeholder:"SIZE" help:"One item of a report (${default})."`
+	CallBytes        size `default:"${limit_call_bytes}" placeholder:"SIZE" help:"All items of a report (${default})."`
+	CustomTypes      int  `default:"${limit_custom_types}" placeholder:"N" help:"Custom types of an account in a region (${default})."`
+	CustomAttributes int  `default:"${limit_custom_attributes}" placeholder:"N" help:"Attributes of a custom type (${default})."`
+	ComplianceTypes  int  `default:"${limit_compliance_types}" placeholder:"N" help:"Custom compliance types of a node (${default})."`
+	PageNodes        int  `default:"${limit_page_nodes}" placeholder:"N" help:"MaxResults of GetInventory (${default})."`
+	PageEntries      int  `default:"${limit_page_entries}" placeholder:"N" help:"MaxResults of ListInventoryEntries (${default})."`
+	AggregateRows    int  `default:"${limit_aggregate_rows}" placeholder:"N" help:"Rows of one page of counts (${default})."`
+	AggregateWork    int  `default:"${limit_aggregate_work}" placeholder:"N" help:"Steps of counting for one question (${default})."`
+	Nodes            int  `default:"${limit_nodes}" placeholder:"N" help:"Nodes of an account in a region (${default})."`
+	Shapes           int  `default:"${limit_shapes}" placeholder:"N" help:"Distinct entries of a type in an account and region (${default})."`
+}
+
+// defaults gives the flags the limits of the inventory room, so that neither can drift.
+func defaults() kong.Option {
+	d := inventory.DefaultLimits()
+	vars := kong.Vars{
+		"retention":               duration(d.Retention).String(),
+		"limit_item_bytes":        size(d.ItemBytes).String(),
+		"limit_call_bytes":        size(d.CallBytes).String(),
+		"limit_custom_types":      strconv.Itoa(d.CustomTypes),
+		"limit_custom_attributes": strconv.Itoa(d.CustomAttributes),
+		"limit_compliance_types":  strconv.Itoa(d.ComplianceTypes),
+		"limit_page_nodes":        strconv.Itoa(d.PageNodes),
+		"limit_page_entries":      strconv.Itoa(d.PageEntries),
+		"limit_aggregate_rows":    strconv.Itoa(d.AggregateRows),
+		"limit_aggregate_work":    strconv.Itoa(d.AggregateWork),
+		"limit_nodes":             strconv.Itoa(d.Nodes),
+		"limit_shapes":            strconv.Itoa(d.Shapes),
+	}
+	groups := kong.ExplicitGroups([]kong.Group{
+		{Key: "service", Title: "Service:"},
+		{Key: "profile", Title: "Profile:"},
+		{Key: "tls", Title: "TLS:"},
+		{Key: "limits", Title: "Limits:"},
+	})
+	return optionList{vars, groups}
+}
+
+// optionList is several options as one.
+type optionList []kong.Option
+
+func (l optionList) Apply(k *kong.Kong) error {
+	for _, o := range l {
+		if err := o.Apply(k); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// limits gives the bounds the rooms work by.
+func (s *settings) limits() inventory.Limits {
+	return inventory.Limits{
+		ItemBytes:        int(s.Limits.ItemBytes),
+		CallBytes:        int(s.Limits.CallBytes),
+		CustomTypes:      s.Limits.CustomTypes,
+		CustomAttributes: s.Limits.CustomAttributes,
+		ComplianceTypes:  s.Limits.ComplianceTypes,
+		Retention:        time.Duration(s.Retention),
+		PageNodes:        s.Limits.PageNodes,
+		PageEntries:      s.Limits.PageEntries,
+		AggregateRows:    s.Limits.AggregateRows,
+		AggregateWork:    s.Limits.AggregateWork,
+		Nodes:            s.Limits.Nodes,
+		Shapes:           s.Limits.Shapes,
+	}
+}
+
+// maxCall is the largest bound on a call: the body that carries it may have 16 MiB.
+const maxCall = size(16 << 20)
+
+// check holds the settings against each other. It names the key at fault.
+func (s *settings) check() error {
+	switch {
+	case s.Data == "":
+		return &usageError{"data is not set", "say where to keep the store, for example --data ./data"}
+	case (s.TLSCert == "") != (s.TLSKey == ""):
+		return &usageError{"tls_cert and tls_key go together: only one is set", "give both files"}
+	case s.TLSCert != "" && s.TLSSelfSigned:
+		return &usageError{"tls_self_signed is set beside tls_cert", "choose one"}
+	case s.Limits.CallBytes > maxCall:
+		return &usageError{fmt.Sprintf("limit_call_bytes is %v, more than the %v a body may have", s.Limits.CallBytes, maxCall), ""}
+	case s.Limits.ItemBytes > s.Limits.CallBytes:
+		return &usageError{fmt.Sprintf("limit_item_bytes is %v, more than limit_call_bytes (%v)", s.Limits.ItemBytes, s.Limits.CallBytes), ""}
+	}
+	for _, r := range s.Regions {
+		if !regionName(r) {
+			return &usageError{fmt.Sprintf("regions: %q is no region name", r), "letters, digits and hyphens, for example us-east-1"}
+		}
+	}
+	if err := s.checkCounts(); err != nil {
+		return err
+	}
+	return s.checkListen()
+}
+
+func (s *settings) checkCounts() error {
+	counts := []struct {
+		key   string
+		value int
+		most  int
+	}{
+		{"limit_item_bytes", int(s.Limits.ItemBytes), int(maxCall)},
+		{"limit_call_bytes", int(s.Limits.CallBytes), int(maxCall)},
+		{"limit_custom_types", s.Limits.CustomTypes, 100_000},
+		{"limit_custom_attributes", s.Limits.CustomAttributes, 1000},
+		{"limit_compliance_types", s.Limits.ComplianceTypes, 1000},
+		{"limit_page_nodes", s.Limits.PageNodes, 1000},
+		{"limit_page_entries", s.Limits.PageEntries, 1000},
+		{"limit_aggregate_rows", s.Limits.AggregateRows, 1_000_000},
+		{"limit_aggregate_work", s.Limits.AggregateWork, 1 << 40},
+		{"limit_nodes", s.Limits.Nodes, 1 << 31},
+		{"limit_shapes", s.Limits.Shapes, 1 << 31},
+	}
+	for _, c := range counts {
+		if c.value < 1 || c.value > c.most {
+			return &usageError{fmt.Sprintf("%s is %d, not between 1 and %d", c.key, c.value, c.most), ""}
+		}
+	}
+	return nil
+}
+
+// checkListen refuses to serve other machines in the clear unless told to.
+func (s *settings) checkListen() error {
+	for key, address := range map[string]string{"listen": s.Listen, "admin_listen": s.AdminListen} {
+		if key == "admin_listen" && address == "" {
+			continue
+		}
+		if _, port, err := net.SplitHostPort(address); err != nil || !portNumber(port) {
+			return &usageError{fmt.Sprintf("%s: %q is no address", key, address), "HOST:PORT, for example 127.0.0.1:7540"}
+		}
+	}
+	if s.InsecureListen || s.TLSCert != "" || s.TLSSelfSigned || loopback(s.Listen) {
+		return nil
+	}
+	return &usageError{
+		fmt.Sprintf("listen: %s can be reached from other machines, and there is no TLS", s.Listen),
+		"add --tls-self-signed or --tls-cert and --tls-key; or --insecure-listen where something else protects the connection",
+	}
+}
+
+// loopback reports whether an address can be reached from this machine alone. A name is not looked up: only localhost
+// counts.
+func loopback(address string) bool {
+	host, _, err := net.SplitHostPort(address)
+	if err != nil {
+		return false
+	}
+	if host == "localhost" {
+		return true
+	}
+	ip := net.ParseIP(host)
+	return ip != nil && ip.IsLoopback()
+}
+
+func portNumber(s string) bool {
+	n, err := strconv.ParseUint(s, 10, 16)
+	return err == nil && n <= 65535
+}
+
+// regionName reports whether a name can be a signature's region.
+func regionName(s string) bool {
+	if s == "" || len(s) > 100 {
+		return false
+	}
+	return strings.Trim(s, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-") == ""
+}

@@ -1,0 +1,63 @@
+package main
+
+import (
+	"testing"
+	"time"
+)
+
+func TestDurationReadsDays(t *testing.T) {
+	for text, want := range map[string]time.Duration{
+		"0":     0,
+		"30d":   30 * 24 * time.Hour,
+		"1d12h": 36 * time.Hour,
+		"90m":   90 * time.Minute,
+		"1h30m": 90 * time.Minute,
+		"0d":    0,
+		"1500h": 1500 * time.Hour,
+		"250ms": 250 * time.Millisecond,
+	} {
+		var d duration
+		if err := d.UnmarshalText([]byte(text)); err != nil || time.Duration(d) != want {
+			t.Errorf("%q reads as %v (%v), want %v", text, time.Duration(d), err, want)
+		}
+	}
+}
+
+func TestDurationRefusesNonsense(t *testing.T) {
+	for _, text := range []string{"", "d", "30", "-1d", "-5m", "1.5d", "3w", "30 d", "1d-1h", "99999999d", "9999999999999h", "1dd"} {
+		var d duration
+		if err := d.UnmarshalText([]byte(text)); err == nil {
+			t.Errorf("%q reads as %v", text, time.Duration(d))
+		}
+	}
+}
+
+func TestSizeRefusesNonsense(t *testing.T) {
+	for _, text := range []string{"", "MiB", "3MB", "-1", "1.5MiB", "99999999999999999999", "2147483647GiBGiB"} {
+		var z size
+		if err := z.UnmarshalText([]byte(text)); err == nil {
+			t.Errorf("%q reads as %d", text, z)
+		}
+	}
+}
+
+// FuzzValues holds both notations to their way back: what was printed reads as what it was printed from.
+func FuzzValues(f *testing.F) {
+	for _, seed := range []string{"30d", "1d12h", "5m", "0", "3MiB", "1024", "1h0m1s", "512KiB"} {
+		f.Add(seed)
+	}
+	f.Fuzz(func(t *testing.T, text string) {
+		var d, d2 duration
+		if d.UnmarshalText([]byte(text)) == nil {
+			if err := d2.UnmarshalText([]byte(d.String())); err != nil || d2 != d {
+				t.Errorf("%q prints as %q, which reads as %v (%v)", text, d, time.Duration(d2), err)
+			}
+		}
+		var z, z2 size
+		if z.UnmarshalText([]byte(text)) == nil {
+			if err := z2.UnmarshalText([]byte(z.String())); err != nil || z2 != z {
+				t.Errorf("%q prints as %q, which reads as %d (%v)", text, z, z2, err)
+			}
+		}
+	})
+}
