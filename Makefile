@@ -1,0 +1,43 @@
+# What can be done here. `make` alone lists it.
+GO       ?= go
+LINT     := bin/golangci-lint
+LINT_AT  := v2.15.0
+ARGS     ?=
+.DEFAULT_GOAL := help
+.PHONY: help build demo test lint bench fuzz fuzz-long kill scale tools
+
+help: ## list the targets
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+build: ## build bin/stocktake, one static binary
+	CGO_ENABLED=0 $(GO) build -trimpath -o bin/stocktake ./cmd/stocktake
+
+demo: build ## this machine and a simulated fleet in a running service; ARGS=--once ends by itself
+	bin/stocktake demo $(ARGS)
+
+test: tools ## all tests, race detector on, against the real AWS clients
+	$(GO) test -race -timeout 20m ./...
+
+lint: $(LINT) ## what the linters of .golangci.yml find, formatting included
+	$(LINT) config verify && $(LINT) fmt --diff && $(LINT) run ./...
+
+bench: ## every benchmark, long enough to compare (benchstat)
+	$(GO) test -run '^$$' -bench . -benchmem -count 6 ./...
+
+fuzz: ## every fuzz target for ten seconds
+	scripts/fuzz 10s
+
+fuzz-long: ## every fuzz target for ten minutes
+	scripts/fuzz 10m
+
+kill: tools ## 200 rounds of kill -9 under eight writers
+	$(GO) test ./e2e -run '^TestKill' -count 1 -v -timeout 120m -rounds 200
+
+scale: ## load, query and restart 20,000 simulated nodes; prints the figures of docs/performance.md
+	$(GO) test ./e2e -run '^$$' -bench '^BenchmarkFleet$$' -benchtime 1x -timeout 120m -nodes 20000
+
+tools: ## install what the tests need and this machine lacks
+	scripts/need gcc aws
+
+$(LINT): Makefile
+	GOBIN=$(CURDIR)/bin $(GO) install github.com/golangci/golangci-lint/v2/cmd/golangci-lint@$(LINT_AT) && touch $@
