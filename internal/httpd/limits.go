@@ -1,0 +1,267 @@
+package httpd
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"os"
+	"strconv"
+	"time"
+)
+
+const (
+	// budgetStep is what a body of unknown length takes of the budget at a time.
+	budgetStep = 256 << 10
+	// drainTime bounds how long a refused body is read on, so that the peer gets to see the answer.
+	drainTime = 5 * time.Second
+	// politeDrain is what net/http reads on by itself without giving up the connection.
+	politeDrain = 256 << 10
+)
+
+// Limits bounds the bodies of requests, and the time that bodies and answers take.
+//
+// A body is charged to the budget when the handler first reads it, not before: requests refused by their headers cost
+// nothing. It is given back when the handler returns.
+type Limits struct {
+	Body   int64   // bytes of one body; one of exactly that size passes; must not exceed the budget
+	Budget *Budget // bytes of all bodies together
+	// Grace is how long a body or an answer may take in any case; Rate, in bytes a second, is what it must achieve on
+	// average beyond that.
+	Grace time.Duration
+	Rate  int64
+}
+
+// DefaultLimits gives the limits of a server that has memory bytes to spare for bodies: 16 MiB a body, 8 KiB a second after
+// 8 seconds, 1 second of waiting for memory.
+func DefaultLimits(memory int64) Limits {
+	return Limits{Body: 16 << 20, Budget: NewBudget(memory, time.Second), Grace: 8 * time.Second, Rate: 8 << 10}
+}
+
+// Check says what is wrong with the limits.
+func (l Limits) Check() error {
+	switch {
+	case l.Budget == nil || l.Body <= 0 || l.Grace <= 0 || l.Rate <= 0:
+		return errors.New("limits: body size, budget, grace and rate must be above zero")
+	case l.Body > l.Budget.size:
+		return fmt.Errorf("limits: a body of %d bytes would never fit the %d bytes for all bodies; raise the latter", l.Body, l.Budget.size)
+	}
+	return nil
+}
+
+// Middleware belongs inside [Requests.Middleware]. When a limit cuts a body, reading it fails, and whatever the handler
+// then answers is replaced: 413 RequestEntityTooLargeException, 408 RequestTimeoutException, or 400 ThrottlingException
+// "Rate exceeded" when no memory came free.
+func (l Limits) Middleware(next http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		control := http.NewResponseController(w)
+		body := &limitedBody{from: r.Body, limits: l, r: r, control: control, length: r.ContentLength, ended: r.ContentLength == 0}
+		out := &limitedWriter{ResponseWriter: w, body: body}
+		defer body.release()
+		if !body.ended {
+			// Also bounds what net/http reads on after a handler that did not look at the body.
+			body.setDeadline(time.Now().Add(l.Grace))
+		}
+		r.Body = body
+		if r.ContentLength > l.Body {
+			body.fail(l.tooLarge())
+		} else {
+			next.ServeHTTP(out, r)
+		}
+		out.finish()
+	})
+}
+
+func (l Limits) tooLarge() *refusal {
+	return &refusal{
+		http.StatusRequestEntityTooLarge, "RequestEntityTooLargeException",
+		"The request body must not exceed " + strconv.FormatInt(l.Body, 10) + " bytes",
+	}
+}
+
+// limitedBody reads a body within the limits. It is used by one goroutine.
+type limitedBody struct {
+	from    io.ReadCloser
+	r       *http.Request
+	limits  Limits
+	control *http.ResponseController
+
+	length   int64 // -1: unknown
+	read     int64
+	charged  int64
+	start    time.Time // of the first read
+	deadline time.Time
+	ended    bool
+	refusal  *refusal
+}
+
+func (b *limitedBody) Close() error { return b.from.Close() }
+
+func (b *limitedBody) Read(p []byte) (int, error) {
+	if b.refusal != nil {
+		return 0, b.refusal
+	}
+	if b.ended {
+		return 0, io.EOF
+	}
+	if len(p) == 0 {
+		return 0, nil
+	}
+	if err := b.charge(); err != nil {
+		return 0, err
+	}
+	// At the end of what is charged, one byte tells the end of the body from a body that goes on.
+	p = p[:min(int64(len(p)), max(b.charged-b.read, 1))]
+	b.extend()
+	n, err := b.from.Read(p)
+	b.read += int64(n)
+	if b.read > b.limits.Body {
+		return 0, b.fail(b.limits.tooLarge())
+	}
+	switch {
+	case err == io.EOF:
+		b.ended = true
+		// A deadline left standing would cancel the request while it is worked on.
+		b.setDeadline(time.Time{})
+	case errors.Is(err, os.ErrDeadlineExceeded):
+		return 0, b.fail(&refusal{http.StatusRequestTimeout, "RequestTimeoutException", "The request body arrived too slowly"})
+	}
+	return n, err
+}
+
+// charge takes from the budget what is about to be read: the whole of a body whose length is known, else a step.
+func (b *limitedBody) charge() error {
+	var want int64
+	switch {
+	case b.charged > b.read || b.charged >= b.limits.Body || b.charged > 0 && b.length > 0:
+		return nil
+	case b.length > 0:
+		want = b.length
+	default:
+		want = min(budgetStep, b.limits.Body-b.charged)
+	}
+	waited := time.Now()
+	if err := b.limits.Budget.take(b.r.Context(), want); err != nil {
+		return b.fail(&refusal{http.StatusBadRequest, "ThrottlingException", "Rate exceeded"})
+	}
+	b.charged += want
+	if b.start.IsZero() {
+		b.start = time.Now()
+	} else {
+		// The wait for memory is not the peer's slowness.
+		b.start = b.start.Add(time.Since(waited))
+	}
+	return nil
+}
+
+// extend moves the deadline on with the bytes that came, in steps, for each move costs a little.
+func (b *limitedBody) extend() {
+	deadline := b.start.Add(b.limits.Grace + b.limits.timeFor(b.read))
+	if deadline.Sub(b.deadline) >= time.Second || b.deadline.IsZero() || b.read == 0 {
+		b.setDeadline(deadline)
+	}
+}
+
+func (l Limits) timeFor(bytes int64) time.Duration {
+	return time.Duration(float64(bytes) / float64(l.Rate) * float64(time.Second))
+}
+
+func (b *limitedBody) setDeadline(t time.Time) {
+	b.deadline = t
+	// Only test doubles of a response writer know no deadlines.
+	_ = b.control.SetReadDeadline(t)
+}
+
+func (b *limitedBody) fail(why *refusal) error {
+	b.refusal = why
+	if rec := recordOf(b.r.Context()); rec != nil {
+		rec.refuse(why.code)
+	}
+	return why
+}
+
+func (b *limitedBody) release() {
+	if b.charged > 0 {
+		b.limits.Budget.give(b.charged)
+		b.charged = 0
+	}
+}
+
+// drain reads on a while, so that a peer that only sends gets to see that it was refused: a connection closed over unread
+// bytes takes the answer with it.
+func (b *limitedBody) drain() {
+	b.setDeadline(time.Now().Add(drainTime))
+	_, _ = io.CopyN(io.Discard, b.from, b.limits.Body)
+}
+
+// limitedWriter puts the answer of a refused body in the place of the handler's, and cuts peers that take answers too slowly.
+type limitedWriter struct {
+	http.ResponseWriter
+	body     *limitedBody
+	begun    bool
+	replaced bool
+	start    time.Time
+	written  int64
+}
+
+// Unwrap is for http.ResponseController.
+func (w *limitedWriter) Unwrap() http.ResponseWriter { return w.ResponseWriter }
+
+func (w *limitedWriter) WriteHeader(status int) {
+	if w.begun {
+		return
+	}
+	if w.body.refusal != nil {
+		w.refuse()
+		return
+	}
+	w.begun = status >= 200
+	w.ResponseWriter.WriteHeader(status)
+}
+
+func (w *limitedWriter) Write(p []byte) (int, error) {
+	if !w.begun {
+		w.WriteHeader(http.StatusOK)
+	}
+	if w.replaced {
+		return len(p), nil
+	}
+	if w.start.IsZero() {
+		w.start = time.Now()
+	}
+	limits := w.body.limits
+	// Only test doubles of a response writer know no deadlines.
+	_ = w.body.control.SetWriteDeadline(w.start.Add(limits.Grace + limits.timeFor(w.written+int64(len(p)))))
+	n, err := w.ResponseWriter.Write(p)
+	w.written += int64(n)
+	return n, err
+}
+
+// finish answers for a handler that did not.
+func (w *limitedWriter) finish() {
+	if w.body.refusal != nil && !w.begun {
+		w.refuse()
+	}
+}
+
+func (w *limitedWriter) refuse() {
+	w.begun, w.replaced = true, true
+	body := w.body
+	// What is read from here on is not kept.
+	body.release()
+	isOver := body.refusal.status == http.StatusRequestTimeout
+	small := body.length >= 0 && body.length-body.read < politeDrain
+	if body.r.ProtoMajor > 1 || small && !isOver {
+		body.refusal.write(w.ResponseWriter)
+		return
+	}
+	w.Header().Set("Connection", "close")
+	// Without it, net/http may not read on once the answer has begun. Test doubles refuse it.
+	_ = body.control.EnableFullDuplex()
+	body.refusal.write(w.ResponseWriter)
+	_ = body.control.Flush()
+	// A peer that asked first waits for the go-ahead, and gets the answer instead.
+	if !isOver && body.r.Header.Get("Expect") == "" {
+		body.drain()
+	}
+}
