@@ -1,0 +1,191 @@
+// Package iam knows who may act: accounts, their access keys, and what a key is bound to.
+//
+// Call [New] once with what the configuration says; [Directory.Key] then finds the secret and the [Principal] of an access
+// key id, and the principal answers whether it may do an action ([Principal.MayAct]) and touch a node
+// ([Principal.MayReach]). Both must say yes. A Directory never changes and may be used by many goroutines at once.
+//
+// What a key may do is the least of what it was given. A key without patterns is an administrator's: it may do
+// everything in its own account, and nothing in another. A key with action patterns may do those actions alone. A key with
+// node patterns may touch those nodes alone, and therefore may do only the actions that name one node, and read the
+// schema, which says nothing of any node; what looks at or deletes from the whole fleet stays refused even where its
+// action patterns list it.
+//
+// The package decides nothing about signatures and holds no secret but those of the keys. Policies in IAM's own JSON
+// belong here too, as another source of the same two answers.
+package iam
+
+import (
+	"fmt"
+	"regexp"
+	"slices"
+	"strings"
+
+	"stocktake/internal/inventory"
+)
+
+// RootAccount is the account of the root key.
+const RootAccount = "000000000000"
+
+// minSecret is the least length of a secret access key, in bytes. A signature can be tried against guesses by anyone who
+// saw one, so that a short secret is no secret.
+const minSecret = 16
+
+var (
+	accountID     = regexp.MustCompile(`^[0-9]{12}$`)
+	keyID         = regexp.MustCompile(`^\w{3,128}$`)
+	actionPattern = regexp.MustCompile(`^(\*|ssm:[A-Za-z*?]+)$`)
+	nodePattern   = regexp.MustCompile(`^[\w*?-]+$`)
+)
+
+// A Key is an access key as the configuration gives it.
+type Key struct {
+	ID     string // 3 to 128 letters, digits and underscores
+	Secret string // at least 16 bytes
+	// Actions are the actions the key may do, as IAM writes them: "ssm:GetInventory", with * for any characters and ? for
+	// one, upper and lower case alike. Empty: all.
+	Actions []string
+	// Nodes are the nodes the key may touch, with * and ?, in exact case. Empty: all, and the key is an administrator's.
+	Nodes []string
+}
+
+// String keeps the secret out of logs.
+func (k Key) String() string { return "access key " + k.ID }
+
+// GoString keeps the secret out of %#v.
+func (k Key) GoString() string { return k.String() }
+
+// An Account is a tenant and its keys.
+type Account struct {
+	ID   string // 12 digits
+	Keys []Key
+}
+
+// A Directory finds keys by their ids.
+type Directory struct{ keys map[string]credential }
+
+type credential struct {
+	secret    string
+	principal *Principal
+}
+
+// New makes the directory of the root key, which is the administrator of [RootAccount], and of further accounts; RootAccount
+// may be among them to give it more keys. Its error names the account or key that cannot be taken, never a secret.
+func New(root Key, accounts []Account) (*Directory, error) {
+	d := &Directory{keys: map[string]credential{}}
+	if len(root.Actions) > 0 || len(root.Nodes) > 0 {
+		return nil, fmt.Errorf("root access key %s: it cannot be bound to actions or nodes; list a bound key under an account", root.ID)
+	}
+	if err := d.add(RootAccount, "root", root); err != nil {
+		return nil, err
+	}
+	var seen []string
+	for _, a := range accounts {
+		if !accountID.MatchString(a.ID) {
+			return nil, fmt.Errorf("account %q: the id must be 12 digits", a.ID)
+		}
+		if slices.Contains(seen, a.ID) {
+			return nil, fmt.Errorf("account %s is listed twice; put all its keys in one place", a.ID)
+		}
+		seen = append(seen, a.ID)
+		for _, k := range a.Keys {
+			if err := d.add(a.ID, "user/"+k.ID, k); err != nil {
+				return nil, fmt.Errorf("account %s: %w", a.ID, err)
+			}
+		}
+	}
+	return d, nil
+}
+
+func (d *Directory) add(account, name string, k Key) error {
+	if !keyID.MatchString(k.ID) {
+		return fmt.Errorf("access key %q: the id must be 3 to 128 letters, digits and underscores", k.ID)
+	}
+	if len(k.Secret) < minSecret {
+		return fmt.Errorf("access key %s: the secret is too short; it must have at least %d bytes", k.ID, minSecret)
+	}
+	if other, ok := d.keys[k.ID]; ok {
+		return fmt.Errorf("access key %s is given twice, first in account %s", k.ID, other.principal.Account)
+	}
+	for _, p := range k.Actions {
+		if !actionPattern.MatchString(p) {
+			return fmt.Errorf("access key %s: %q is no action; write for example ssm:GetInventory or ssm:Put*", k.ID, p)
+		}
+	}
+	for _, p := range k.Nodes {
+		if !nodePattern.MatchString(p) {
+			return fmt.Errorf("access key %s: %q is no node; write for example i-0123* or mi-*", k.ID, p)
+		}
+	}
+	d.keys[k.ID] = credential{k.Secret, &Principal{
+		Account:     account,
+		AccessKeyID: k.ID,
+		ARN:         "arn:aws:iam::" + account + ":" + name,
+		actions:     slices.Clone(k.Actions),
+		nodes:       slices.Clone(k.Nodes),
+	}}
+	return nil
+}
+
+// Key gives the secret and the principal of an access key id, and whether there is one.
+func (d *Directory) Key(id string) (secret string, p *Principal, ok bool) {
+	c, ok := d.keys[id]
+	return c.secret, c.principal, ok
+}
+
+// A Principal is who signed a request.
+type Principal struct {
+	Account     string // 12 digits
+	AccessKeyID string
+	ARN         string // as refusals name it: arn:aws:iam::000000000000:root, arn:aws:iam::111122223333:user/AKIA...
+
+	actions []string // patterns; empty: all
+	nodes   []string // patterns; empty: all
+}
+
+// Administrator reports whether the principal is bound to no nodes: only then may it report what the service otherwise
+// knows better than a node (AWS:InstanceInformation).
+func (p *Principal) Administrator() bool { return len(p.nodes) == 0 }
+
+// boundActions are what a principal bound to nodes may do at most: each but the last is done to one node, to be asked
+// with MayReach.
+var boundActions = []string{"ssm:PutInventory", "ssm:ListInventoryEntries", "ssm:GetInventorySchema"}
+
+// MayAct reports whether the principal may do an action, as IAM names it ("ssm:PutInventory"), to at least some node where
+// the action is done to one.
+func (p *Principal) MayAct(action string) bool {
+	if !p.Administrator() && !slices.Contains(boundActions, action) {
+		return false
+	}
+	if len(p.actions) == 0 {
+		return true
+	}
+	action = strings.ToLower(action)
+	return slices.ContainsFunc(p.actions, func(pattern string) bool { return match(strings.ToLower(pattern), action) })
+}
+
+// MayReach reports whether the principal may do to this node what it may do at all.
+func (p *Principal) MayReach(node inventory.NodeID) bool {
+	return p.Administrator() || slices.ContainsFunc(p.nodes, func(pattern string) bool { return match(pattern, string(node)) })
+}
+
+// match reports whether all of s fits the pattern: * stands for any characters, ? for one byte.
+func match(pattern, s string) bool {
+	p, i := 0, 0
+	star, resume := -1, 0 // the last * met, and where in s what follows it is tried next
+	for i < len(s) {
+		switch {
+		case p < len(pattern) && pattern[p] == '*':
+			star, resume = p, i
+			p++
+		case p < len(pattern) && (pattern[p] == '?' || pattern[p] == s[i]):
+			p++
+			i++
+		case star >= 0:
+			resume++
+			p, i = star+1, resume
+		default:
+			return false
+		}
+	}
+	return strings.Trim(pattern[p:], "*") == ""
+}
