@@ -62,6 +62,7 @@ var modules = map[string][]string{
 	"github.com/RoaringBitmap/roaring/v2": {"index"},
 	"github.com/alecthomas/kong":          {"cmd/stocktake"},
 	"github.com/aws/aws-sdk-go-v2":        {anyTest},
+	"github.com/aws/aws-sdk-go-v2/config": {"client", anyTest},
 	"github.com/aws/smithy-go":            {anyTest},
 	"github.com/cockroachdb/datadriven":   {anyTest},
 	"github.com/cockroachdb/pebble/v2":    {"store/pebble"},

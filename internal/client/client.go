@@ -1,0 +1,202 @@
+// Package client speaks the API as any AWS client does: signed awsJson1_1 requests over one pool of connections. It is
+// meant for this project's own commands (collect, demo, bench).
+//
+// Make a [Client] by [New], from a [Config] that is filled in by hand or, from the AWS environment variables and profiles,
+// by [LoadConfig]. Then call an action by its method, or any action by [Client.Do].
+//
+// Promises: a request is sent again, a bounded number of times and after growing random pauses, when the service or the
+// network failed or the service was too busy; what the service answers, even after that, comes back as an [*Error]. Every
+// action of the API is safe to send again. Secrets go into no error and no log.
+//
+// It refuses to guess an endpoint: this is no client of AWS itself.
+package client
+
+import (
+	"bytes"
+	"context"
+	"crypto/rand"
+	"crypto/sha256"
+	"crypto/tls"
+	"crypto/x509"
+	"errors"
+	"fmt"
+	"io"
+	"math/big"
+	"net/http"
+	"net/url"
+	"time"
+
+	"stocktake/internal/sigv4"
+	"stocktake/internal/wire"
+)
+
+const (
+	service      = "ssm"
+	targetPrefix = "AmazonSSM."
+	contentType  = "application/x-amz-json-1.1"
+
+	// answerLimit bounds what is read of an answer, in bytes.
+	answerLimit = 64 << 20
+	// firstPause and longestPause bound the pause before the second and before any later attempt.
+	firstPause   = 200 * time.Millisecond
+	longestPause = 10 * time.Second
+)
+
+// Config says where the service is and who calls.
+type Config struct {
+	Endpoint string // a URL: http://127.0.0.1:7540
+	Region   string // of the signature, and so of the data
+	// Credentials is asked before each attempt, and should cache.
+	Credentials func(context.Context) (sigv4.Credentials, error)
+	Roots       *x509.CertPool // whom to trust over https; nil: as the system does
+	Attempts    int            // of a request at most; 0: 4
+	Timeout     time.Duration  // of one attempt; 0: 1 minute
+	Connections int            // kept open when idle; 0: 16
+	UserAgent   string         // "": stocktake
+}
+
+// Client may be used by many goroutines at once.
+type Client struct {
+	config Config
+	url    string
+	http   *http.Client
+	now    func() time.Time
+	pause  func(ctx context.Context, attempt int) error
+}
+
+// New makes a client. It fails when the endpoint, the region or the credentials are missing or malformed.
+func New(c Config) (*Client, error) {
+	if c.Endpoint == "" {
+		return nil, errors.New("no endpoint: give --endpoint-url, or set AWS_ENDPOINT_URL")
+	}
+	u, err := url.Parse(c.Endpoint)
+	if err != nil || u.Host == "" || u.Scheme != "http" && u.Scheme != "https" {
+		return nil, fmt.Errorf("endpoint %q: it must be a URL, such as http://127.0.0.1:7540", c.Endpoint)
+	}
+	if u.Path != "" && u.Path != "/" || u.RawQuery != "" || u.User != nil {
+		return nil, fmt.Errorf("endpoint %q: it must have no path, no query and no user", c.Endpoint)
+	}
+	if c.Region == "" {
+		return nil, errors.New("no region: give --region, or set AWS_REGION")
+	}
+	if c.Credentials == nil {
+		return nil, errors.New("no credentials: set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or AWS_PROFILE")
+	}
+	c.Attempts = orDefault(c.Attempts, 4)
+	c.Timeout = orDefault(c.Timeout, time.Minute)
+	c.Connections = orDefault(c.Connections, 16)
+	c.UserAgent = orDefault(c.UserAgent, "stocktake")
+	return &Client{config: c, url: u.Scheme + "://" + u.Host + "/", http: newHTTPClient(c), now: time.Now, pause: pause}, nil
+}
+
+func orDefault[T comparable](value, otherwise T) T {
+	var zero T
+	if value == zero {
+		return otherwise
+	}
+	return value
+}
+
+func newHTTPClient(c Config) *http.Client {
+	transport := &http.Transport{
+		Proxy:               http.ProxyFromEnvironment,
+		TLSClientConfig:     &tls.Config{MinVersion: tls.VersionTLS12, RootCAs: c.Roots},
+		ForceAttemptHTTP2:   true,
+		MaxIdleConns:        c.Connections,
+		MaxIdleConnsPerHost: c.Connections,
+		IdleConnTimeout:     90 * time.Second,
+		TLSHandshakeTimeout: 10 * time.Second,
+	}
+	return &http.Client{
+		Transport: transport, Timeout: c.Timeout,
+		// A signature is good for one host only.
+		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
+	}
+}
+
+// Close closes the connections that are not in use.
+func (c *Client) Close() { c.http.CloseIdleConnections() }
+
+// Do calls an action, by its name without a prefix, with a JSON body, and gives the JSON of the answer. The error is an
+// [*Error] when the service answered with one; any other says why no answer came.
+func (c *Client) Do(ctx context.Context, action string, body []byte) ([]byte, error) {
+	for attempt := 1; ; attempt++ {
+		answer, err := c.once(ctx, action, body)
+		if err == nil || attempt >= c.config.Attempts || !worthAnother(ctx, err) {
+			return answer, err
+		}
+		if c.pause(ctx, attempt) != nil {
+			return nil, err
+		}
+	}
+}
+
+// pause waits a random part of a time that doubles with each attempt, so that clients cut off together do not come back
+// together.
+func pause(ctx context.Context, attempt int) error {
+	most := min(firstPause<<min(attempt-1, 10), longestPause)
+	part, err := rand.Int(rand.Reader, big.NewInt(int64(most)))
+	if err != nil {
+		return fmt.Errorf("random pause: %w", err)
+	}
+	timer := time.NewTimer(time.Duration(part.Int64()))
+	defer timer.Stop()
+	select {
+	case <-timer.C:
+		return nil
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+}
+
+func (c *Client) once(ctx context.Context, action string, body []byte) ([]byte, error) {
+	credentials, err := c.config.Credentials(ctx)
+	if err != nil {
+		return nil, &credentialsError{err}
+	}
+	r, err := http.NewRequestWithContext(ctx, http.MethodPost, c.url, bytes.NewReader(body))
+	if err != nil {
+		return nil, fmt.Errorf("%s: %w", action, err)
+	}
+	r.Header.Set("Content-Type", contentType)
+	r.Header.Set("X-Amz-Target", targetPrefix+action)
+	r.Header.Set("User-Agent", c.config.UserAgent)
+	if err := sigv4.Sign(r, sha256.Sum256(body), credentials, c.config.Region, service, c.now()); err != nil {
+		return nil, fmt.Errorf("%s: %w", action, err)
+	}
+	answer, err := c.http.Do(r)
+	if err != nil {
+		return nil, fmt.Errorf("%s: %w", action, err)
+	}
+	defer answer.Body.Close()
+	text, err := io.ReadAll(io.LimitReader(answer.Body, answerLimit+1))
+	if err != nil {
+		return nil, fmt.Errorf("%s: read the answer: %w", action, err)
+	}
+	if answer.StatusCode != http.StatusOK {
+		return nil, newError(action, answer, text)
+	}
+	if len(text) > answerLimit {
+		return nil, &Error{Action: action, Status: answer.StatusCode, Message: fmt.Sprintf("the answer is over %d bytes", answerLimit)}
+	}
+	return text, nil
+}
+
+// worthAnother says whether the same request may well succeed a little later.
+func worthAnother(ctx context.Context, err error) bool {
+	var (
+		answered    *Error
+		credentials *credentialsError
+		untrusted   *tls.CertificateVerificationError
+		refused     *sigv4.Error
+	)
+	switch {
+	case ctx.Err() != nil, errors.As(err, &credentials), errors.As(err, &untrusted), errors.As(err, &refused):
+		return false
+	case errors.As(err, &answered):
+		return answered.Status >= 500 || answered.Status == http.StatusRequestTimeout || answered.Status == http.StatusTooManyRequests ||
+			answered.Code == wire.ThrottlingException
+	default:
+		return true
+	}
+}
