@@ -8,24 +8,9 @@ import (
 	"strings"
 
 	"go.yaml.in/yaml/v3"
+
+	"stocktake/internal/iam"
 )
-
-// account is one tenant of the file's accounts, with the keys that act for it.
-type account struct {
-	ID   string
-	Keys []accessKey
-}
-
-// accessKey is a key and what it is bound to: Actions and Nodes are patterns with * and ?, empty for all.
-type accessKey struct {
-	ID      string
-	Secret  string
-	Actions []string
-	Nodes   []string
-}
-
-// rootAccount is the account of the root credentials.
-const rootAccount = "000000000000"
 
 var (
 	accountID     = regexp.MustCompile(`^[0-9]{12}$`)
@@ -35,7 +20,7 @@ var (
 )
 
 // accounts reads the file's table of accounts.
-func (l *layers) accounts() ([]account, error) {
+func (l *layers) accounts() ([]iam.Account, error) {
 	s, ok := l.file[keyAccounts]
 	if !ok {
 		return nil, nil
@@ -44,7 +29,7 @@ func (l *layers) accounts() ([]account, error) {
 	if err != nil {
 		return nil, l.wrong(keyAccounts, err)
 	}
-	var all []account
+	var all []iam.Account
 	seen := map[string]string{}
 	for i, m := range members {
 		at := fmt.Sprintf("accounts[%d]", i)
@@ -58,7 +43,7 @@ func (l *layers) accounts() ([]account, error) {
 			}
 			seen[k.ID] = at
 		}
-		if slices.ContainsFunc(all, func(b account) bool { return b.ID == a.ID }) {
+		if slices.ContainsFunc(all, func(b iam.Account) bool { return b.ID == a.ID }) {
 			return nil, l.wrong(at, fmt.Errorf("account %s is listed twice", a.ID))
 		}
 		all = append(all, a)
@@ -66,8 +51,8 @@ func (l *layers) accounts() ([]account, error) {
 	return all, nil
 }
 
-func (l *layers) account(at string, n *yaml.Node) (account, error) {
-	var a account
+func (l *layers) account(at string, n *yaml.Node) (iam.Account, error) {
+	var a iam.Account
 	err := l.each(at, n, map[string]func(string, *yaml.Node) error{
 		"id": func(_ string, v *yaml.Node) (err error) {
 			if a.ID, err = plain(v, false); err == nil && !accountID.MatchString(a.ID) {
@@ -93,8 +78,8 @@ func (l *layers) account(at string, n *yaml.Node) (account, error) {
 	return a, err
 }
 
-func (l *layers) accessKey(at string, n *yaml.Node) (accessKey, error) {
-	var k accessKey
+func (l *layers) accessKey(at string, n *yaml.Node) (iam.Key, error) {
+	var k iam.Key
 	var file string
 	err := l.each(at, n, map[string]func(string, *yaml.Node) error{
 		"id": func(_ string, v *yaml.Node) (err error) {

@@ -7,14 +7,16 @@ import (
 	"strings"
 
 	"github.com/alecthomas/kong"
+
+	"stocktake/internal/iam"
 )
 
 // config is what serve works by: the settings, checked, and what only the environment and the file can give.
 type config struct {
 	settings
 	// Root is the key of the root account, zero where it is to be made in the data folder.
-	Root     accessKey
-	Accounts []account
+	Root     iam.Key
+	Accounts []iam.Account
 }
 
 // resolve checks the settings and adds the secrets and accounts.
@@ -39,14 +41,21 @@ func (s *settings) resolve(l *layers) (config, error) {
 	if c.Accounts, err = l.accounts(); err != nil {
 		return c, err
 	}
-	for _, a := range c.Accounts {
-		for _, k := range a.Keys {
-			if k.ID == c.Root.ID {
-				return c, &usageError{fmt.Sprintf("accounts: access key %s is the root key already", k.ID), ""}
-			}
-		}
+	if c.Root.ID != "" {
+		_, err = c.directory(c.Root)
+	} else {
+		_, err = c.directory(newKey())
 	}
-	return c, nil
+	return c, err
+}
+
+// directory makes the keys known, with the given one for root.
+func (c *config) directory(root iam.Key) (*iam.Directory, error) {
+	d, err := iam.New(root, c.Accounts)
+	if err != nil {
+		return nil, &usageError{err.Error(), ""}
+	}
+	return d, nil
 }
 
 type configCommand struct {

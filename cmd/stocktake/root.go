@@ -11,6 +11,8 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+
+	"stocktake/internal/iam"
 )
 
 // rootFile is the file of the data folder that holds the root credentials made at the first start, in the form of the
@@ -19,32 +21,32 @@ const rootFile = "root-credentials"
 
 // rootKey gives the root credentials of a data folder and the file they are in. They are made once, whole or not at all,
 // and readable by the owner alone.
-func rootKey(dir string) (key accessKey, path string, err error) {
+func rootKey(dir string) (key iam.Key, path string, err error) {
 	path = filepath.Join(dir, rootFile)
 	key, err = readRootKey(path)
 	if !errors.Is(err, fs.ErrNotExist) {
 		return key, path, err
 	}
-	key = newAccessKey()
+	key = newKey()
 	return key, path, writeRootKey(path, key)
 }
 
-// newAccessKey makes a key of the form AWS gives: AKIA and 16 letters and digits, 240 random bits.
-func newAccessKey() accessKey {
+// newKey makes a key of the form AWS gives: AKIA and 16 letters and digits, 240 random bits.
+func newKey() iam.Key {
 	var id [10]byte
 	var secret [30]byte
 	_, _ = rand.Read(id[:]) // never fails
 	_, _ = rand.Read(secret[:])
-	return accessKey{ID: "AKIA" + base32.StdEncoding.EncodeToString(id[:]), Secret: base64.StdEncoding.EncodeToString(secret[:])}
+	return iam.Key{ID: "AKIA" + base32.StdEncoding.EncodeToString(id[:]), Secret: base64.StdEncoding.EncodeToString(secret[:])}
 }
 
-func readRootKey(path string) (accessKey, error) {
+func readRootKey(path string) (iam.Key, error) {
 	f, err := os.Open(path)
 	if err != nil {
-		return accessKey{}, err
+		return iam.Key{}, err
 	}
 	defer f.Close()
-	var key accessKey
+	var key iam.Key
 	lines := bufio.NewScanner(f)
 	for lines.Scan() {
 		name, value, _ := strings.Cut(lines.Text(), "=")
@@ -65,9 +67,9 @@ func readRootKey(path string) (accessKey, error) {
 }
 
 // writeRootKey makes the file under another name, brings it to the disk and gives it its name last.
-func writeRootKey(path string, key accessKey) (err error) {
+func writeRootKey(path string, key iam.Key) (err error) {
 	text := fmt.Sprintf("# The root credentials of account %s. Whoever has them may do everything.\n[default]\naws_access_key_id = %s\naws_secret_access_key = %s\n",
-		rootAccount, key.ID, key.Secret)
+		iam.RootAccount, key.ID, key.Secret)
 	f, err := os.CreateTemp(filepath.Dir(path), rootFile+".*") // 0600
 	if err != nil {
 		return err
