@@ -45,7 +45,7 @@ func (w Write) check() error {
 	if w.Document == nil && (len(w.Delta) > 0 || len(w.Added) > 0) {
 		return errors.New("removal that adds something")
 	}
-	if len(w.Added) == 0 {
+	if slices.EqualFunc(w.Added, w.Shapes, func(id inventory.ShapeID, s inventory.Shape) bool { return id == s.ID }) {
 		return nil
 	}
 	have := make(map[inventory.ShapeID]struct{}, len(w.Shapes))

@@ -125,17 +125,15 @@ func (s *Store) Commit(ctx context.Context, c store.Commit) (store.Committed, er
 	return s.apply(c, old), nil
 }
 
-// checkShapes finds a shape the document names whose text neither the store nor the write has.
+// checkShapes finds a shape the write names whose text neither the store nor the write has.
 func (s *Store) checkShapes(p inventory.Partition, w store.Write) error {
-	if w.Document == nil {
-		return nil
+	ids := shapesOf(inventory.Change{Delta: w.Delta, Removed: w.Removed})
+	if w.Document != nil {
+		ids = append(ids, w.Document.ShapeSet()...)
 	}
-	for _, r := range w.Document.Refs {
-		if _, ok := s.shapes[shapeKey{p, w.Key.Type, r.Shape}]; ok {
-			continue
-		}
-		if !slices.ContainsFunc(w.Shapes, func(sh inventory.Shape) bool { return sh.ID == r.Shape }) {
-			return fmt.Errorf("a document of type %q names shape %s, which has no text", w.Key.Type, r.Shape)
+	for _, id := range ids {
+		if _, ok := s.shapes[shapeKey{p, w.Key.Type, id}]; !ok && !slices.Contains(w.Added, id) {
+			return fmt.Errorf("a document of type %q names shape %s, which has no text", w.Key.Type, id)
 		}
 	}
 	return nil

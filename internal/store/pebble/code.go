@@ -1,0 +1,285 @@
+package pebble
+
+import (
+	"encoding/binary"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"math"
+	"time"
+
+	"stocktake/internal/inventory"
+)
+
+// Stored values begin with the version of their encoding. Blocks and log records have checksums of Pebble's own, so
+// values carry none; a value that does not decode to its last byte is damaged all the same, and says where.
+const valueVersion = 1
+
+// decoder reads a value field by field. The first field that does not fit sets err, after which every read gives zeros.
+type decoder struct {
+	buf []byte
+	at  int
+	err error
+}
+
+func newDecoder(value []byte) *decoder {
+	d := &decoder{buf: value}
+	if v := d.byte(); d.err == nil && v != valueVersion {
+		d.fail("has encoding %d, this program knows %d", v, valueVersion)
+	}
+	return d
+}
+
+func (d *decoder) fail(format string, args ...any) {
+	if d.err == nil {
+		d.err = fmt.Errorf("value at byte %d: %s", d.at, fmt.Sprintf(format, args...))
+	}
+	d.at = len(d.buf)
+}
+
+// end gives the decoder's error, bytes left over being one.
+func (d *decoder) end() error {
+	if d.err == nil && d.at != len(d.buf) {
+		d.fail("%d bytes too many", len(d.buf)-d.at)
+	}
+	return d.err
+}
+
+func (d *decoder) left() int { return len(d.buf) - d.at }
+
+func (d *decoder) byte() byte {
+	if d.left() < 1 {
+		d.fail("is cut short")
+		return 0
+	}
+	d.at++
+	return d.buf[d.at-1]
+}
+
+func (d *decoder) uvarint() uint64 {
+	v, n := binary.Uvarint(d.buf[d.at:])
+	if n <= 0 {
+		d.fail("has no number")
+		return 0
+	}
+	d.at += n
+	return v
+}
+
+func (d *decoder) varint() int64 {
+	v, n := binary.Varint(d.buf[d.at:])
+	if n <= 0 {
+		d.fail("has no number")
+		return 0
+	}
+	d.at += n
+	return v
+}
+
+// count reads how many things follow, each of which takes at least size bytes, so that a damaged count cannot ask for
+// more memory than the value's own size warrants.
+func (d *decoder) count(size int) int {
+	n := d.uvarint()
+	if n > uint64(d.left()/size) {
+		d.fail("counts %d things in %d bytes", n, d.left())
+		return 0
+	}
+	return int(n)
+}
+
+func (d *decoder) bytes(n int) []byte {
+	if n < 0 || n > d.left() {
+		d.fail("is cut short")
+		return nil
+	}
+	d.at += n
+	return d.buf[d.at-n : d.at]
+}
+
+func (d *decoder) string() string { return string(d.bytes(d.count(1))) }
+
+func appendString(dst []byte, s string) []byte {
+	return append(binary.AppendUvarint(dst, uint64(len(s))), s...)
+}
+
+func appendEntry(dst []byte, e inventory.Entry) []byte {
+	dst = binary.AppendUvarint(dst, uint64(len(e)))
+	for _, a := range e {
+		dst = appendString(appendString(dst, a.Name), a.Value)
+	}
+	return dst
+}
+
+func (d *decoder) entry() inventory.Entry {
+	n := d.count(2)
+	if n == 0 {
+		return nil
+	}
+	e := make(inventory.Entry, n)
+	for i := range e {
+		e[i].Name = d.string()
+		e[i].Value = d.string()
+	}
+	return e
+}
+
+// Packed strings: capture times and hashes take the room of what they say. The low two bits of the leading number tell
+// the form, the rest is a length, or for a time its seconds.
+const (
+	packedRaw  = 0
+	packedTime = 1
+	packedHex  = 2
+)
+
+func appendPacked(dst []byte, s string) []byte {
+	if t, ok := parseSeconds(s); ok {
+		return binary.AppendUvarint(dst, uint64(t)<<2|packedTime)
+	}
+	if len(s) >= 16 && len(s)%2 == 0 && lowerHex(s) {
+		dst = binary.AppendUvarint(dst, uint64(len(s)/2)<<2|packedHex)
+		at := len(dst)
+		dst = append(dst, s[:len(s)/2]...)
+		_, _ = hex.Decode(dst[at:], []byte(s)) // every byte was looked at
+		return dst
+	}
+	dst = binary.AppendUvarint(dst, uint64(len(s))<<2|packedRaw)
+	return append(dst, s...)
+}
+
+func (d *decoder) packed() string {
+	head := d.uvarint()
+	n := head >> 2
+	switch {
+	case head&3 == packedTime && n <= maxSeconds:
+		return string(appendSeconds(nil, int64(n)))
+	case head&3 == packedHex && n <= uint64(d.left()):
+		return hex.EncodeToString(d.bytes(int(n)))
+	case head&3 == packedRaw && n <= uint64(d.left()):
+		return string(d.bytes(int(n)))
+	}
+	d.fail("has a string of no known form")
+	return ""
+}
+
+func lowerHex(s string) bool {
+	for i := range len(s) {
+		if c := s[i]; (c < '0' || c > '9') && (c < 'a' || c > 'f') {
+			return false
+		}
+	}
+	return true
+}
+
+// maxSeconds is 9999-12-31T23:59:59Z in seconds after year 0.
+const maxSeconds = 3652425*86400 - 1
+
+// parseSeconds reads a time in the wire's one form, 2006-01-02T15:04:05Z, as seconds after the beginning of year 0. Only
+// a string that appendSeconds gives back byte for byte is one.
+func parseSeconds(s string) (int64, bool) {
+	if len(s) != 20 || s[4] != '-' || s[7] != '-' || s[10] != 'T' || s[13] != ':' || s[16] != ':' || s[19] != 'Z' {
+		return 0, false
+	}
+	year, ok0 := digits(s[0:4])
+	month, ok1 := digits(s[5:7])
+	day, ok2 := digits(s[8:10])
+	hour, ok3 := digits(s[11:13])
+	minute, ok4 := digits(s[14:16])
+	second, ok5 := digits(s[17:19])
+	if !(ok0 && ok1 && ok2 && ok3 && ok4 && ok5) || month < 1 || month > 12 || hour > 23 || minute > 59 || second > 59 {
+		return 0, false
+	}
+	if day < 1 || day > daysIn(year, month) {
+		return 0, false
+	}
+	days := daysBefore(year) + int64(daysBeforeMonth[month-1]) + int64(day-1)
+	if month > 2 && leap(year) {
+		days++
+	}
+	return days*86400 + int64(hour*3600+minute*60+second), true
+}
+
+func appendSeconds(dst []byte, t int64) []byte {
+	days := t / 86400
+	year := int(days / 366)
+	for daysBefore(year+1) <= days {
+		year++
+	}
+	day := int(days - daysBefore(year))
+	month := 1
+	for day >= daysIn(year, month) {
+		day -= daysIn(year, month)
+		month++
+	}
+	second := int(t % 86400)
+	dst = appendDigits(dst, year, 4)
+	dst = appendDigits(append(dst, '-'), month, 2)
+	dst = appendDigits(append(dst, '-'), day+1, 2)
+	dst = appendDigits(append(dst, 'T'), second/3600, 2)
+	dst = appendDigits(append(dst, ':'), second/60%60, 2)
+	return append(appendDigits(append(dst, ':'), second%60, 2), 'Z')
+}
+
+var daysBeforeMonth = [12]int{0, 31, 59, 90, 120, 151, 181, 212, 243, 273, 304, 334}
+
+func leap(year int) bool { return year%4 == 0 && (year%100 != 0 || year%400 == 0) }
+
+// daysBefore counts the days of the years 0 to year-1.
+func daysBefore(year int) int64 {
+	if year == 0 {
+		return 0
+	}
+	y := int64(year - 1)
+	return 365*int64(year) + y/4 - y/100 + y/400 + 1 // year 0 is a leap year
+}
+
+func daysIn(year, month int) int {
+	switch {
+	case month == 2 && leap(year):
+		return 29
+	case month == 12:
+		return 31
+	}
+	return daysBeforeMonth[month] - daysBeforeMonth[month-1]
+}
+
+func digits(s string) (n int, ok bool) {
+	for i := range len(s) {
+		if s[i] < '0' || s[i] > '9' {
+			return 0, false
+		}
+		n = n*10 + int(s[i]-'0')
+	}
+	return n, true
+}
+
+func appendDigits(dst []byte, n, width int) []byte {
+	for range width {
+		dst = append(dst, 0)
+	}
+	for i := range width {
+		dst[len(dst)-1-i] = byte('0' + n%10)
+		n /= 10
+	}
+	return dst
+}
+
+// Times are seconds and nanoseconds after the Unix epoch, both signed, each as its difference to the time before it in
+// the same value (which is mostly none).
+func appendTime(dst []byte, t, before time.Time) []byte {
+	dst = binary.AppendVarint(dst, t.Unix()-before.Unix())
+	return binary.AppendVarint(dst, int64(t.Nanosecond())-int64(before.Nanosecond()))
+}
+
+func (d *decoder) time(before time.Time) time.Time {
+	sec := d.varint()
+	nsec := d.varint() + int64(before.Nanosecond())
+	if d.err == nil && (nsec < 0 || nsec >= 1e9 || sec > math.MaxInt64/4 || sec < math.MinInt64/4) {
+		d.fail("has a time out of range")
+	}
+	if d.err != nil {
+		return time.Time{}
+	}
+	return time.Unix(before.Unix()+sec, nsec).UTC()
+}
+
+var errNoText = errors.New("a document names a shape that has no text")

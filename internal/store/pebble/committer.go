@@ -1,0 +1,264 @@
+package pebble
+
+import (
+	"context"
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"slices"
+	"sync/atomic"
+	"time"
+
+	engine "github.com/cockroachdb/pebble/v2"
+	"github.com/cockroachdb/pebble/v2/vfs"
+
+	"stocktake/internal/inventory"
+)
+
+// Bounds of one batch: large enough that a hundred writers share an fsync, small enough that none waits long.
+const (
+	batchRequests = 1024
+	batchBytes    = 8 << 20
+)
+
+// op is one write: it checks its condition against the batch and what is stored and adds itself to the batch, or gives
+// the reason why not and leaves the batch as it was. It runs on the committer.
+type op interface {
+	apply(b *batch) error
+}
+
+// request is an op on its way through the committer.
+type request struct {
+	op op
+	// frees is true for what makes room and so may go on when there is little.
+	frees bool
+	// state is waiting until either the committer takes the request or its caller gives it up.
+	state atomic.Int32
+	err   error
+	done  chan struct{}
+}
+
+const (
+	waiting = iota
+	taken
+	givenUp
+)
+
+// committer is the one goroutine that writes.
+type committer struct {
+	s     *Store
+	queue chan *request
+	ended chan struct{}
+	room  room
+
+	// What follows is the committer's own while it runs.
+	counters counters
+	heads    []inventory.Position
+	tails    []uint64
+	readers  map[string][]uint64
+	sweep    *sweep // the sweep under way, or nil
+	views    uint64 // how many views were made
+}
+
+// counters is what every batch stores anew.
+type counters struct {
+	// revision is the last one given, to a node or a record.
+	revision uint64
+	// recordsHead is the revision of the last write to a record.
+	recordsHead uint64
+}
+
+// batch is what one fsync makes durable.
+type batch struct {
+	*committer
+	writes *engine.Batch
+	// nodes are those written in this batch: no other commit of one can have been computed from what it now is.
+	nodes map[string]struct{}
+	// records are those written in this batch and their revisions, 0 for one deleted.
+	records map[string]uint64
+	fed     bool // heads or tails were replaced by copies of the batch's own
+}
+
+// run takes requests until the queue is closed.
+func (c *committer) run() {
+	defer close(c.ended)
+	for first := range c.queue {
+		requests := c.gather(first)
+		if err := c.room.check(); err != nil {
+			requests = refuse(requests, err)
+		}
+		c.commit(requests)
+		for _, r := range requests {
+			close(r.done)
+		}
+	}
+}
+
+// gather takes what else waits, up to the bounds of a batch.
+func (c *committer) gather(first *request) []*request {
+	var requests []*request
+	for r, ok := first, true; ok; {
+		if r.state.CompareAndSwap(waiting, taken) {
+			requests = append(requests, r)
+		}
+		if len(requests) == batchRequests {
+			break
+		}
+		select {
+		case r, ok = <-c.queue:
+		default:
+			ok = false
+		}
+	}
+	return requests
+}
+
+// refuse answers all requests that take room and gives the rest.
+func refuse(requests []*request, err error) []*request {
+	return slices.DeleteFunc(requests, func(r *request) bool {
+		if r.frees {
+			return false
+		}
+		r.err = err
+		close(r.done)
+		return true
+	})
+}
+
+// commit writes the requests, in as many batches as their size asks for.
+func (c *committer) commit(requests []*request) {
+	for len(requests) > 0 {
+		b := &batch{
+			committer: c, writes: c.s.db.NewBatch(),
+			nodes: map[string]struct{}{}, records: map[string]uint64{},
+		}
+		n := 0
+		for n < len(requests) && b.writes.Len() < batchBytes {
+			requests[n].err = requests[n].op.apply(b)
+			n++
+		}
+		if err := b.commit(); err != nil {
+			for _, r := range requests[:n] {
+				r.err = errors.Join(r.err, err)
+			}
+		}
+		requests = requests[n:]
+	}
+}
+
+// commit makes the batch durable and lets readers see it.
+func (b *batch) commit() error {
+	if b.writes.Empty() {
+		return b.writes.Close()
+	}
+	b.set(keyCounters, appendCounters(nil, b.counters))
+	if err := b.writes.Commit(engine.Sync); err != nil {
+		b.s.guard.fail(err)
+		return b.s.unwritable(err)
+	}
+	// Pebble hands some failures to its logger alone.
+	if err := b.s.guard.failure(); err != nil {
+		return b.s.unwritable(err)
+	}
+	b.s.batches.Add(1)
+	return errors.Join(b.writes.Close(), b.publish())
+}
+
+// publish lets readers see all that was written.
+func (c *committer) publish() error {
+	c.views++
+	return c.s.views.replace(&view{
+		number:   c.views,
+		snapshot: c.s.db.NewSnapshot(),
+		heads:    c.heads, tails: c.tails, recordsHead: c.counters.recordsHead,
+	})
+}
+
+// set and the like cannot fail: a batch is memory.
+func (b *batch) set(key, value []byte) { _ = b.writes.Set(key, value, nil) }
+
+func (b *batch) delete(key []byte) { _ = b.writes.Delete(key, nil) }
+
+func (b *batch) deleteRange(lower, upper []byte) { _ = b.writes.DeleteRange(lower, upper, nil) }
+
+// nextRevision gives out a revision greater than any before.
+func (b *batch) nextRevision() uint64 {
+	b.counters.revision++
+	return b.counters.revision
+}
+
+// feed makes heads and tails the batch's own, so that they can be changed; views hold the old ones.
+func (b *batch) feed() {
+	if !b.fed {
+		b.heads, b.tails, b.fed = slices.Clone(b.heads), slices.Clone(b.tails), true
+	}
+}
+
+func appendCounters(dst []byte, c counters) []byte {
+	dst = binary.AppendUvarint(append(dst, valueVersion), c.revision)
+	return binary.AppendUvarint(dst, c.recordsHead)
+}
+
+func decodeCounters(value []byte) (counters, error) {
+	d := newDecoder(value)
+	c := counters{revision: d.uvarint(), recordsHead: d.uvarint()}
+	return c, d.end()
+}
+
+// submit hands an op to the committer and waits for its outcome.
+func (s *Store) submit(ctx context.Context, o op, frees bool) error {
+	r := &request{op: o, frees: frees, done: make(chan struct{})}
+	stuck := s.guard.waiting()
+	select {
+	case s.committer.queue <- r:
+	case <-ctx.Done():
+		return ctx.Err()
+	case <-s.guard.failed:
+		return s.unwritable(s.guard.failure())
+	}
+	var err error
+	select {
+	case <-r.done:
+		return r.err
+	case <-ctx.Done():
+		err = ctx.Err()
+	case <-s.guard.failed:
+		err = s.unwritable(s.guard.failure())
+	case <-stuck:
+		err = errFull
+	}
+	if !r.state.CompareAndSwap(waiting, givenUp) {
+		err = fmt.Errorf("%w (the write was under way and may still happen)", err)
+	}
+	return err
+}
+
+// room keeps the store from filling the disk to the last byte: while little is left, writes are refused before Pebble
+// sees them, which is the one failure that leaves nothing to recover from.
+type room struct {
+	fs      vfs.FS
+	dir     string
+	looked  time.Time
+	outcome error
+}
+
+const (
+	// roomLeast is left free, or a twentieth of a smaller disk.
+	roomLeast = 64 << 20
+	// roomLook is how long a look at the disk holds.
+	roomLook = 200 * time.Millisecond
+)
+
+var errFull = errors.New("the disk is full: make room, and writing goes on by itself")
+
+func (r *room) check() error {
+	if now := time.Now(); now.Sub(r.looked) > roomLook {
+		r.looked = now
+		r.outcome = nil
+		usage, err := r.fs.GetDiskUsage(r.dir)
+		if err == nil && usage.AvailBytes < min(roomLeast, usage.TotalBytes/20) {
+			r.outcome = fmt.Errorf("%w (%d MiB are left where %s is)", errFull, usage.AvailBytes>>20, r.dir)
+		}
+	}
+	return r.outcome
+}

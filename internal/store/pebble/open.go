@@ -1,0 +1,334 @@
+package pebble
+
+import (
+	"crypto/rand"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"strings"
+	"syscall"
+
+	engine "github.com/cockroachdb/pebble/v2"
+	"github.com/cockroachdb/pebble/v2/bloom"
+	"github.com/cockroachdb/pebble/v2/vfs"
+
+	"stocktake/internal/inventory"
+	"stocktake/internal/store"
+)
+
+// Options say where a store is and what it may use.
+type Options struct {
+	// Dir is the directory, made (0700) if it is not there. It belongs to the store alone.
+	Dir string
+	// Shards is how many shards a new store has; 0 is store.DefaultShards, or for a store that exists whatever it has.
+	Shards int
+	// CacheBytes bounds the cache of blocks read; 0 is 64 MiB.
+	CacheBytes int64
+	// MemTableBytes is the size of one memory table, of which there are a few; 0 is 32 MiB.
+	MemTableBytes uint64
+	// Logger gets what happens; nil is slog.Default.
+	Logger *slog.Logger
+	// FS is the file system, for tests; nil is the machine's.
+	FS vfs.FS
+}
+
+// formatVersion is the version of all that is stored: keys, values and what they mean.
+const formatVersion = 1
+
+// engineFormat is the format of Pebble's own files. A newer Pebble keeps writing it until this line is changed, so that
+// going back one version of the program is possible.
+const engineFormat = engine.FormatValueSeparation
+
+// Open opens the store in a directory, and makes it where there is none. It gives ErrInUse when another process has it,
+// ErrCorrupt when it is damaged, and an error in words when a newer version of the program wrote it.
+func Open(o Options) (*Store, error) {
+	if err := o.parse(); err != nil {
+		return nil, err
+	}
+	s, err := o.recover()
+	if err != nil {
+		return nil, fmt.Errorf("store in %s: %w", o.Dir, err)
+	}
+	if err := s.start(); err != nil {
+		return nil, fmt.Errorf("store in %s: %w", o.Dir, errors.Join(err, s.db.Close(), s.lock.Close()))
+	}
+	return s, nil
+}
+
+// parse checks the options and fills in what was left out.
+func (o *Options) parse() error {
+	if o.Dir == "" {
+		return errors.New("a store needs a directory")
+	}
+	if o.Shards < 0 || o.Shards > 1024 {
+		return fmt.Errorf("a store has 1 to 1024 shards, not %d", o.Shards)
+	}
+	if o.CacheBytes == 0 {
+		o.CacheBytes = 64 << 20
+	}
+	if o.MemTableBytes == 0 {
+		o.MemTableBytes = 32 << 20
+	}
+	if o.Logger == nil {
+		o.Logger = slog.Default()
+	}
+	if o.FS == nil {
+		o.FS = vfs.Default
+	}
+	return nil
+}
+
+// recover takes the directory and lets Pebble bring back what is in it.
+func (o *Options) recover() (*Store, error) {
+	g := newGuard(o.FS)
+	if err := makeDir(g, o.Dir); err != nil {
+		return nil, err
+	}
+	lock, err := engine.LockDirectory(o.Dir, g)
+	if err != nil {
+		return nil, lockError(err)
+	}
+	s := &Store{lock: lock, guard: g, dir: o.Dir, log: o.Logger, dictionary: newDictionary()}
+	s.db, err = o.openEngine(s)
+	if err == nil {
+		err = s.load(o.Shards)
+	}
+	if err == nil {
+		err = g.failure() // Pebble hands some failures to its logger alone
+	}
+	if err == nil {
+		return s, nil
+	}
+	if s.db != nil {
+		err = errors.Join(err, s.db.Close())
+	}
+	return nil, errors.Join(err, lock.Close())
+}
+
+// makeDir makes a directory that is there after a crash.
+func makeDir(fs vfs.FS, dir string) error {
+	var missing []string
+	for d := dir; ; d = fs.PathDir(d) {
+		if _, err := fs.Stat(d); err == nil || d == fs.PathDir(d) {
+			break
+		}
+		missing = append(missing, d)
+	}
+	if err := fs.MkdirAll(dir, 0o700); err != nil {
+		return err
+	}
+	for _, d := range missing {
+		parent, err := fs.OpenDir(fs.PathDir(d))
+		if err != nil {
+			return err
+		}
+		if err := errors.Join(parent.Sync(), parent.Close()); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func lockError(err error) error {
+	if errors.Is(err, syscall.EAGAIN) || errors.Is(err, syscall.EACCES) || strings.Contains(err.Error(), "lock held") {
+		return fmt.Errorf("%w: stop it, or choose another directory", store.ErrInUse)
+	}
+	return fmt.Errorf("lock: %w", err)
+}
+
+func (o *Options) openEngine(s *Store) (*engine.DB, error) {
+	cache := engine.NewCache(o.CacheBytes)
+	defer cache.Unref()
+	opts := &engine.Options{
+		FS: s.guard, Lock: s.lock, Cache: cache, MemTableSize: o.MemTableBytes,
+		FormatMajorVersion: engineFormat,
+		Logger:             logger{s},
+		EventListener: &engine.EventListener{
+			BackgroundError: func(err error) { s.log.Error("store: background work failed", "error", err) },
+			DataCorruption: func(info engine.DataCorruptionInfo) {
+				s.log.Error("store: damaged file", "path", info.Path, "error", info.Details)
+			},
+			WriteStallBegin: func(info engine.WriteStallBeginInfo) { s.log.Warn("store: writes wait", "reason", info.Reason) },
+		},
+	}
+	for i := range opts.Levels {
+		l := &opts.Levels[i]
+		l.BlockSize = 16 << 10
+		l.FilterPolicy = bloom.FilterPolicy(10)
+		l.FilterType = engine.TableFilter
+	}
+	opts.ApplyCompressionSettings(func() engine.DBCompressionSettings { return engine.DBCompressionBalanced })
+	db, err := engine.Open(o.Dir, opts)
+	switch {
+	case err == nil:
+		return db, nil
+	case engine.IsCorruptionError(err):
+		return nil, fmt.Errorf("%w: %w", store.ErrCorrupt, err)
+	}
+	return nil, err
+}
+
+// logger is what Pebble logs to. Fatalf is for what must not go on: the guard then fails, which no write outlives.
+type logger struct{ s *Store }
+
+func (l logger) Infof(format string, args ...any) {
+	l.s.log.Debug("store: " + fmt.Sprintf(format, args...))
+}
+
+func (l logger) Errorf(format string, args ...any) {
+	l.s.log.Error("store: " + fmt.Sprintf(format, args...))
+}
+
+func (l logger) Fatalf(format string, args ...any) {
+	err := fmt.Errorf(format, args...)
+	l.s.log.Error("store: failed for good", "error", err)
+	l.s.guard.fail(err)
+}
+
+// load reads what is kept in memory. In a new store it writes the identity first.
+func (s *Store) load(shards int) error {
+	found, err := get(s.db, keyIdentity, func(value []byte) (err error) {
+		s.identity, err = decodeIdentity(value)
+		return err
+	})
+	if err != nil {
+		return err
+	}
+	if !found {
+		if err := s.create(shards); err != nil {
+			return err
+		}
+	}
+	if shards != 0 && shards != s.identity.Shards {
+		return fmt.Errorf("it has %d shards, which were chosen when it was made and cannot become %d", s.identity.Shards, shards)
+	}
+	return s.dictionary.loadFrom(s.db)
+}
+
+// create writes the identity of a new store. Whatever a first start leaves behind when it is cut short, the next one
+// finds either no identity and nothing else, or all of it.
+func (s *Store) create(shards int) error {
+	err := each(s.db, []byte{0}, []byte{0xff}, func(_, _ []byte) error { return errors.New("there is data but no identity") })
+	if err != nil {
+		return err
+	}
+	if shards == 0 {
+		shards = store.DefaultShards
+	}
+	s.identity = store.Identity{Shards: shards}
+	for _, b := range [][]byte{s.identity.ID[:], s.identity.HashKey[:], s.identity.TokenKey[:], s.identity.RootKey[:]} {
+		_, _ = rand.Read(b) // does not fail: it ends the process instead
+	}
+	return s.db.Set(keyIdentity, appendIdentity(nil, s.identity), engine.Sync)
+}
+
+func (d *dictionary) loadFrom(r engine.Reader) error {
+	byNumber := map[uint32]*space{}
+	err := each(r, []byte{kindSpace}, []byte{kindSpace + 1}, func(key, value []byte) error {
+		number, k, err := decodeSpace(key, value)
+		if err != nil {
+			return err
+		}
+		s := newSpace(number)
+		s.stored = true
+		d.spaces[k], byNumber[number] = s, s
+		d.next = max(d.next, number+1)
+		return nil
+	})
+	if err != nil {
+		return err
+	}
+	err = each(r, []byte{kindShapeID}, []byte{kindShapeID + 1}, func(key, value []byte) error {
+		number, n, err := parseShapeRowKey(key)
+		s := byNumber[number]
+		var id inventory.ShapeID
+		if err != nil || s == nil || len(value) != copy(id[:], value) {
+			return errors.New("the row of a shape does not fit")
+		}
+		s.load(n, id)
+		return nil
+	})
+	for _, s := range byNumber {
+		s.loaded()
+	}
+	return err
+}
+
+// start reads where the feed and the counters stand and lets the committer run.
+func (s *Store) start() error {
+	c := &committer{
+		s: s, queue: make(chan *request, 64), ended: make(chan struct{}),
+		room:    room{fs: s.guard, dir: s.dir},
+		heads:   make([]inventory.Position, s.identity.Shards),
+		tails:   make([]uint64, s.identity.Shards),
+		readers: map[string][]uint64{},
+	}
+	s.committer = c
+	_, err := get(s.db, keyCounters, func(value []byte) (err error) {
+		c.counters, err = decodeCounters(value)
+		return err
+	})
+	if err != nil {
+		return err
+	}
+	err = each(s.db, []byte{kindReader}, []byte{kindReader + 1}, func(key, value []byte) error {
+		read, err := decodeReader(value)
+		if err == nil && len(read) != s.identity.Shards {
+			err = io.ErrUnexpectedEOF
+		}
+		c.readers[string(key[1:])] = read
+		return err
+	})
+	if err != nil {
+		return err
+	}
+	for shard := range c.heads {
+		if err := c.findEnds(shard); err != nil {
+			return err
+		}
+	}
+	if err := c.publish(); err != nil {
+		return err
+	}
+	s.guard.arm()
+	if err := s.guard.failure(); err != nil {
+		return errors.Join(err, s.views.replace(nil))
+	}
+	go c.run()
+	return nil
+}
+
+// findEnds finds a shard's oldest and newest change.
+func (c *committer) findEnds(shard int) (err error) {
+	prefix := shardKey(kindChange, shard)
+	c.tails[shard] = 1
+	it, err := c.s.db.NewIter(&engine.IterOptions{LowerBound: prefix, UpperBound: keyAfter(prefix)})
+	if err != nil {
+		return damaged(prefix, err)
+	}
+	defer func() { err = errors.Join(err, it.Close()) }()
+	if it.First() {
+		if c.tails[shard], err = parseChangeKey(it.Key()); err != nil {
+			return err
+		}
+	}
+	if it.Last() {
+		value, err := it.ValueAndErr()
+		if err != nil {
+			return damaged(it.Key(), err)
+		}
+		head := &c.heads[shard]
+		if head.Seq, err = parseChangeKey(it.Key()); err != nil {
+			return err
+		}
+		d := newDecoder(value)
+		if copy(head.ID[:], d.bytes(len(head.ID))); d.err != nil {
+			return damaged(it.Key(), d.err)
+		}
+	}
+	if err := it.Error(); err != nil {
+		return damaged(prefix, err)
+	}
+	return nil
+}

@@ -1,0 +1,181 @@
+package pebble
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"slices"
+
+	engine "github.com/cockroachdb/pebble/v2"
+
+	"stocktake/internal/inventory"
+	"stocktake/internal/store"
+)
+
+func (s *Store) checkShard(shard int) error {
+	if shard < 0 || shard >= s.identity.Shards {
+		return fmt.Errorf("there is no shard %d of %d", shard, s.identity.Shards)
+	}
+	return nil
+}
+
+// Node implements store.Store.
+func (s *Store) Node(ctx context.Context, key inventory.NodeKey) (inventory.Node, error) {
+	if err := s.enter(ctx); err != nil {
+		return inventory.Node{}, err
+	}
+	defer s.leave()
+	v := s.views.acquire()
+	defer s.release(v)
+	var r record
+	found, err := v.get(nodeKey(kindNode, store.ShardOf(key, s.identity.Shards), key), func(value []byte) (err error) {
+		r, err = decodeNode(key, value)
+		return err
+	})
+	if err == nil && !found {
+		err = fmt.Errorf("node %s: %w", key.Node, store.ErrNotFound)
+	}
+	return r.node, err
+}
+
+// Document implements store.Store.
+func (s *Store) Document(ctx context.Context, key inventory.DocumentKey) (inventory.Document, error) {
+	if err := s.enter(ctx); err != nil {
+		return inventory.Document{}, err
+	}
+	defer s.leave()
+	v := s.views.acquire()
+	defer s.release(v)
+	node := nodeKey(kindNode, store.ShardOf(key.NodeKey, s.identity.Shards), key.NodeKey)
+	var doc inventory.Document
+	at := documentKey(node, inventory.ItemKey{Type: key.Type, SubType: key.SubType})
+	found, err := v.get(at, func(value []byte) (err error) {
+		doc, err = decodeDocument(value, s.dictionary.idsOf(key.Partition, key.Type))
+		return err
+	})
+	if err == nil && !found {
+		err = fmt.Errorf("document %q of node %s: %w", key.Type, key.Node, store.ErrNotFound)
+	}
+	return doc, err
+}
+
+// Shapes implements store.Store.
+func (s *Store) Shapes(ctx context.Context, shard int, p inventory.Partition, t inventory.TypeName, ids []inventory.ShapeID) ([]inventory.Shape, error) {
+	if err := s.enter(ctx); err != nil {
+		return nil, err
+	}
+	defer s.leave()
+	if err := s.checkShard(shard); err != nil {
+		return nil, err
+	}
+	v := s.views.acquire()
+	defer s.release(v)
+	space := s.dictionary.find(spaceKey{p, t})
+	shapes := make([]inventory.Shape, len(ids))
+	for i, id := range ids {
+		found := false
+		if space != nil {
+			n, _ := space.lookup(id)
+			var err error
+			found, err = v.get(shapeRowKey(kindShape, space.number, n), func(value []byte) error {
+				shapes[i] = inventory.Shape{ID: id, Text: string(value)}
+				return nil
+			})
+			if err != nil {
+				return nil, err
+			}
+		}
+		if !found {
+			return nil, fmt.Errorf("shape %s of %q: %w", id, t, store.ErrNotFound)
+		}
+	}
+	return shapes, ctx.Err()
+}
+
+// Scan implements store.Store. Its order is by account, region and node.
+func (s *Store) Scan(ctx context.Context, shard int, after *inventory.NodeKey, limit int) (nodes []store.NodeScan, more bool, err error) {
+	if err := s.enter(ctx); err != nil {
+		return nil, false, err
+	}
+	defer s.leave()
+	if err := s.checkShard(shard); err != nil {
+		return nil, false, err
+	}
+	v := s.views.acquire()
+	defer s.release(v)
+	prefix := shardKey(kindNode, shard)
+	lower := prefix
+	if after != nil {
+		lower = keyAfter(nodeKey(kindNode, shard, *after))
+	}
+	documents, err := newDocumentScan(v, shard)
+	if err != nil {
+		return nil, false, err
+	}
+	defer func() { err = errors.Join(err, documents.it.Close()) }()
+	err = each(v.snapshot, lower, keyAfter(prefix), func(key, value []byte) error {
+		if len(nodes) >= limit {
+			more = true
+			return io.EOF
+		}
+		k, err := parseNodeKey(key)
+		if err != nil {
+			return err
+		}
+		r, err := decodeNode(k, value)
+		if err != nil {
+			return err
+		}
+		scan := store.NodeScan{Node: r.node, Documents: make([]inventory.Document, len(r.node.Items))}
+		for i, item := range r.node.Items {
+			id := s.dictionary.idsOf(k.Partition, item.Type)
+			if scan.Documents[i], err = documents.next(documentKey(slices.Clone(key), item.ItemKey), id); err != nil {
+				return err
+			}
+		}
+		nodes = append(nodes, scan)
+		return ctx.Err()
+	})
+	return nodes, more, err
+}
+
+// documentScan reads documents in the order of their keys beside a scan of nodes.
+type documentScan struct {
+	it      *engine.Iterator
+	started bool
+}
+
+func newDocumentScan(v *view, shard int) (*documentScan, error) {
+	prefix := shardKey(kindDocument, shard)
+	it, err := v.snapshot.NewIter(&engine.IterOptions{LowerBound: prefix, UpperBound: keyAfter(prefix)})
+	if err != nil {
+		return nil, damaged(prefix, err)
+	}
+	return &documentScan{it: it}, nil
+}
+
+// next reads the document at key, which is the next one in order or the store is damaged.
+func (d *documentScan) next(key []byte, id idOf) (inventory.Document, error) {
+	if d.started {
+		d.it.Next()
+	} else {
+		d.it.SeekGE(key)
+		d.started = true
+	}
+	if err := d.it.Error(); err != nil {
+		return inventory.Document{}, damaged(key, err)
+	}
+	if !d.it.Valid() || !slices.Equal(d.it.Key(), key) {
+		return inventory.Document{}, damaged(key, errors.New("a stored document is missing"))
+	}
+	value, err := d.it.ValueAndErr()
+	if err != nil {
+		return inventory.Document{}, damaged(key, err)
+	}
+	doc, err := decodeDocument(value, id)
+	if err != nil {
+		return inventory.Document{}, damaged(key, err)
+	}
+	return doc, nil
+}

@@ -1,0 +1,135 @@
+package pebble
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"sync"
+	"sync/atomic"
+
+	engine "github.com/cockroachdb/pebble/v2"
+
+	"stocktake/internal/store"
+)
+
+// Store is a store.Store in a directory. Make one with Open.
+type Store struct {
+	db         *engine.DB
+	lock       *engine.Lock
+	guard      *guard
+	dir        string
+	log        *slog.Logger
+	identity   store.Identity
+	dictionary *dictionary
+	committer  *committer
+	views      views
+	sweeping   sync.Mutex // one sweep at a time
+
+	// calls is held for reading by every call under way, and for writing while the store closes.
+	calls  sync.RWMutex
+	closed bool
+
+	commits atomic.Uint64
+	batches atomic.Uint64
+}
+
+var _ store.Store = (*Store)(nil)
+
+// Identity implements store.Store.
+func (s *Store) Identity() store.Identity { return s.identity }
+
+// enter begins a call, which ends with leave when it gave nil.
+func (s *Store) enter(ctx context.Context) error {
+	if err := ctx.Err(); err != nil {
+		return err
+	}
+	s.calls.RLock()
+	if s.closed {
+		s.calls.RUnlock()
+		return store.ErrClosed
+	}
+	return nil
+}
+
+func (s *Store) leave() { s.calls.RUnlock() }
+
+// release gives a view back. Closing a snapshot does not fail in the Pebble this is built with.
+func (s *Store) release(v *view) {
+	if err := s.views.release(v); err != nil {
+		s.log.Error("store: close of a snapshot", "error", err)
+	}
+}
+
+// unwritable is the answer to every write after a failure of the disk.
+func (s *Store) unwritable(err error) error {
+	return fmt.Errorf("the store in %s is read-only after a failure to write (%w): restart the service once the disk is sound", s.dir, err)
+}
+
+// Health gives why writes are refused at present, or nil.
+func (s *Store) Health() error {
+	if err := s.guard.failure(); err != nil {
+		return s.unwritable(err)
+	}
+	select {
+	case <-s.guard.waiting():
+		return errFull
+	default:
+		return nil
+	}
+}
+
+// Metrics are counts since the store was opened, and sizes of now.
+type Metrics struct {
+	// Commits is how many commits of nodes were acknowledged, Batches in how many batches they and all other writes were
+	// made durable, Syncs how many files and directories were synced for that and by Pebble's own work.
+	Commits, Batches, Syncs uint64
+	// DiskBytes is what the store takes on disk.
+	DiskBytes uint64
+	// Shapes is how many shapes the dictionary holds, DictionaryBytes the memory it takes for them.
+	Shapes, DictionaryBytes uint64
+}
+
+// Metrics gives the store's metrics. It may be called until Close.
+func (s *Store) Metrics() Metrics {
+	m := Metrics{Commits: s.commits.Load(), Batches: s.batches.Load(), Syncs: s.guard.syncCount()}
+	if s.enter(context.Background()) != nil {
+		return m
+	}
+	defer s.leave()
+	m.DiskBytes = s.db.Metrics().DiskSpaceUsage()
+	for _, sp := range s.dictionary.all() {
+		sp.mu.RLock()
+		m.Shapes += uint64(sp.used)
+		m.DictionaryBytes += uint64(16*cap(sp.ids) + 4*cap(sp.slots) + 4*cap(sp.free))
+		sp.mu.RUnlock()
+	}
+	return m
+}
+
+// Close implements store.Store. It flushes what is only in the log, so that the next start is quick. After a failure to
+// write, Pebble may stand in the middle of one: it is left as it is, and the directory stays taken until the process ends.
+func (s *Store) Close() error {
+	s.calls.Lock()
+	defer s.calls.Unlock()
+	if s.closed {
+		return nil
+	}
+	s.closed = true
+	close(s.committer.queue)
+	select {
+	case <-s.committer.ended:
+	case <-s.guard.failed:
+		return s.unwritable(s.guard.failure())
+	}
+	closed := make(chan error, 1)
+	go func() {
+		closed <- errors.Join(s.db.Flush(), s.views.replace(nil), s.db.Close(), s.lock.Close())
+	}()
+	select {
+	case err := <-closed:
+		return err
+	case <-s.guard.failed:
+		return s.unwritable(s.guard.failure())
+	}
+}

@@ -1,0 +1,174 @@
+package storetest
+
+import (
+	"context"
+	"fmt"
+	"maps"
+	"slices"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+	"github.com/google/go-cmp/cmp/cmpopts"
+
+	"stocktake/internal/inventory"
+	"stocktake/internal/store"
+)
+
+// State is all that can be read of a store, put so that stores of one content compare equal with Diff: change ids and
+// revisions, which a store gives as it likes, are zero.
+type State struct {
+	Nodes map[inventory.NodeKey]store.NodeScan
+	// Texts are those of every shape a document or a change names.
+	Texts map[string]string
+	// Changes are what every shard's feed holds, from its oldest position that can be read.
+	Changes map[int][]inventory.Change
+	Records map[string]string
+}
+
+// Read reads all of a store. oldest is, for each shard, the position to read changes after.
+func Read(ctx context.Context, s store.Store, oldest []inventory.Position) (State, error) {
+	state := State{
+		Nodes: map[inventory.NodeKey]store.NodeScan{}, Texts: map[string]string{},
+		Changes: map[int][]inventory.Change{}, Records: map[string]string{},
+	}
+	for shard := range s.Identity().Shards {
+		nodes, err := ScanAll(ctx, s, shard, 3)
+		if err != nil {
+			return state, err
+		}
+		for _, n := range nodes {
+			if err := state.addNode(ctx, s, n); err != nil {
+				return state, err
+			}
+		}
+		changes, err := ChangesAll(ctx, s, shard, oldest[shard], 5)
+		if err != nil {
+			return state, err
+		}
+		for _, c := range changes {
+			if err := state.addTexts(ctx, s, c.Document, ShapesOf(c)); err != nil {
+				return state, err
+			}
+			c.ID = inventory.ChangeID{}
+			state.Changes[shard] = append(state.Changes[shard], c)
+		}
+	}
+	for after := ""; ; {
+		records, err := s.ListRecords(ctx, "", after, 7)
+		if err != nil || len(records) == 0 {
+			return state, err
+		}
+		for _, r := range records {
+			state.Records[r.Key] = string(r.Value)
+			after = r.Key
+		}
+	}
+}
+
+// addNode adds a scanned node, and checks on the way that reading it by name gives the same.
+func (state *State) addNode(ctx context.Context, s store.Store, n store.NodeScan) error {
+	node, err := s.Node(ctx, n.Node.Key)
+	if err != nil {
+		return err
+	}
+	if d := cmp.Diff(n.Node, node, Equate); d != "" {
+		return fmt.Errorf("node %s as scanned and as read (-scanned +read):\n%s", n.Node.Key.Node, d)
+	}
+	for i, item := range n.Node.Items {
+		key := DocumentKey(n.Node.Key, item.ItemKey)
+		doc, err := s.Document(ctx, key)
+		if err != nil {
+			return err
+		}
+		if d := cmp.Diff(n.Documents[i], doc, Equate); d != "" {
+			return fmt.Errorf("document %q of node %s as scanned and as read (-scanned +read):\n%s", key.Type, key.Node, d)
+		}
+		if err := state.addTexts(ctx, s, key, doc.ShapeSet()); err != nil {
+			return err
+		}
+	}
+	n.Node.Revision = 0
+	state.Nodes[n.Node.Key] = n
+	return nil
+}
+
+func (state *State) addTexts(ctx context.Context, s store.Store, key inventory.DocumentKey, ids []inventory.ShapeID) error {
+	shapes, err := s.Shapes(ctx, store.ShardOf(key.NodeKey, s.Identity().Shards), key.Partition, key.Type, ids)
+	if err != nil {
+		return err
+	}
+	for _, sh := range shapes {
+		state.Texts[fmt.Sprint(key.Partition, key.Type, sh.ID)] = sh.Text
+	}
+	return nil
+}
+
+// ShapesOf lists every shape a change names, each once.
+func ShapesOf(c inventory.Change) []inventory.ShapeID {
+	set := map[inventory.ShapeID]bool{}
+	for _, id := range slices.Concat(c.Added, c.Removed) {
+		set[id] = true
+	}
+	for _, e := range c.Delta {
+		for _, r := range e.Insert {
+			set[r.Shape] = true
+		}
+	}
+	return slices.SortedFunc(maps.Keys(set), inventory.CompareShapeIDs)
+}
+
+// Equate compares values of inventory by content: an empty slice or map is equal to none.
+var Equate = cmpopts.EquateEmpty()
+
+// Diff tells how two states differ; empty when they do not.
+func Diff(a, b State) string { return cmp.Diff(a, b, Equate) }
+
+// ScanAll reads a whole shard, so many nodes a page.
+func ScanAll(ctx context.Context, s store.Store, shard, page int) ([]store.NodeScan, error) {
+	var all []store.NodeScan
+	var after *inventory.NodeKey
+	for {
+		nodes, more, err := s.Scan(ctx, shard, after, page)
+		if err != nil {
+			return nil, err
+		}
+		all = append(all, nodes...)
+		if !more {
+			return all, nil
+		}
+		if len(nodes) == 0 {
+			return nil, fmt.Errorf("scan of shard %d gives no node and says there are more", shard)
+		}
+		after = &nodes[len(nodes)-1].Node.Key
+	}
+}
+
+// ChangesAll reads all changes of a shard after a position, so many a page.
+func ChangesAll(ctx context.Context, s store.Store, shard int, after inventory.Position, page int) ([]inventory.Change, error) {
+	var all []inventory.Change
+	for {
+		changes, err := s.Changes(ctx, shard, after, page)
+		if err != nil {
+			return nil, err
+		}
+		all = append(all, changes...)
+		if len(changes) < page {
+			return all, nil
+		}
+		after = changes[len(changes)-1].Position
+	}
+}
+
+// start is the position before the first change of every shard.
+func start(s store.Store) []inventory.Position {
+	return make([]inventory.Position, s.Identity().Shards)
+}
+
+// must is for what cannot go wrong in a sound store.
+func must[T any](tb testing.TB, v T, err error) T {
+	tb.Helper()
+	if err != nil {
+		tb.Fatal(err)
+	}
+	return v
+}
