@@ -200,7 +200,9 @@ func TestNoServiceIsTriedAgainAndNamed(t *testing.T) {
 		t.Fatal(err)
 	}
 	address := l.Addr().String()
-	l.Close()
+	if err := l.Close(); err != nil {
+		t.Fatal(err)
+	}
 	c, pauses := newClient(t, Config{Endpoint: "http://" + address})
 	_, err = c.Do(t.Context(), "PutInventory", nil)
 	if err == nil || !strings.Contains(err.Error(), address) || *pauses != 3 {

@@ -136,7 +136,7 @@ func TestServerTakesANewCertificateWithoutRestart(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		defer conn.Close()
+		defer func() { _ = conn.Close() }()
 		return conn.ConnectionState().PeerCertificates[0].DNSNames[0]
 	}
 	if got := name(); got != "first" {

@@ -130,8 +130,15 @@ func client(t *testing.T, overHTTP2 bool, config *tls.Config) *http.Client {
 	return &http.Client{Transport: transport, Timeout: testTimeout}
 }
 
-// post sends a body and gives the answer with its body read.
-func post(t *testing.T, c *http.Client, url string, body io.Reader) (*http.Response, string) {
+// reply is an answer whose body was read.
+type reply struct {
+	StatusCode int
+	Header     http.Header
+	Close      bool
+}
+
+// post sends a body and gives the answer and its body.
+func post(t *testing.T, c *http.Client, url string, body io.Reader) (reply, string) {
 	t.Helper()
 	answer, err := c.Post(url, "text/plain", body)
 	if err != nil {
@@ -142,7 +149,7 @@ func post(t *testing.T, c *http.Client, url string, body io.Reader) (*http.Respo
 	if err != nil {
 		t.Fatal(err)
 	}
-	return answer, string(text)
+	return reply{answer.StatusCode, answer.Header, answer.Close}, string(text)
 }
 
 // dial opens a bare connection and sends text on it.

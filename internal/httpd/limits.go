@@ -64,7 +64,7 @@ func (l Limits) Middleware(next http.Handler) http.Handler {
 		}
 		r.Body = body
 		if r.ContentLength > l.Body {
-			body.fail(l.tooLarge())
+			_ = body.fail(l.tooLarge()) // answered below
 		} else {
 			next.ServeHTTP(out, r)
 		}

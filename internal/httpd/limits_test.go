@@ -147,7 +147,7 @@ func TestSlowBodyOverHTTP2IsCut(t *testing.T) {
 	limits.Grace = 200 * time.Millisecond
 	s := serveLimited(t, limits, readAll)
 	body, hold := io.Pipe()
-	defer hold.Close()
+	t.Cleanup(func() { _ = hold.Close() })
 	answer, text := post(t, client(t, true, nil), s.url(), body)
 	if answer.StatusCode != 408 {
 		t.Errorf("answered %d %s", answer.StatusCode, text)
@@ -160,7 +160,7 @@ func TestSteadyBodyMayTakeLongerThanTheGrace(t *testing.T) {
 	s := serveLimited(t, limits, readAll)
 	body, feed := io.Pipe()
 	go func() {
-		defer feed.Close()
+		defer func() { _ = feed.Close() }()
 		for range 10 {
 			time.Sleep(100 * time.Millisecond)
 			_, _ = feed.Write(make([]byte, 1<<10))

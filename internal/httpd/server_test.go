@@ -88,13 +88,21 @@ func TestHeadersAreBounded(t *testing.T) {
 	}
 }
 
+func readAnswer(c net.Conn) error {
+	answer, err := http.ReadResponse(bufio.NewReader(c), nil)
+	if err != nil {
+		return err
+	}
+	return answer.Body.Close()
+}
+
 func TestConnectionsAreCapped(t *testing.T) {
 	s := serve(t, http.HandlerFunc(okHandler), func(s *Server) { s.MaxConnections = 2 })
 	ask := "GET / HTTP/1.1\r\nHost: h\r\n\r\n"
 	var kept []net.Conn
 	for range 2 {
 		c := dial(t, s, ask)
-		if _, err := http.ReadResponse(bufio.NewReader(c), nil); err != nil {
+		if err := readAnswer(c); err != nil {
 			t.Fatal(err)
 		}
 		kept = append(kept, c)
@@ -109,7 +117,7 @@ func TestConnectionsAreCapped(t *testing.T) {
 		t.Fatal(err)
 	}
 	waitFor(t, func() bool { return s.Connections() == 1 })
-	if _, err := http.ReadResponse(bufio.NewReader(dial(t, s, ask)), nil); err != nil {
+	if err := readAnswer(dial(t, s, ask)); err != nil {
 		t.Errorf("after one closed: %v", err)
 	}
 }
