@@ -1,0 +1,263 @@
+// Package awsjson speaks the awsJson1_1 protocol over HTTP: it knows who asks, finds the row of the action asked for, and
+// turns its answer or its error into bytes.
+//
+// Call [New] with the keys and the rows, each made by [NewRow], and serve the [Handler] at "/" behind middleware that sets
+// the X-Amzn-Requestid header of the answer. Everything goes through one gate in one order, and the first check that fails
+// gives the answer:
+//
+//  1. method, path and content type: anything but POST / with application/x-amz-json-1.1 (parameters allowed) is 404
+//  2. the signed headers: form, scope, region, time, key
+//  3. the body's size
+//  4. the signature, over the bytes as received
+//  5. the target: AmazonSSM. and a row's action, in exact case
+//  6. whether the key may do the action
+//  7. the JSON: SerializationException
+//  8. the constraints of the model: ValidationException
+//  9. whether the key may touch the node
+//  10. the row's method
+//
+// No method is called for a request that is not signed. The account is the key's; the region is that of the signature's
+// scope, and both together are the partition the method is given. Nothing of an internal error reaches the caller: it is
+// logged under the request's id.
+//
+// The package knows no action and keeps no state but the regions it has seen. It refuses signatures in the query string,
+// compressed bodies (they are no JSON) and other protocols.
+package awsjson
+
+import (
+	"context"
+	"crypto/sha256"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net/http"
+	"slices"
+	"strings"
+	"sync"
+	"time"
+
+	"stocktake/internal/iam"
+	"stocktake/internal/inventory"
+	"stocktake/internal/sigv4"
+	"stocktake/internal/wire"
+)
+
+const (
+	contentType  = "application/x-amz-json-1.1"
+	targetHeader = "X-Amz-Target"
+	targetPrefix = "AmazonSSM."
+	service      = "ssm"
+
+	// requestIDHeader is set on the answer by the middleware around the handler.
+	requestIDHeader = "X-Amzn-Requestid"
+
+	defaultMaxBody = 16 << 20
+	// maxRegions bounds the regions remembered as seen.
+	maxRegions = 4096
+)
+
+// Config is what a Handler is made of. Keys and Rows are required.
+type Config struct {
+	Keys *iam.Directory
+	Rows []Row
+	// Regions are those that may be named in a signature's scope; empty: every one. Another region is answered with
+	// InvalidSignatureException, as a service answers a scope that is not its own.
+	Regions []string
+	// MaxBody is the most bytes a body may have; 0: 16 MiB. More is answered with 413.
+	MaxBody int64
+	// Log gets internal errors and the first use of each region; nil: slog.Default().
+	Log *slog.Logger
+	// Observe, where not nil, is called once for each request, before the answer is written.
+	Observe func(r *http.Request, o Observation)
+	// Now is the clock signatures are judged by; nil: time.Now.
+	Now func() time.Time
+}
+
+// An Observation is what may be logged and counted of a request.
+type Observation struct {
+	Action    string              // of the row; empty: none was found
+	Code      string              // the error's name; empty: answered with 200
+	Partition inventory.Partition // zero until the signature is verified
+	Principal *iam.Principal      // nil until the signature is verified
+}
+
+// A Handler answers requests; see the package's documentation for the order of its checks.
+type Handler struct {
+	config   Config
+	verifier sigv4.Verifier
+	rows     map[string]Row // by target
+	buffers  sync.Pool      // of *[]byte
+
+	mu   sync.Mutex
+	seen map[inventory.Partition]bool
+}
+
+// New makes a Handler. It fails when a row is listed twice or something required is missing.
+func New(c Config) (*Handler, error) {
+	if c.Keys == nil || len(c.Rows) == 0 {
+		return nil, errors.New("awsjson: keys and rows are required")
+	}
+	h := &Handler{config: c, rows: map[string]Row{}, seen: map[inventory.Partition]bool{}}
+	for _, row := range c.Rows {
+		target := targetPrefix + row.Action
+		if _, ok := h.rows[target]; ok {
+			return nil, fmt.Errorf("awsjson: action %s has two rows", row.Action)
+		}
+		h.rows[target] = row
+	}
+	if h.config.MaxBody == 0 {
+		h.config.MaxBody = defaultMaxBody
+	}
+	if h.config.Log == nil {
+		h.config.Log = slog.Default()
+	}
+	if h.config.Now == nil {
+		h.config.Now = time.Now
+	}
+	h.verifier = sigv4.Verifier{Service: service, Lookup: h.lookup}
+	return h, nil
+}
+
+func (h *Handler) lookup(_ context.Context, accessKeyID string) (sigv4.Key, error) {
+	secret, principal, ok := h.config.Keys.Key(accessKeyID)
+	if !ok {
+		return sigv4.Key{}, sigv4.ErrUnknownKey
+	}
+	return sigv4.Key{SecretAccessKey: secret, Identity: principal}, nil
+}
+
+// ServeHTTP answers one request.
+func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	buffer := h.buffer()
+	defer h.giveBack(buffer)
+	var o Observation
+	answer, err := h.answer(w, r, buffer, &o)
+	if err != nil {
+		f := h.failure(w, r, err, o)
+		o.Code = f.name
+		h.observe(r, o)
+		f.write(w)
+		return
+	}
+	h.observe(r, o)
+	write(w, http.StatusOK, contentType, answer)
+}
+
+func (h *Handler) observe(r *http.Request, o Observation) {
+	if h.config.Observe != nil {
+		h.config.Observe(r, o)
+	}
+}
+
+// answer goes through the checks and the row's method. The answer lies in the buffer, which held the body before.
+func (h *Handler) answer(w http.ResponseWriter, r *http.Request, buffer *[]byte, o *Observation) ([]byte, error) {
+	if r.Method != http.MethodPost || r.URL.Path != "/" || !isAWSJSON(r.Header.Values("Content-Type")) {
+		return nil, notThisProtocol
+	}
+	caller, err := h.authenticate(w, r, buffer)
+	if err != nil {
+		return nil, err
+	}
+	o.Partition, o.Principal = caller.Partition, caller.Principal
+	row, ok := h.row(r)
+	if !ok {
+		return nil, unknownOperation
+	}
+	o.Action = row.Action
+	if !caller.Principal.MayAct(row.Permission) {
+		return nil, denied(caller, row, "")
+	}
+	encode, err := row.serve(r.Context(), caller, row, *buffer)
+	if err != nil {
+		return nil, err
+	}
+	*buffer = encode((*buffer)[:0])
+	return *buffer, nil
+}
+
+func isAWSJSON(values []string) bool {
+	if len(values) != 1 {
+		return false
+	}
+	media, _, _ := strings.Cut(values[0], ";")
+	return strings.EqualFold(strings.TrimSpace(media), contentType)
+}
+
+// authenticate verifies the signature and leaves the body in the buffer.
+func (h *Handler) authenticate(w http.ResponseWriter, r *http.Request, buffer *[]byte) (Caller, error) {
+	claim, err := h.verifier.Headers(r, h.config.Now())
+	if err != nil {
+		return Caller{}, err
+	}
+	if len(h.config.Regions) > 0 && !slices.Contains(h.config.Regions, claim.Region) {
+		return Caller{}, wrongRegion(claim.Region)
+	}
+	principal, ok := claim.Identity.(*iam.Principal)
+	if !ok {
+		return Caller{}, fmt.Errorf("identity of access key %s is a %T", claim.AccessKeyID, claim.Identity)
+	}
+	body, err := readBody(http.MaxBytesReader(w, r.Body, h.config.MaxBody), r.ContentLength, (*buffer)[:0])
+	if err != nil {
+		return Caller{}, bodyFailure(err)
+	}
+	*buffer = body
+	if err := claim.Verify(sha256.Sum256(body)); err != nil {
+		return Caller{}, err
+	}
+	c := Caller{
+		Partition: inventory.Partition{Account: principal.Account, Region: claim.Region},
+		Principal: principal,
+		RequestID: w.Header().Get(requestIDHeader),
+	}
+	h.firstUse(c)
+	return c, nil
+}
+
+// firstUse logs a partition the first time this process sees it: a mistyped region is a fleet of its own.
+func (h *Handler) firstUse(c Caller) {
+	h.mu.Lock()
+	known := h.seen[c.Partition] || len(h.seen) >= maxRegions
+	if !known {
+		h.seen[c.Partition] = true
+	}
+	h.mu.Unlock()
+	if !known {
+		h.config.Log.Info("first request for a region since the start",
+			"account", c.Partition.Account, "region", c.Partition.Region, "request_id", c.RequestID)
+	}
+}
+
+// row finds the row of the target. One header, in exact case.
+func (h *Handler) row(r *http.Request) (Row, bool) {
+	values := r.Header.Values(targetHeader)
+	if len(values) != 1 {
+		return Row{}, false
+	}
+	row, ok := h.rows[values[0]]
+	return row, ok
+}
+
+func write(w http.ResponseWriter, status int, media string, body []byte) {
+	header := w.Header()
+	header.Set("Content-Type", media)
+	header.Set("Content-Length", fmt.Sprint(len(body)))
+	w.WriteHeader(status)
+	// A peer that is gone cannot be told.
+	_, _ = w.Write(body)
+}
+
+// denied is the refusal of an action, of a node's where node is not empty (API reference, and captures of the live
+// service, of which the node's ARN as resource is inferred).
+func denied(c Caller, row Row, node inventory.NodeID) *failure {
+	at := c.Partition.Region + ":" + c.Partition.Account + ":"
+	resource := "arn:aws:ssm:" + at + "*"
+	switch {
+	case node.Activated():
+		resource = "arn:aws:ssm:" + at + "managed-instance/" + string(node)
+	case node != "":
+		resource = "arn:aws:ec2:" + at + "instance/" + string(node)
+	}
+	return frontEnd(wire.AccessDeniedException, fmt.Sprintf(
+		"User: %s is not authorized to perform: %s on resource: %s because no identity-based policy allows the %s action",
+		c.Principal.ARN, row.Permission, resource, row.Permission))
+}

@@ -1,0 +1,64 @@
+package awsjson
+
+import (
+	"errors"
+	"io"
+	"net/http"
+	"slices"
+	"strconv"
+
+	"stocktake/internal/wire"
+)
+
+const (
+	// trusted is how much room is made at once on a peer's word alone.
+	trusted = 1 << 20
+	// maxKept is the largest buffer that is used again.
+	maxKept = 4 << 20
+)
+
+func (h *Handler) buffer() *[]byte {
+	if b, ok := h.buffers.Get().(*[]byte); ok {
+		return b
+	}
+	return new([]byte)
+}
+
+func (h *Handler) giveBack(b *[]byte) {
+	if cap(*b) <= maxKept {
+		h.buffers.Put(b)
+	}
+}
+
+// readBody appends the body, announced with a length that is -1 where unknown, to dst.
+func readBody(from io.Reader, length int64, dst []byte) ([]byte, error) {
+	// One byte more than announced, to meet the end without growing.
+	dst = slices.Grow(dst, int(min(max(length+1, 512), trusted)))
+	for {
+		if len(dst) == cap(dst) {
+			dst = slices.Grow(dst, len(dst))
+		}
+		n, err := from.Read(dst[len(dst):cap(dst)])
+		dst = dst[:len(dst)+n]
+		if err == io.EOF {
+			return dst, nil
+		}
+		if err != nil {
+			return dst, err
+		}
+	}
+}
+
+// bodyFailure answers a body that could not be read to its end: it is too large, or its peer is at fault.
+func bodyFailure(err error) *failure {
+	if tooLarge := (*http.MaxBytesError)(nil); errors.As(err, &tooLarge) {
+		f := frontEnd(wire.RequestEntityTooLargeException,
+			"The request body must not exceed "+strconv.FormatInt(tooLarge.Limit, 10)+" bytes")
+		f.status = http.StatusRequestEntityTooLarge
+		f.hangUp = true
+		return f
+	}
+	f := frontEnd(wire.SerializationException, "The request body could not be read to its end")
+	f.hangUp = true
+	return f
+}

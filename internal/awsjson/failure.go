@@ -1,0 +1,153 @@
+package awsjson
+
+import (
+	"context"
+	"errors"
+	"log/slog"
+	"net/http"
+	"strings"
+
+	"stocktake/internal/inventory"
+	"stocktake/internal/sigv4"
+	"stocktake/internal/wire"
+)
+
+// A failure is an answer that is not 200.
+type failure struct {
+	name   string
+	status int
+	body   wire.ErrorBody
+	xml    bool // the body is the bare name as an XML element
+	hangUp bool // the connection ends with the answer
+}
+
+func (f *failure) Error() string { return f.name + ": " + f.body.Text() }
+
+// frontEnd is a refusal before any action is reached. Its text is the member message.
+func frontEnd(name, text string) *failure {
+	return &failure{name: name, status: http.StatusBadRequest, body: wire.ErrorBody{Type: name, LowerMessage: text}}
+}
+
+var (
+	// notThisProtocol and unknownOperation are what the same front end was observed to answer, without a text.
+	notThisProtocol  = &failure{name: wire.UnknownOperationException, status: http.StatusNotFound, xml: true}
+	unknownOperation = frontEnd(wire.UnknownOperationException, "")
+)
+
+func wrongRegion(region string) *failure {
+	return frontEnd(wire.InvalidSignatureException, "Credential should be scoped to a valid region, not '"+region+"'.")
+}
+
+// members says which members an error's body has beside __type.
+type members uint8
+
+const (
+	none           members = iota
+	message                // Message: errors modelled by the API
+	typeAndMessage         // TypeName and Message: the four modelled so
+	lowerMessage           // message: errors of the front end
+	fixedText              // message, of a text that is always the same
+)
+
+// An errorRow is how one code of the domain is answered.
+type errorRow struct {
+	name    string
+	status  int
+	members members
+	text    string // of fixedText
+}
+
+// errorTable is the one table from codes to answers, in the order of the codes.
+var errorTable = [...]errorRow{
+	inventory.Internal:                          {wire.InternalServerError, http.StatusInternalServerError, none, ""},
+	inventory.InvalidInstanceID:                 {wire.InvalidInstanceId, http.StatusBadRequest, message, ""},
+	inventory.InvalidTypeName:                   {wire.InvalidTypeNameException, http.StatusBadRequest, message, ""},
+	inventory.InvalidItemContent:                {wire.InvalidItemContentException, http.StatusBadRequest, typeAndMessage, ""},
+	inventory.TotalSizeLimitExceeded:            {wire.TotalSizeLimitExceededException, http.StatusBadRequest, message, ""},
+	inventory.ItemSizeLimitExceeded:             {wire.ItemSizeLimitExceededException, http.StatusBadRequest, typeAndMessage, ""},
+	inventory.ItemContentMismatch:               {wire.ItemContentMismatchException, http.StatusBadRequest, typeAndMessage, ""},
+	inventory.CustomSchemaCountLimitExceeded:    {wire.CustomSchemaCountLimitExceededException, http.StatusBadRequest, message, ""},
+	inventory.UnsupportedInventorySchemaVersion: {wire.UnsupportedInventorySchemaVersionException, http.StatusBadRequest, message, ""},
+	inventory.UnsupportedInventoryItemContext:   {wire.UnsupportedInventoryItemContextException, http.StatusBadRequest, typeAndMessage, ""},
+	inventory.InvalidInventoryItemContext:       {wire.InvalidInventoryItemContextException, http.StatusBadRequest, message, ""},
+	inventory.SubTypeCountLimitExceeded:         {wire.SubTypeCountLimitExceededException, http.StatusBadRequest, message, ""},
+	inventory.InvalidFilter:                     {wire.InvalidFilter, http.StatusBadRequest, message, ""},
+	inventory.InvalidInventoryGroup:             {wire.InvalidInventoryGroupException, http.StatusBadRequest, message, ""},
+	inventory.InvalidNextToken:                  {wire.InvalidNextToken, http.StatusBadRequest, message, ""},
+	inventory.InvalidAggregator:                 {wire.InvalidAggregatorException, http.StatusBadRequest, message, ""},
+	inventory.InvalidResultAttribute:            {wire.InvalidResultAttributeException, http.StatusBadRequest, message, ""},
+	inventory.InvalidOption:                     {wire.InvalidOptionException, http.StatusBadRequest, message, ""},
+	inventory.InvalidDeleteInventoryParameters:  {wire.InvalidDeleteInventoryParametersException, http.StatusBadRequest, message, ""},
+	inventory.InvalidInventoryRequest:           {wire.InvalidInventoryRequestException, http.StatusBadRequest, message, ""},
+	inventory.InvalidDeletionID:                 {wire.InvalidDeletionIdException, http.StatusBadRequest, message, ""},
+	inventory.AccessDenied:                      {wire.AccessDeniedException, http.StatusBadRequest, lowerMessage, ""},
+	inventory.Throttling:                        {wire.ThrottlingException, http.StatusBadRequest, fixedText, "Rate exceeded"},
+}
+
+// failure gives the answer to an error of any check or method. What is nobody else's fault is logged.
+func (h *Handler) failure(w http.ResponseWriter, r *http.Request, err error, o Observation) *failure {
+	var (
+		f          *failure
+		signature  *sigv4.Error
+		decode     *wire.DecodeError
+		validation *wire.ValidationError
+		domain     *inventory.Error
+	)
+	switch {
+	case errors.As(err, &f):
+		return f
+	case errors.As(err, &signature):
+		// It may repeat bytes of a header, and those need not be UTF-8.
+		return frontEnd(string(signature.Code), strings.ToValidUTF8(signature.Message, "\uFFFD"))
+	case errors.As(err, &decode):
+		f := frontEnd(wire.SerializationException, "")
+		f.body.Message = decode.Message // in capital, as observed
+		return f
+	case errors.As(err, &validation):
+		return frontEnd(wire.ValidationException, validation.Error())
+	case errors.As(err, &domain) && domain.Code != inventory.Internal && int(domain.Code) < len(errorTable):
+		return errorTable[domain.Code].failure(domain)
+	}
+	h.logInternal(w, r, err, o)
+	return errorTable[inventory.Internal].failure(&inventory.Error{})
+}
+
+func (e errorRow) failure(err *inventory.Error) *failure {
+	f := &failure{name: e.name, status: e.status, body: wire.ErrorBody{Type: e.name}}
+	switch e.members {
+	case typeAndMessage:
+		f.body.TypeName, f.body.Message = string(err.Type), err.Message
+	case message:
+		f.body.Message = err.Message
+	case lowerMessage:
+		f.body.LowerMessage = err.Message
+	case fixedText:
+		f.body.LowerMessage = e.text
+	}
+	return f
+}
+
+// logInternal keeps the reason that the caller is not told. A caller that went away is no fault of the server.
+func (h *Handler) logInternal(w http.ResponseWriter, r *http.Request, err error, o Observation) {
+	level := slog.LevelError
+	if errors.Is(err, context.Canceled) && r.Context().Err() != nil {
+		level = slog.LevelInfo
+	}
+	h.config.Log.LogAttrs(r.Context(), level, "internal error",
+		slog.String("request_id", w.Header().Get(requestIDHeader)),
+		slog.String("action", o.Action),
+		slog.String("account", o.Partition.Account),
+		slog.String("region", o.Partition.Region),
+		slog.Any("error", err))
+}
+
+func (f *failure) write(w http.ResponseWriter) {
+	if f.hangUp {
+		w.Header().Set("Connection", "close")
+	}
+	if f.xml {
+		write(w, f.status, "application/xml", []byte("<"+f.name+"/>"))
+		return
+	}
+	write(w, f.status, contentType, f.body.AppendJSON(nil))
+}

@@ -1,0 +1,71 @@
+package awsjson
+
+import (
+	"context"
+
+	"stocktake/internal/iam"
+	"stocktake/internal/inventory"
+)
+
+// A Caller is who asks, for which data. A method trusts it and nothing in the request.
+type Caller struct {
+	Partition inventory.Partition
+	Principal *iam.Principal
+	RequestID string // for the log; empty without the middleware that sets it
+}
+
+// A Row is one action. It is made by [NewRow].
+type Row struct {
+	Action     string // as the target names it: PutInventory
+	Permission string // as IAM names it: ssm:PutInventory
+
+	// serve decodes body, holds it to the model and to what the caller may touch, calls the method, and gives what writes
+	// the answer. It keeps no part of body.
+	serve func(ctx context.Context, c Caller, row Row, body []byte) (encode func(dst []byte) []byte, err error)
+}
+
+// A request is a shape of wire as a pointer: *wire.PutInventoryRequest.
+type request[T any] interface {
+	*T
+	Decode(body []byte) error
+	Validate() error
+}
+
+// A response is a shape of wire as a pointer: *wire.PutInventoryResponse.
+type response interface {
+	AppendJSON(dst []byte) []byte
+}
+
+// NewRow makes the row of an action. Node gives the node that a request is done to; nil for an action that is done to no
+// single one. Method is called with a valid request that the caller is allowed; its error is an [*inventory.Error], or
+// one that the caller is not told of.
+//
+//	awsjson.NewRow("PutInventory",
+//		func(r *wire.PutInventoryRequest) inventory.NodeID { return inventory.NodeID(r.InstanceId) },
+//		func(ctx context.Context, c awsjson.Caller, r *wire.PutInventoryRequest) (*wire.PutInventoryResponse, error) { ... })
+func NewRow[T any, Request request[T], Response response](
+	action string,
+	node func(r Request) inventory.NodeID,
+	method func(ctx context.Context, c Caller, r Request) (Response, error),
+) Row {
+	serve := func(ctx context.Context, c Caller, row Row, body []byte) (func([]byte) []byte, error) {
+		r := Request(new(T))
+		if err := r.Decode(body); err != nil {
+			return nil, err
+		}
+		if err := r.Validate(); err != nil {
+			return nil, err
+		}
+		if node != nil {
+			if id := node(r); !c.Principal.MayReach(id) {
+				return nil, denied(c, row, id)
+			}
+		}
+		answer, err := method(ctx, c, r)
+		if err != nil {
+			return nil, err
+		}
+		return answer.AppendJSON, nil
+	}
+	return Row{Action: action, Permission: "ssm:" + action, serve: serve}
+}
