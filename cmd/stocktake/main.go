@@ -25,6 +25,8 @@ func main() {
 
 // commands is the whole command line.
 type commands struct {
+	Collect collectCommand `cmd:"" help:"Read the inventory of this machine, and print or send it."`
+	Node    nodeCommand    `cmd:"" help:"Register, list, terminate and remove nodes."`
 	Config  configCommand  `cmd:"" help:"Look at the settings."`
 	Version versionCommand `cmd:"" help:"Print the version of this binary."`
 }
