@@ -24,6 +24,7 @@ import (
 	"math/big"
 	"net/http"
 	"net/url"
+	"strings"
 	"time"
 
 	"stocktake/internal/sigv4"
@@ -117,7 +118,8 @@ func newHTTPClient(c Config) *http.Client {
 // Close closes the connections that are not in use.
 func (c *Client) Close() { c.http.CloseIdleConnections() }
 
-// Do calls an action, by its name without a prefix, with a JSON body, and gives the JSON of the answer. The error is an
+// Do calls an action with a JSON body, and gives the JSON of the answer. An action of the API goes by its name alone
+// (PutInventory), one of the service's own by its whole target (Stocktake.ListNodes). The error is an
 // [*Error] when the service answered with one; any other says why no answer came.
 func (c *Client) Do(ctx context.Context, action string, body []byte) ([]byte, error) {
 	for attempt := 1; ; attempt++ {
@@ -129,6 +131,13 @@ func (c *Client) Do(ctx context.Context, action string, body []byte) ([]byte, er
 			return nil, err
 		}
 	}
+}
+
+func target(action string) string {
+	if strings.Contains(action, ".") {
+		return action
+	}
+	return targetPrefix + action
 }
 
 // pause waits a random part of a time that doubles with each attempt, so that clients cut off together do not come back
@@ -159,7 +168,7 @@ func (c *Client) once(ctx context.Context, action string, body []byte) ([]byte, 
 		return nil, fmt.Errorf("%s: %w", action, err)
 	}
 	r.Header.Set("Content-Type", contentType)
-	r.Header.Set("X-Amz-Target", targetPrefix+action)
+	r.Header.Set("X-Amz-Target", target(action))
 	r.Header.Set("User-Agent", c.config.UserAgent)
 	if err := sigv4.Sign(r, sha256.Sum256(body), credentials, c.config.Region, service, c.now()); err != nil {
 		return nil, fmt.Errorf("%s: %w", action, err)

@@ -118,6 +118,14 @@ func TestDoSignsAndReusesItsConnection(t *testing.T) {
 	}
 }
 
+func TestTargetsOfOwnActionsGoAsTheyAre(t *testing.T) {
+	for action, want := range map[string]string{"GetInventory": "AmazonSSM.GetInventory", "Stocktake.ListNodes": "Stocktake.ListNodes"} {
+		if got := target(action); got != want {
+			t.Errorf("%s goes as %s, want %s", action, got, want)
+		}
+	}
+}
+
 func TestDoTriesAgain(t *testing.T) {
 	for name, failure := range map[string]func(w http.ResponseWriter){
 		"internal error": func(w http.ResponseWriter) { answerError(w, 500, `{"__type":"InternalServerError"}`) },
