@@ -1,0 +1,203 @@
+package index
+
+import (
+	"context"
+
+	"github.com/RoaringBitmap/roaring/v2"
+
+	"stocktake/internal/inventory"
+)
+
+// Bounds limit one Aggregate. 0 is no bound.
+type Bounds struct {
+	// Work is in steps of joining one set of nodes, or reading one document.
+	Work int
+	// Rows bounds the rows of all aggregators together.
+	Rows int
+}
+
+// Counts answers one top-level aggregator: Rows for an expression, Groups for groups, in the order of its groups.
+type Counts struct {
+	Rows   []Row
+	Groups []GroupCount
+}
+
+// Row is one combination of values and the number of nodes that have it. Values are folded.
+type Row struct {
+	Path  []Cell // outermost first
+	Count int
+}
+
+// Cell is one expression's part of a row. Its Value shares the index's memory.
+type Cell struct {
+	Type      inventory.TypeName
+	Attribute string
+	Value     string
+}
+
+// GroupCount is how many nodes meet a group's filters and how many do not.
+type GroupCount struct {
+	Name                  string
+	Matching, NotMatching int
+}
+
+// Aggregate counts the nodes that meet the filters, one Counts for each aggregator, in their order.
+//
+// A row counts nodes, each once: those with one value for each expression of its path, where expressions of one type hold
+// for one and the same entry. Rows with fewer values than their path has expressions do not exist. They are ordered by the
+// count of their outermost value, largest first, then by that value, bytewise, and so on inwards; of sibling aggregators
+// the first one's rows come first. docs may be nil when no attribute asked for is volatile.
+//
+// Errors: InvalidAggregator when a bound is passed; those of ctx and docs.
+func (x *Index) Aggregate(ctx context.Context, p inventory.Partition, aggs []inventory.Aggregator, filters []inventory.Filter, docs Documents, bounds Bounds) ([]Counts, error) {
+	out := make([]Counts, len(aggs))
+	part := x.partition(p)
+	if part == nil {
+		part = newPartition(p)
+	}
+	c := &counter{ctx: ctx, docs: docs, bounds: bounds}
+	part.prepareAll(aggs, filters)
+	slow := make([]bool, len(aggs))
+	any := false
+	for i, a := range aggs {
+		if len(filters) == 0 && len(a.Nested) == 0 && len(a.Groups) == 0 {
+			rows, ok, err := part.tally(c, a)
+			if err != nil {
+				return nil, err
+			}
+			out[i].Rows, slow[i] = rows, !ok
+		} else {
+			slow[i] = true
+		}
+		any = any || slow[i]
+	}
+	if !any {
+		return out, nil
+	}
+	return out, part.aggregate(c, aggs, filters, slow, out)
+}
+
+// prepareAll makes the orders of filters, and of outermost expressions: their rows come out in them.
+func (part *partition) prepareAll(aggs []inventory.Aggregator, filters []inventory.Filter) {
+	part.prepare(filters)
+	for _, a := range aggs {
+		for _, g := range a.Groups {
+			part.prepare(g.Filters)
+		}
+		if a.Type != "" {
+			part.prepare([]inventory.Filter{{Type: a.Type, Attribute: a.Attribute, Operator: inventory.BeginWith}})
+		}
+	}
+}
+
+// aggregate answers the slow ones of the aggregators, all from the same frozen views.
+func (part *partition) aggregate(c *counter, aggs []inventory.Aggregator, filters []inventory.Filter, slow []bool, out []Counts) error {
+	part.mu.RLock()
+	universe, _ := part.planned(filters, false)
+	c.ids = part.ids
+	c.fit(part.ids.n)
+	c.views = map[inventory.TypeName]*view{}
+	groups := make([][]*plan, len(aggs))
+	for i, a := range aggs {
+		if slow[i] {
+			part.viewAll(c.views, a)
+			for _, g := range a.Groups {
+				pl, _ := part.planned(g.Filters, false)
+				groups[i] = append(groups[i], pl)
+			}
+		}
+	}
+	part.mu.RUnlock()
+
+	r := &Result{answer: universe.run(), ids: c.ids}
+	set, err := r.decide(c.ctx, c.docs)
+	if err != nil {
+		return err
+	}
+	for i, a := range aggs {
+		switch {
+		case !slow[i]:
+		case len(a.Groups) > 0:
+			out[i].Groups, err = c.groups(a, groups[i], set)
+		default:
+			out[i].Rows, err = c.rows(a, set, len(filters) == 0)
+		}
+		if err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (part *partition) viewAll(views map[inventory.TypeName]*view, a inventory.Aggregator) {
+	if a.Type != "" && views[a.Type] == nil {
+		if v := part.view(a.Type); v != nil {
+			views[a.Type] = v
+		}
+	}
+	for _, n := range a.Nested {
+		part.viewAll(views, n)
+	}
+}
+
+func (c *counter) groups(a inventory.Aggregator, plans []*plan, universe *roaring.Bitmap) ([]GroupCount, error) {
+	out := make([]GroupCount, len(a.Groups))
+	for i, g := range a.Groups {
+		r := &Result{answer: plans[i].run(), ids: c.ids}
+		if r.maybe != nil {
+			r.maybe.And(universe)
+		}
+		set, err := r.decide(c.ctx, c.docs)
+		if err != nil {
+			return nil, err
+		}
+		n := int(set.AndCardinality(universe))
+		out[i] = GroupCount{Name: g.Name, Matching: n, NotMatching: int(universe.GetCardinality()) - n}
+	}
+	return out, nil
+}
+
+// rows answers an expression.
+func (c *counter) rows(a inventory.Aggregator, universe *roaring.Bitmap, everyone bool) ([]Row, error) {
+	var base *nodeSet
+	unsure := roaring.New()
+	c.unsure(a, unsure)
+	unsure.And(universe)
+	if !everyone || !unsure.IsEmpty() {
+		base = c.take(roaring.AndNot(universe, unsure).ToArray())
+	}
+	levels, err := c.level([]inventory.Aggregator{a}, base, nil)
+	if err != nil {
+		return nil, err
+	}
+	buckets := levels[0]
+	if !unsure.IsEmpty() {
+		read, err := c.read(a, unsure)
+		if err != nil {
+			return nil, err
+		}
+		buckets = mergeBuckets(buckets, read)
+	}
+	return c.flatten(a, buckets)
+}
+
+// unsure adds the nodes that may carry an attribute of the aggregator outside of shapes.
+func (c *counter) unsure(a inventory.Aggregator, set *roaring.Bitmap) {
+	if v := c.views[a.Type]; v != nil {
+		if i, ok := v.attrNamed(a.Attribute); ok && v.attrs[i].volatile != nil {
+			set.Or(&v.attrs[i].volatile.Bitmap)
+		}
+	}
+	for _, n := range a.Nested {
+		c.unsure(n, set)
+	}
+}
+
+func (v *view) attrNamed(name string) (uint32, bool) {
+	for i := range v.attrs {
+		if v.attrs[i].name == name {
+			return uint32(i), true
+		}
+	}
+	return 0, false
+}

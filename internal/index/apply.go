@@ -1,0 +1,400 @@
+package index
+
+import (
+	"fmt"
+	"slices"
+
+	"stocktake/internal/inventory"
+)
+
+// MissingError says that shapes are named whose text the index does not have. Nothing was changed; fetch their text and
+// try again.
+type MissingError struct {
+	Partition inventory.Partition
+	Type      inventory.TypeName
+	IDs       []inventory.ShapeID
+}
+
+func (e *MissingError) Error() string {
+	return fmt.Sprintf("index does not have the text of %d shapes of %s in %s, the first is %s", len(e.IDs), e.Type, e.Partition, e.IDs[0])
+}
+
+// Missing gives those of the shapes whose text must be given to Define (or Apply) before a document that has them is
+// loaded.
+func (x *Index) Missing(p inventory.Partition, t inventory.TypeName, ids []inventory.ShapeID) []inventory.ShapeID {
+	part := x.partition(p)
+	if part == nil {
+		return slices.Clone(ids)
+	}
+	part.mu.RLock()
+	defer part.mu.RUnlock()
+	tab := part.tables[t]
+	if tab == nil {
+		return slices.Clone(ids)
+	}
+	return tab.missing(ids)
+}
+
+func (t *table) missing(ids []inventory.ShapeID) []inventory.ShapeID {
+	var out []inventory.ShapeID
+	for _, id := range ids {
+		if _, ok := t.findAny(id); !ok {
+			out = append(out, id)
+		}
+	}
+	return out
+}
+
+// defineStep is how many shapes are defined under one hold of the lock.
+const defineStep = 512
+
+// Define learns shapes from their text. Shapes known already are passed over; damaged text is an error.
+func (x *Index) Define(p inventory.Partition, t inventory.TypeName, shapes []inventory.Shape) error {
+	part := x.makePartition(p)
+	for step := range slices.Chunk(shapes, defineStep) {
+		if err := part.define(t, step); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (part *partition) define(t inventory.TypeName, shapes []inventory.Shape) error {
+	part.mu.Lock()
+	defer part.mu.Unlock()
+	tab := part.table(t)
+	for _, s := range shapes {
+		if err := tab.define(s); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// Loaded is one document as a scan finds it, as far as the index is concerned.
+type Loaded struct {
+	Key inventory.ItemKey
+	// Split is the document's; Shapes its set of shapes; Volatile the names of all attributes its refs carry themselves.
+	Split    uint32
+	Shapes   []inventory.ShapeID
+	Volatile []string
+}
+
+// Load adds a node's documents, as a scan of its shard found them. A *MissingError means that Define was left out.
+func (x *Index) Load(shard int, node inventory.NodeKey, documents []Loaded) error {
+	if len(documents) == 0 {
+		return nil
+	}
+	part := x.makePartition(node.Partition)
+	part.mu.Lock()
+	defer part.mu.Unlock()
+	for _, d := range documents {
+		if missing := part.table(d.Key.Type).missing(d.Shapes); len(missing) > 0 {
+			return &MissingError{Partition: node.Partition, Type: d.Key.Type, IDs: missing}
+		}
+	}
+	n := part.register(node.Node, shard)
+	for _, d := range documents {
+		t := part.table(d.Key.Type)
+		sub := t.sub(d.Key.SubType)
+		t.begin()
+		for _, id := range d.Shapes {
+			if s, ok := t.resolve(id, sub); ok {
+				t.enter(s, n)
+			}
+		}
+		if t.report(n, sub) {
+			part.entered(n)
+		}
+		t.carry(n, d.Volatile)
+		t.cut(n, d.Split)
+	}
+	return nil
+}
+
+// Apply follows one change and moves its shard's position to it, if that is forward. shapes holds the text of shapes in
+// c.Added the index may not have; one that is still missing is a *MissingError and nothing is changed. Changes of one
+// document must be applied in order; a change applied again, followed again by all that followed it, does no harm.
+//
+// Of an item's context, attributes that shapes leave out count as carried by the document (VolatileContext).
+func (x *Index) Apply(c inventory.Change, shapes []inventory.Shape) error {
+	part := x.makePartition(c.Document.Partition)
+	if err := part.apply(c, shapes); err != nil {
+		return err
+	}
+	x.advance(c.Shard, c.Position)
+	return nil
+}
+
+func (part *partition) apply(c inventory.Change, shapes []inventory.Shape) error {
+	part.mu.Lock()
+	defer part.mu.Unlock()
+	t := part.table(c.Document.Type)
+	for _, s := range shapes {
+		if err := t.define(s); err != nil {
+			return err
+		}
+	}
+	if missing := t.missing(c.Added); len(missing) > 0 {
+		return &MissingError{Partition: part.key, Type: t.typ, IDs: missing}
+	}
+	sub := t.sub(c.Document.SubType)
+	if c.Gone {
+		if n, ok := part.numbers[c.Document.Node]; ok {
+			part.applyGone(t, n, sub, c)
+		}
+		return nil
+	}
+	n := part.register(c.Document.Node, c.Shard)
+	t.begin()
+	for _, id := range c.Added {
+		if s, ok := t.resolve(id, sub); ok {
+			t.enter(s, n)
+		}
+	}
+	t.begin()
+	var suspects []uint32
+	for _, id := range c.Removed {
+		if s, ok := t.find(id, sub); ok {
+			suspects = t.leave(s, n, suspects)
+		}
+	}
+	t.settle(n, suspects)
+	if t.report(n, sub) {
+		part.entered(n)
+	}
+	names, whole := inserted(c.Delta)
+	names = append(names, VolatileContext(t.typ, c.Context)...)
+	if whole && t.alone(n) {
+		t.shed(n, names)
+	}
+	t.carry(n, names)
+	t.cut(n, c.Split)
+	return nil
+}
+
+func (part *partition) applyGone(t *table, n, sub uint32, c inventory.Change) {
+	t.begin()
+	var suspects []uint32
+	for _, id := range c.Removed {
+		if s, ok := t.find(id, sub); ok {
+			suspects = t.leave(s, n, suspects)
+		}
+	}
+	if !t.retract(n, sub) {
+		t.settle(n, suspects)
+		return
+	}
+	if !t.all.Contains(n) {
+		return
+	}
+	for _, fold := range suspects {
+		t.leaveGroup(fold, n)
+	}
+	t.all = t.all.own(t.epoch)
+	t.all.Remove(n)
+	t.shed(n, nil)
+	t.uncut(n, none)
+	part.left(n)
+}
+
+// inserted gives the names of the volatile attributes a delta brings, and whether it keeps nothing of the document
+// before.
+func inserted(d inventory.Delta) (names []string, whole bool) {
+	whole = true
+	for _, e := range d {
+		whole = whole && e.Copy == 0
+		for _, r := range e.Insert {
+			for _, a := range r.Volatile {
+				if !slices.Contains(names, a.Name) {
+					names = append(names, a.Name)
+				}
+			}
+		}
+	}
+	return names, whole
+}
+
+// begin forgets which groups were seen.
+func (t *table) begin() {
+	t.version++
+	t.serial++
+	if t.serial == 0 {
+		clear(t.seen)
+		t.serial = 1
+	}
+}
+
+// enter gives a node a shape.
+func (t *table) enter(s, n uint32) {
+	fresh := false
+	if p := t.postings.get(s); !p.contains(n) {
+		p = t.postings.edit(s, t.epoch)
+		if p.empty() {
+			t.live++
+		}
+		fresh = p.add(n, t.epoch)
+		t.elements++
+	}
+	// Groups are entered even when the shape is not new to the node: a replay of a removal may have left only them.
+	for _, val := range t.row(s) {
+		v := t.values.get(val)
+		st := t.states.get(v.fold)
+		if st.count > groupAt {
+			if t.seen[st.aux] != t.serial {
+				t.seen[st.aux] = t.serial
+				t.enterGroup(st.aux, n)
+			}
+		} else if fresh {
+			t.recount(v)
+		}
+	}
+}
+
+func (t *table) enterGroup(group, n uint32) {
+	if b := *t.groups.get(group); !b.Contains(n) {
+		b = b.own(t.epoch)
+		b.Add(n)
+		*t.groups.edit(group, t.epoch) = b
+	}
+}
+
+func (t *table) leaveGroup(fold, n uint32) {
+	group := t.states.get(fold).aux
+	if b := *t.groups.get(group); b.Contains(n) {
+		b = b.own(t.epoch)
+		b.Remove(n)
+		*t.groups.edit(group, t.epoch) = b
+	}
+}
+
+// recount forgets a value's number of nodes.
+func (t *table) recount(v *value) {
+	if t.attrs[v.attr].counted && t.states.get(v.fold).aux != unknown {
+		t.states.edit(v.fold, t.epoch).aux = unknown
+	}
+}
+
+// leave takes a shape from a node. The grouped values it had are added to suspects: the node may have them no more.
+func (t *table) leave(s, n uint32, suspects []uint32) []uint32 {
+	if !t.postings.get(s).contains(n) {
+		return suspects
+	}
+	p := t.postings.edit(s, t.epoch)
+	p.remove(n, t.epoch)
+	t.elements--
+	if p.empty() {
+		t.live--
+	}
+	for _, val := range t.row(s) {
+		v := t.values.get(val)
+		st := t.states.get(v.fold)
+		if st.count <= groupAt {
+			t.recount(v)
+		} else if t.seen[st.aux] != t.serial {
+			t.seen[st.aux] = t.serial
+			suspects = append(suspects, v.fold)
+		}
+	}
+	return suspects
+}
+
+// settle takes a node out of the groups of suspects none of its shapes has any more.
+func (t *table) settle(n uint32, suspects []uint32) {
+	var shapes []uint32
+	for _, fold := range suspects {
+		shapes = t.appendShapes(shapes[:0], *t.states.get(fold))
+		if !slices.ContainsFunc(shapes, func(s uint32) bool { return t.postings.get(s).contains(n) }) {
+			t.leaveGroup(fold, n)
+		}
+	}
+}
+
+// report notes that a node has a document of the type, and tells whether it had none.
+func (t *table) report(n, sub uint32) bool {
+	had := t.all.Contains(n)
+	if subs, listed := t.subs[n]; sub != 0 || listed {
+		if had && !listed {
+			subs = []uint32{0}
+		}
+		if !slices.Contains(subs, sub) {
+			t.subs[n] = append(subs, sub)
+		}
+	}
+	if !had {
+		t.all = t.all.own(t.epoch)
+		t.all.Add(n)
+	}
+	return !had
+}
+
+// retract notes that a node has no document of the sub-type, and tells whether it has no other of the type.
+func (t *table) retract(n, sub uint32) bool {
+	subs, listed := t.subs[n]
+	if !listed {
+		return sub == 0 || !t.all.Contains(n)
+	}
+	subs = slices.DeleteFunc(slices.Clone(subs), func(s uint32) bool { return s == sub })
+	if len(subs) > 0 {
+		t.subs[n] = subs
+		return false
+	}
+	delete(t.subs, n)
+	return true
+}
+
+// alone reports whether a node has at most one document of the type.
+func (t *table) alone(n uint32) bool { return len(t.subs[n]) <= 1 }
+
+// carry notes that a node's document carries attributes outside of its shapes.
+func (t *table) carry(n uint32, names []string) {
+	for _, name := range names {
+		a := &t.attrs[t.attr(name)]
+		if a.volatile == nil {
+			a.volatile = newBits(t.epoch)
+		}
+		if !a.volatile.Contains(n) {
+			a.volatile = a.volatile.own(t.epoch)
+			a.volatile.Add(n)
+		}
+	}
+}
+
+// shed notes that a node's documents carry none but the given attributes outside of their shapes.
+func (t *table) shed(n uint32, keep []string) {
+	for i := range t.attrs {
+		a := &t.attrs[i]
+		if a.volatile != nil && a.volatile.Contains(n) && !slices.Contains(keep, a.name) {
+			a.volatile = a.volatile.own(t.epoch)
+			a.volatile.Remove(n)
+		}
+	}
+}
+
+// cut notes the split a node's document is cut with. Of a node with several documents all their splits are kept.
+func (t *table) cut(n, split uint32) {
+	if t.alone(n) {
+		t.uncut(n, split)
+	}
+	i := slices.IndexFunc(t.splits, func(s splitNodes) bool { return s.number == split })
+	if i < 0 {
+		i = len(t.splits)
+		t.splits = append(t.splits, splitNodes{number: split, nodes: newBits(t.epoch)})
+	}
+	if b := t.splits[i].nodes; !b.Contains(n) {
+		b = b.own(t.epoch)
+		b.Add(n)
+		t.splits[i].nodes = b
+	}
+}
+
+// uncut takes a node from every split but one.
+func (t *table) uncut(n, keep uint32) {
+	for i, s := range t.splits {
+		if s.number != keep && s.nodes.Contains(n) {
+			b := s.nodes.own(t.epoch)
+			b.Remove(n)
+			t.splits[i].nodes = b
+		}
+	}
+}

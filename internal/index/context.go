@@ -1,0 +1,35 @@
+package index
+
+import "stocktake/internal/inventory"
+
+// VolatileContext names the attributes of an item's context that its entries' shapes leave out. They stay in the node's
+// record, so a document carries them as it carries volatile attributes of its own: whoever loads documents adds them to
+// Loaded.Volatile.
+func VolatileContext(t inventory.TypeName, context inventory.Entry) []string {
+	if len(context) == 0 {
+		return nil
+	}
+	schema, _ := inventory.BuiltIn(t)
+	_, volatile := inventory.Split{Volatile: schema.Volatile}.Cut(context)
+	var names []string
+	for _, a := range volatile {
+		names = append(names, a.Name)
+	}
+	return names
+}
+
+// Position gives the position up to which a shard's changes are in the index. They may be in it further.
+func (x *Index) Position(shard int) inventory.Position {
+	x.positionsMu.Lock()
+	defer x.positionsMu.Unlock()
+	return x.positions[shard]
+}
+
+// Partitions gives the partitions that hold anything, sorted by account and region.
+func (x *Index) Partitions() []inventory.Partition {
+	var out []inventory.Partition
+	for _, part := range x.all() {
+		out = append(out, part.key)
+	}
+	return out
+}

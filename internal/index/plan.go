@@ -1,0 +1,360 @@
+package index
+
+import (
+	"slices"
+
+	"github.com/RoaringBitmap/roaring/v2"
+
+	"stocktake/internal/inventory"
+)
+
+// plan is a set of filters with their values looked up: what is left is to join sets of nodes. It is made under the
+// partition's lock, from the live tables, and run on them or on views frozen under the same hold.
+type plan struct {
+	questions []question
+	exists    [][]*view // each a disjunction
+	known     *roaring.Bitmap
+	nodes     uint32 // every number is below
+	cost      int    // sets to join, about
+}
+
+type question struct {
+	inventory.TypeQuestion
+	view               *view // nil where the partition has nothing of the type
+	same, differ, none []match
+}
+
+// match is a filter with the folded values that meet it.
+type match struct {
+	known  bool // whether the table has the attribute
+	attr   uint32
+	values []uint32
+	shapes int             // how many have one of them, about
+	marked *roaring.Bitmap // values, when they are many
+	// unsure holds the nodes whose documents may carry the attribute outside of shapes; nil for none.
+	unsure *roaring.Bitmap
+}
+
+// offLock is the cost above which a plan is run on frozen views.
+const offLock = 512
+
+// planned looks the filters' values up and gives a plan that can be run without the lock, freezing what it needs unless
+// now is true and it is little work: then the caller must run it before letting the lock go.
+func (part *partition) planned(filters []inventory.Filter, now bool) (*plan, bool) {
+	p := &plan{nodes: part.ids.n}
+	for _, q := range inventory.Questions(filters) {
+		pq := question{TypeQuestion: q}
+		if tab := part.tables[q.Type]; tab != nil {
+			pq.view = &tab.view
+			pq.same, pq.differ, pq.none = tab.matches(q.Same), tab.matches(q.Differ), tab.matches(q.None)
+			p.cost += pq.cost()
+		}
+		p.questions = append(p.questions, pq)
+	}
+	for _, f := range filters {
+		if f.Operator != inventory.Exists {
+			continue
+		}
+		var any []*view
+		for _, t := range f.Values {
+			if tab := part.tables[inventory.TypeName(t)]; tab != nil {
+				any = append(any, &tab.view)
+			}
+		}
+		p.exists = append(p.exists, any)
+	}
+	if now && p.cost <= offLock {
+		p.known = &part.known.Bitmap
+		return p, true
+	}
+	p.known = part.freezeKnown()
+	for i := range p.questions {
+		if q := &p.questions[i]; q.view != nil {
+			q.view = part.view(q.Type)
+			q.refreeze()
+		}
+	}
+	for _, any := range p.exists {
+		for i, v := range any {
+			any[i] = part.view(v.typ)
+		}
+	}
+	return p, false
+}
+
+func (t *table) matches(filters []inventory.Filter) []match {
+	out := make([]match, len(filters))
+	for i, f := range filters {
+		m := &out[i]
+		m.attr, m.known = t.attrNumber[f.Attribute]
+		if !m.known {
+			continue
+		}
+		a := &t.attrs[m.attr]
+		if a.volatile != nil && !a.volatile.IsEmpty() {
+			m.unsure = &a.volatile.Bitmap
+		}
+		if _, ordered := orderFor(f); ordered {
+			m.values = t.appendMatching(nil, a, f)
+		} else {
+			for _, text := range f.Values {
+				if v, ok := t.findValue(m.attr, text); ok {
+					m.values = append(m.values, v)
+				}
+			}
+		}
+		for _, v := range m.values {
+			m.shapes += int(t.states.get(v).count)
+		}
+	}
+	return out
+}
+
+// refreeze takes the sets of unsure nodes from the frozen view.
+func (q *question) refreeze() {
+	for _, ms := range [][]match{q.same, q.differ, q.none} {
+		for i := range ms {
+			if ms[i].unsure != nil {
+				ms[i].unsure = &q.view.attrs[ms[i].attr].volatile.Bitmap
+			}
+		}
+	}
+}
+
+func (q *question) cost() int {
+	cost := 1
+	if len(q.same) > 0 {
+		cost += q.same[driver(q.same)].shapes
+	}
+	for _, m := range q.none {
+		cost += m.shapes
+	}
+	return cost
+}
+
+// driver gives the match with the fewest shapes: only they are looked at.
+func driver(ms []match) int {
+	least := 0
+	for i := range ms {
+		if ms[i].shapes < ms[least].shapes {
+			least = i
+		}
+	}
+	return least
+}
+
+// has reports whether a shape has one of the match's values.
+func (m *match) has(v *view, shape uint32) bool {
+	if !m.known {
+		return false
+	}
+	fold, ok := v.foldOf(shape, m.attr)
+	if !ok {
+		return false
+	}
+	if len(m.values) <= 16 {
+		return slices.Contains(m.values, fold)
+	}
+	if m.marked == nil {
+		m.marked = roaring.BitmapOf(m.values...)
+	}
+	return m.marked.Contains(fold)
+}
+
+// answer is a set of nodes, and others of which documents decide.
+type answer struct {
+	sure, maybe *roaring.Bitmap
+	checks      []inventory.TypeQuestion
+}
+
+// run joins the plan's sets.
+func (p *plan) run() answer {
+	a := answer{sure: p.known.Clone()}
+	all := a.sure // sure and maybe together; its own set once they differ
+	for i := range p.questions {
+		q := &p.questions[i]
+		exact, unsure := q.run(p.nodes)
+		if unsure != nil && !unsure.IsEmpty() {
+			a.checks = append(a.checks, q.TypeQuestion)
+			if all == a.sure {
+				all = a.sure.Clone()
+			}
+			unsure.Or(exact)
+			all.And(unsure)
+		} else if all != a.sure {
+			all.And(exact)
+		}
+		a.sure.And(exact)
+	}
+	for _, views := range p.exists {
+		any := roaring.New()
+		for _, v := range views {
+			any.Or(&v.all.Bitmap)
+		}
+		a.sure.And(any)
+		if all != a.sure {
+			all.And(any)
+		}
+	}
+	if all != a.sure {
+		all.AndNot(a.sure)
+		a.maybe = all
+	}
+	return a
+}
+
+// run gives the nodes that meet the question by their shapes, and those whose documents must be read to know. Both are
+// the caller's to change.
+func (q *question) run(nodes uint32) (exact, unsure *roaring.Bitmap) {
+	v := q.view
+	if v == nil {
+		return roaring.New(), nil
+	}
+	exact = v.all.Clone()
+	if len(q.same) > 0 {
+		exact = v.nodesOf(q.same, q.differ, nodes)
+	}
+	if len(q.none) > 0 {
+		if len(q.same) > 0 {
+			exact.And(&v.all.Bitmap)
+		}
+		for i := range q.none {
+			exact.AndNot(v.union(q.none[i].values, nodes))
+		}
+	}
+	if unsure = q.unsure(); unsure == nil {
+		return exact, nil
+	}
+	exact.AndNot(unsure)
+	unsure.And(&v.all.Bitmap)
+	// Filters on attributes that no document carries outside of shapes thin the candidates out.
+	certain := func(ms []match) []match {
+		return slices.DeleteFunc(slices.Clone(ms), func(m match) bool { return m.unsure != nil })
+	}
+	if same := certain(q.same); len(same) > 0 {
+		unsure.And(v.nodesOf(same, certain(q.differ), nodes))
+	}
+	for _, m := range certain(q.none) {
+		unsure.AndNot(v.union(m.values, nodes))
+	}
+	return exact, unsure
+}
+
+// unsure gives the nodes that may carry an attribute of the question outside of shapes, nil for none.
+func (q *question) unsure() *roaring.Bitmap {
+	var out *roaring.Bitmap
+	for _, ms := range [][]match{q.same, q.differ, q.none} {
+		for _, m := range ms {
+			if m.unsure == nil {
+				continue
+			}
+			if out == nil {
+				out = roaring.New()
+			}
+			out.Or(m.unsure)
+		}
+	}
+	return out
+}
+
+// nodesOf gives the nodes with a shape that meets every match of same and none of differ.
+func (v *view) nodesOf(same, differ []match, nodes uint32) *roaring.Bitmap {
+	d := driver(same)
+	if len(same) == 1 && len(differ) == 0 {
+		return v.union(same[d].values, nodes)
+	}
+	var shapes []uint32
+	for _, val := range same[d].values {
+		shapes = v.appendShapes(shapes, *v.states.get(val))
+	}
+	u := unioner{nodes: nodes}
+	for _, s := range shapes {
+		if v.meets(s, same, differ, d) {
+			u.add(v.postings.get(s))
+		}
+	}
+	return u.bitmap()
+}
+
+// meets reports whether a shape meets every match of same, but for the driver's, and none of differ.
+func (v *view) meets(shape uint32, same, differ []match, driver int) bool {
+	for i := range same {
+		if i != driver && !same[i].has(v, shape) {
+			return false
+		}
+	}
+	for i := range differ {
+		if differ[i].has(v, shape) {
+			return false
+		}
+	}
+	return true
+}
+
+// union gives the nodes with any of the values.
+func (v *view) union(values []uint32, nodes uint32) *roaring.Bitmap {
+	u := unioner{nodes: nodes}
+	var shapes []uint32
+	for _, val := range values {
+		s := *v.states.get(val)
+		if s.count > groupAt {
+			u.add(&posting{bits: *v.groups.get(s.aux)})
+			continue
+		}
+		shapes = v.appendShapes(shapes[:0], s)
+		for _, o := range shapes {
+			u.add(v.postings.get(o))
+		}
+	}
+	return u.bitmap()
+}
+
+// unioner joins postings: dense ones as bitmaps, the others bit by bit in a plain bitset once they are many.
+type unioner struct {
+	nodes uint32
+	dense *roaring.Bitmap
+	few   []uint32
+	words []uint64
+}
+
+func (u *unioner) add(p *posting) {
+	const denseFrom, fewMost = 4096, 512
+	n := p.count()
+	switch {
+	case p.bits != nil && (n > denseFrom || u.dense == nil && len(u.few) == 0 && u.words == nil):
+		if u.dense == nil {
+			u.dense = p.bits.Clone()
+		} else {
+			u.dense.Or(&p.bits.Bitmap)
+		}
+	case u.words != nil:
+		p.orInto(u.words)
+	case len(u.few)+n <= fewMost:
+		u.few = p.appendTo(u.few)
+	default:
+		u.words = make([]uint64, (u.nodes+63)/64)
+		for _, x := range u.few {
+			u.words[x>>6] |= 1 << (x & 63)
+		}
+		u.few = u.few[:0]
+		p.orInto(u.words)
+	}
+}
+
+func (u *unioner) bitmap() *roaring.Bitmap {
+	out := u.dense
+	if out == nil {
+		out = roaring.New()
+	}
+	if len(u.few) > 0 {
+		out.AddMany(u.few)
+	}
+	if u.words != nil {
+		made := roaring.FromDense(u.words, true)
+		if u.dense == nil {
+			return made
+		}
+		out.Or(made)
+	}
+	return out
+}
