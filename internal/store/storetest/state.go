@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"maps"
 	"slices"
-	"testing"
 
 	"github.com/google/go-cmp/cmp"
 	"github.com/google/go-cmp/cmp/cmpopts"
@@ -157,18 +156,4 @@ func ChangesAll(ctx context.Context, s store.Store, shard int, after inventory.P
 		}
 		after = changes[len(changes)-1].Position
 	}
-}
-
-// start is the position before the first change of every shard.
-func start(s store.Store) []inventory.Position {
-	return make([]inventory.Position, s.Identity().Shards)
-}
-
-// must is for what cannot go wrong in a sound store.
-func must[T any](tb testing.TB, v T, err error) T {
-	tb.Helper()
-	if err != nil {
-		tb.Fatal(err)
-	}
-	return v
 }

@@ -29,3 +29,47 @@ type law struct {
 	lasting bool
 }
 
+var laws = []law{
+	{name: "CommitIsAllOrNothing", hold: commitIsAllOrNothing},
+	{name: "CommitGivesWhatIsStored", hold: commitGivesWhatIsStored},
+	{name: "StaleCommitConflicts", hold: staleCommitConflicts},
+	{name: "RacingCommitsOneWins", hold: racingCommitsOneWins},
+	{name: "RacingFirstCommitsOneWins", hold: racingFirstCommitsOneWins},
+	{name: "SoundCommitsOnly", hold: soundCommitsOnly},
+	{name: "UnchangedReportWritesNoChange", hold: unchangedReportWritesNoChange},
+	{name: "RemovedNodeIsGone", hold: removedNodeIsGone},
+	{name: "RevisionNeverReturns", hold: revisionNeverReturns},
+	{name: "GivenUpCallStops", hold: givenUpCallStops},
+	{name: "ClosedStoreSaysSo", hold: closedStoreSaysSo},
+	{name: "DocumentsKeepOrderAndDuplicates", hold: documentsKeepOrderAndDuplicates},
+	{name: "AnyTextIsKept", hold: anyTextIsKept},
+	{name: "PartitionsAreApart", hold: partitionsAreApart},
+	{name: "ScanPages", hold: scanPages},
+	{name: "ScanIsConsistent", hold: scanIsConsistent},
+	{name: "ChangesNeverGoBack", hold: changesNeverGoBack},
+	{name: "ChangesSayWhatHappened", hold: changesSayWhatHappened},
+	{name: "ReplayOverScanGivesNow", hold: replayOverScanGivesNow},
+	{name: "BehindIsTold", hold: behindIsTold},
+	{name: "PruneKeepsReaders", hold: pruneKeepsReaders},
+	{name: "PruneStopsAtAge", hold: pruneStopsAtAge},
+	{name: "NewestChangeStays", hold: newestChangeStays},
+	{name: "ShapeLivesWhileNamed", hold: shapeLivesWhileNamed},
+	{name: "SweptShapeReturns", hold: sweptShapeReturns},
+	{name: "SweepBesideCommits", hold: sweepBesideCommits},
+	{name: "RecordsCompareAndSwap", hold: recordsCompareAndSwap},
+	{name: "RacingRecordsOneWins", hold: racingRecordsOneWins},
+	{name: "ListRecordsOrder", hold: listRecordsOrder},
+	{name: "RecordsHeadMoves", hold: recordsHeadMoves},
+	{name: "ReopenKeepsAll", hold: reopenKeepsAll, lasting: true},
+	{name: "ReopenGoesOn", hold: reopenGoesOn, lasting: true},
+}
+
+// Run holds a store to every law.
+func Run(t *testing.T, m Maker) {
+	for _, l := range laws {
+		if l.lasting && m.Reopen == nil {
+			continue
+		}
+		t.Run(l.name, func(t *testing.T) { l.hold(t, m) })
+	}
+}

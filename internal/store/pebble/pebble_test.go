@@ -1,0 +1,52 @@
+package pebble_test
+
+import (
+	"log/slog"
+	"path/filepath"
+	"testing"
+
+	"github.com/cockroachdb/pebble/v2/vfs"
+
+	"stocktake/internal/store"
+	"stocktake/internal/store/pebble"
+	"stocktake/internal/store/storetest"
+)
+
+// open opens a store of a test; closing it twice is no harm.
+func open(tb testing.TB, o pebble.Options) *pebble.Store {
+	tb.Helper()
+	o.Logger = slog.New(slog.DiscardHandler)
+	s, err := pebble.Open(o)
+	if err != nil {
+		tb.Fatal(err)
+	}
+	tb.Cleanup(func() {
+		if err := s.Close(); err != nil {
+			tb.Error(err)
+		}
+	})
+	return s
+}
+
+// maker makes stores on the machine's own disk, or for fs on that.
+func maker(shards int, fs vfs.FS) storetest.Maker {
+	dirs := map[store.Store]string{}
+	openIn := func(tb testing.TB, dir string) store.Store {
+		s := open(tb, pebble.Options{Dir: dir, Shards: shards, FS: fs})
+		dirs[s] = dir
+		return s
+	}
+	return storetest.Maker{
+		Open: func(tb testing.TB) store.Store { return openIn(tb, filepath.Join(tb.TempDir(), "data", "store")) },
+		Reopen: func(tb testing.TB, s store.Store) store.Store {
+			if err := s.Close(); err != nil {
+				tb.Fatal(err)
+			}
+			return openIn(tb, dirs[s])
+		},
+	}
+}
+
+func TestLaws(t *testing.T) { storetest.Run(t, maker(4, nil)) }
+
+func TestLawsOneShard(t *testing.T) { storetest.Run(t, maker(1, vfs.NewMem())) }

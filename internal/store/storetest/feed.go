@@ -1,0 +1,117 @@
+package storetest
+
+import (
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+
+	"stocktake/internal/inventory"
+)
+
+func changesNeverGoBack(t *testing.T, m Maker) {
+	r := newTrial(t, m)
+	const writers, reports = 4, 25
+	var writing, reading sync.WaitGroup
+	for i := range writers {
+		writing.Go(func() {
+			src := NewSource(uint64(i))
+			for range reports {
+				r.report(Node(i), Epoch, src.Item(5))
+			}
+		})
+	}
+	stop := make(chan struct{})
+	seen := make([][]inventory.Change, r.s.Identity().Shards)
+	follow := func(shard int) {
+		after := inventory.Position{}
+		if n := len(seen[shard]); n > 0 {
+			after = seen[shard][n-1].Position
+		}
+		changes, err := r.s.Changes(t.Context(), shard, after, 3)
+		if err != nil {
+			t.Errorf("follow shard %d: %v", shard, err)
+		}
+		for _, c := range changes {
+			if after.Seq++; c.Seq != after.Seq {
+				t.Errorf("shard %d: change %d where %d comes next", shard, c.Seq, after.Seq)
+			}
+		}
+		seen[shard] = append(seen[shard], changes...)
+	}
+	reading.Go(func() {
+		for {
+			select {
+			case <-stop:
+				return
+			default:
+			}
+			for i := range writers {
+				follow(r.shardOf(Node(i)))
+			}
+		}
+	})
+	writing.Wait()
+	close(stop)
+	reading.Wait()
+	total := 0
+	for shard := range seen {
+		for before := -1; len(seen[shard]) > before; {
+			before = len(seen[shard])
+			follow(shard)
+		}
+		total += len(seen[shard])
+		again, err := ChangesAll(t.Context(), r.s, shard, inventory.Position{}, 100)
+		r.check(err)
+		if d := cmp.Diff(seen[shard], again, Equate); d != "" {
+			t.Errorf("shard %d (-as followed +as read at the end):\n%s", shard, d)
+		}
+		if n := len(again); n > 0 && r.heads()[shard] != again[n-1].Position {
+			t.Errorf("shard %d: head %v, newest change %v", shard, r.heads()[shard], again[n-1].Position)
+		}
+	}
+	if total != writers*reports {
+		t.Errorf("%d reports made %d changes", writers*reports, total)
+	}
+}
+
+func changesSayWhatHappened(t *testing.T, m Maker) {
+	r := newTrial(t, m)
+	key := Node(3)
+	r.report(key, Epoch, packages("a", "b"))
+	second := packages("b", "c", "c")
+	second.SchemaVersion, second.CaptureTime = "1.2", "2024-05-01T13:00:00Z"
+	second.Context = inventory.Entry{{Name: "Who", Value: "agent"}}
+	build := r.build(key, Epoch.Add(time.Hour), second)
+	build.Writes[0].Cause = inventory.CauseSplit
+	r.commit(build)
+	r.commit(r.drop(key, Epoch.Add(2*time.Hour), inventory.CauseRetention, build.Writes[0].Key))
+	changes := r.changes(key)
+	if len(changes) != 3 {
+		t.Fatalf("three commits made %d changes", len(changes))
+	}
+	want := inventory.Change{
+		Shard: r.shardOf(key), Position: inventory.Position{Seq: 2, ID: changes[1].ID},
+		Document: DocumentKey(key, build.Writes[0].Key), Cause: inventory.CauseSplit,
+		SchemaVersion: "1.2", CaptureTime: second.CaptureTime, Arrival: Epoch.Add(time.Hour), Context: second.Context,
+		Split: 1, Delta: build.Writes[0].Delta, Added: build.Writes[0].Added, Removed: build.Writes[0].Removed,
+	}
+	if d := cmp.Diff(want, changes[1], Equate); d != "" {
+		t.Errorf("change of a rewrite (-want +got):\n%s", d)
+	}
+	gone := want
+	gone.Position, gone.Cause, gone.Arrival = inventory.Position{Seq: 3, ID: changes[2].ID}, inventory.CauseRetention, Epoch.Add(2*time.Hour)
+	gone.Gone, gone.Split, gone.Delta, gone.Added = true, 0, nil, nil
+	gone.Removed = build.Writes[0].Document.ShapeSet()
+	if d := cmp.Diff(gone, changes[2], Equate); d != "" {
+		t.Errorf("change of a removal (-want +got):\n%s", d)
+	}
+	ids := map[inventory.ChangeID]bool{}
+	for _, c := range changes {
+		if ids[c.ID] || c.ID == (inventory.ChangeID{}) {
+			t.Errorf("change %d has an id that is not its own: %x", c.Seq, c.ID)
+		}
+		ids[c.ID] = true
+	}
+}
