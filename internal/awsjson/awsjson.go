@@ -9,7 +9,7 @@
 //  2. the signed headers: form, scope, region, time, key
 //  3. the body's size
 //  4. the signature, over the bytes as received
-//  5. the target: AmazonSSM. and a row's action, in exact case
+//  5. the target: that of a row, in exact case
 //  6. whether the key may do the action
 //  7. the JSON: SerializationException
 //  8. the constraints of the model: ValidationException
@@ -45,8 +45,10 @@ import (
 const (
 	contentType  = "application/x-amz-json-1.1"
 	targetHeader = "X-Amz-Target"
-	targetPrefix = "AmazonSSM."
 	service      = "ssm"
+
+	targetPrefix    = "AmazonSSM."
+	ownTargetPrefix = "Stocktake."
 
 	// requestIDHeader is set on the answer by the middleware around the handler.
 	requestIDHeader = "X-Amzn-Requestid"
@@ -99,11 +101,10 @@ func New(c Config) (*Handler, error) {
 	}
 	h := &Handler{config: c, rows: map[string]Row{}, seen: map[inventory.Partition]bool{}}
 	for _, row := range c.Rows {
-		target := targetPrefix + row.Action
-		if _, ok := h.rows[target]; ok {
-			return nil, fmt.Errorf("awsjson: action %s has two rows", row.Action)
+		if _, ok := h.rows[row.Target]; ok {
+			return nil, fmt.Errorf("awsjson: target %s has two rows", row.Target)
 		}
-		h.rows[target] = row
+		h.rows[row.Target] = row
 	}
 	if h.config.MaxBody == 0 {
 		h.config.MaxBody = defaultMaxBody

@@ -14,9 +14,10 @@ type Caller struct {
 	RequestID string // for the log; empty without the middleware that sets it
 }
 
-// A Row is one action. It is made by [NewRow].
+// A Row is one action. It is made by [NewRow] or [NewOwnRow].
 type Row struct {
 	Action     string // as the target names it: PutInventory
+	Target     string // the whole X-Amz-Target: AmazonSSM.PutInventory
 	Permission string // as IAM names it: ssm:PutInventory
 
 	// serve decodes body, holds it to the model and to what the caller may touch, calls the method, and gives what writes
@@ -67,5 +68,17 @@ func NewRow[T any, Request request[T], Response response](
 		}
 		return answer.AppendJSON, nil
 	}
-	return Row{Action: action, Permission: "ssm:" + action, serve: serve}
+	return Row{Action: action, Target: targetPrefix + action, Permission: "ssm:" + action, serve: serve}
+}
+
+// NewOwnRow makes the row of an action that is this service's own and not in AWS's API: its target begins with
+// "Stocktake." and its permission with "stocktake:". Everything else is as in [NewRow].
+func NewOwnRow[T any, Request request[T], Response response](
+	action string,
+	node func(r Request) inventory.NodeID,
+	method func(ctx context.Context, c Caller, r Request) (Response, error),
+) Row {
+	row := NewRow(action, node, method)
+	row.Target, row.Permission = ownTargetPrefix+action, "stocktake:"+action
+	return row
 }

@@ -33,7 +33,7 @@ const minSecret = 16
 var (
 	accountID     = regexp.MustCompile(`^[0-9]{12}$`)
 	keyID         = regexp.MustCompile(`^\w{3,128}$`)
-	actionPattern = regexp.MustCompile(`^(\*|ssm:[A-Za-z*?]+)$`)
+	actionPattern = regexp.MustCompile(`^(\*|(ssm|stocktake):[A-Za-z*?]+)$`)
 	nodePattern   = regexp.MustCompile(`^[\w*?-]+$`)
 )
 

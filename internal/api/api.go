@@ -1,0 +1,34 @@
+// Package api holds the rows of the public actions: for each, how its shapes on the wire map to the nouns of inventory,
+// and which method of ssm answers it.
+//
+// Rows gives them all, for awsjson to serve. It keeps no state and no rule of its own: what a request means is decided
+// in ssm and inventory, what it may look like in wire.
+package api
+
+import (
+	"stocktake/internal/awsjson"
+	"stocktake/internal/inventory"
+	"stocktake/internal/ssm"
+	"stocktake/internal/wire"
+)
+
+// Rows gives the rows of every public action over a service.
+func Rows(service *ssm.Service) []awsjson.Row {
+	a, n := inventoryActions{service}, nodeActions{service}
+	return []awsjson.Row{
+		awsjson.NewRow("PutInventory", func(r *wire.PutInventoryRequest) inventory.NodeID { return inventory.NodeID(r.InstanceId) }, a.putInventory),
+		awsjson.NewRow("ListInventoryEntries", func(r *wire.ListInventoryEntriesRequest) inventory.NodeID { return inventory.NodeID(r.InstanceId) }, a.listInventoryEntries),
+		awsjson.NewRow("GetInventory", nil, a.getInventory),
+		awsjson.NewRow("GetInventorySchema", nil, a.getInventorySchema),
+		awsjson.NewRow("DeleteInventory", nil, a.deleteInventory),
+		awsjson.NewRow("DescribeInventoryDeletions", nil, a.describeInventoryDeletions),
+
+		awsjson.NewOwnRow("RegisterNode", nodeOf, n.registerNode),
+		awsjson.NewOwnRow("TerminateNode", nodeOf, n.terminateNode),
+		awsjson.NewOwnRow("RemoveNode", nodeOf, n.removeNode),
+		awsjson.NewOwnRow("ListNodes", nil, n.listNodes),
+		awsjson.NewOwnRow("RunRetention", nil, n.runRetention),
+	}
+}
+
+func nodeOf(r *wire.NodeRequest) inventory.NodeID { return inventory.NodeID(r.NodeId) }

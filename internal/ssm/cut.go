@@ -1,0 +1,72 @@
+package ssm
+
+import (
+	"slices"
+
+	"stocktake/internal/inventory"
+	"stocktake/internal/store"
+)
+
+// cutDocument is a document just cut into shapes, with the shapes' texts at hand.
+type cutDocument struct {
+	document inventory.Document
+	// set is the document's shape set; ref[i] is an entry that has the shape set[i].
+	set []inventory.ShapeID
+	ref []int32
+	// text holds all entries' shape texts; entry i's ends at end[i] and begins where the one before ends.
+	text []byte
+	end  []int
+}
+
+// cut makes a document of entries: each divided into a shape and its volatile attributes. The context's attributes are
+// part of every entry; those of them that are volatile stay in the record alone.
+func (s *Service) cut(t inventory.TypeName, split inventory.Split, entries []inventory.Entry, context inventory.Entry) cutDocument {
+	key := s.store.Identity().HashKey
+	shapeContext, _ := split.Cut(context)
+	d := cutDocument{
+		document: inventory.Document{Split: split.Number, Refs: make([]inventory.Ref, len(entries))},
+		end:      make([]int, len(entries)),
+		ref:      make([]int32, len(entries)),
+	}
+	for i, e := range entries {
+		shape, volatile := split.Cut(e)
+		begin := len(d.text)
+		d.text = inventory.AppendShapeText(d.text, shape.Merge(shapeContext))
+		d.end[i] = len(d.text)
+		d.document.Refs[i] = inventory.Ref{Shape: key.ShapeIDOf(t, d.text[begin:]), Volatile: volatile}
+		d.ref[i] = int32(i)
+	}
+	refs := d.document.Refs
+	slices.SortFunc(d.ref, func(a, b int32) int { return inventory.CompareShapeIDs(refs[a].Shape, refs[b].Shape) })
+	d.ref = slices.CompactFunc(d.ref, func(a, b int32) bool { return refs[a].Shape == refs[b].Shape })
+	d.set = make([]inventory.ShapeID, len(d.ref))
+	for i, r := range d.ref {
+		d.set[i] = refs[r].Shape
+	}
+	return d
+}
+
+// writeOver gives the write that puts the document in place of the one before it. The caller sets its Key.
+func (d cutDocument) writeOver(before inventory.Document, cause inventory.Cause) store.Write {
+	w := store.Write{Cause: cause, Document: &d.document, Delta: inventory.Diff(before.Refs, d.document.Refs)}
+	w.Added, w.Removed = inventory.SetDiff(before.ShapeSet(), d.set)
+	w.Shapes = make([]inventory.Shape, len(w.Added))
+	for i, id := range w.Added {
+		at, _ := slices.BinarySearchFunc(d.set, id, inventory.CompareShapeIDs)
+		w.Shapes[i] = inventory.Shape{ID: id, Text: d.shapeText(int(d.ref[at]))}
+	}
+	return w
+}
+
+func (d cutDocument) shapeText(entry int) string {
+	begin := 0
+	if entry > 0 {
+		begin = d.end[entry-1]
+	}
+	return string(d.text[begin:d.end[entry]])
+}
+
+// removal gives the write that removes a document.
+func removal(key inventory.ItemKey, before inventory.Document, cause inventory.Cause) store.Write {
+	return store.Write{Key: key, Cause: cause, Removed: before.ShapeSet()}
+}

@@ -1,0 +1,241 @@
+package ssm
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"slices"
+	"sync"
+	"time"
+
+	"stocktake/internal/inventory"
+	"stocktake/internal/store"
+)
+
+// deletionJob carries out one Deletion. It can be stopped after any step and resumed by another process: what remains is
+// counted anew from the store.
+type deletionJob struct {
+	service   *Service
+	partition inventory.Partition
+	mu        sync.Mutex // guards state and revision
+	state     Deletion
+	revision  uint64
+}
+
+// deletionWorkers share the fsyncs of their commits.
+const deletionWorkers = 8
+
+// progressEvery is how often a running job writes down how far it is.
+const progressEvery = time.Second
+
+// resumeDeletions goes on with the jobs an earlier process left.
+func (s *Service) resumeDeletions(ctx context.Context) error {
+	return eachRecord(ctx, s.store, store.Key(recordDeletion, ""), func(rec store.Record) error {
+		d, err := parseDeletion(rec)
+		if err != nil || d.Done {
+			return err
+		}
+		parts := store.KeyParts(rec.Key)
+		job := &deletionJob{
+			service: s, state: d, revision: rec.Revision,
+			partition: inventory.Partition{Account: parts[1], Region: parts[2]},
+		}
+		s.log.Info("resuming deletion", "deletion", d.ID, "type", string(d.Type))
+		s.background(job.run)
+		return nil
+	})
+}
+
+// run works until the job is complete or the service stops. A fault of the store is logged and tried again.
+func (j *deletionJob) run(ctx context.Context) {
+	for wait := time.Second; ; wait = min(2*wait, time.Minute) {
+		err := j.work(ctx)
+		if err == nil || ctx.Err() != nil {
+			return
+		}
+		j.service.log.Error("deletion goes on later", "deletion", j.state.ID, "error", err, "in", wait)
+		select {
+		case <-ctx.Done():
+			return
+		case <-time.After(wait):
+		}
+	}
+}
+
+func (j *deletionJob) work(ctx context.Context) error {
+	s := j.service
+	if err := s.applySchemaOption(ctx, j.partition, &j.state); err != nil {
+		return err
+	}
+	j.mu.Lock()
+	j.state.SchemaDone = true
+	j.mu.Unlock()
+	if err := j.recount(ctx); err != nil {
+		return err
+	}
+	var nodes []inventory.NodeID
+	err := s.eachReporting(ctx, j.partition, j.state.Type, func(n inventory.Node) error {
+		if slices.ContainsFunc(n.ItemsOf(j.state.Type), func(state inventory.ItemState) bool { return j.covers(n.Key, state) }) {
+			nodes = append(nodes, n.Key.Node)
+		}
+		return nil
+	})
+	if err != nil {
+		return err
+	}
+	if err := j.deleteAll(ctx, nodes); err != nil {
+		return err
+	}
+	return j.finish(ctx)
+}
+
+// covers reports whether the job removes a document.
+func (j *deletionJob) covers(node inventory.NodeKey, state inventory.ItemState) bool {
+	return state.Type == j.state.Type && state.Seq <= j.state.Heads[store.ShardOf(node, len(j.state.Heads))]
+}
+
+// recount corrects what remains: documents went with the process that died, or were replaced by later reports.
+func (j *deletionJob) recount(ctx context.Context) error {
+	now, err := j.service.countVersions(ctx, j.partition, j.state.Type, j.state.Heads)
+	if err != nil {
+		return err
+	}
+	for i := range j.state.Versions {
+		v := &j.state.Versions[i]
+		v.Remaining = 0
+		if at := slices.IndexFunc(now, func(n DeletedVersion) bool { return n.Version == v.Version }); at >= 0 {
+			v.Remaining = min(v.Count, now[at].Count)
+		}
+	}
+	return j.save(ctx)
+}
+
+func (j *deletionJob) save(ctx context.Context) error {
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	j.state.Updated = time.Now().UTC().Truncate(time.Millisecond)
+	revision, err := j.service.putDeletion(ctx, j.partition, j.state, j.revision)
+	if err == nil {
+		j.revision = revision
+	}
+	return err
+}
+
+func (j *deletionJob) deleteAll(ctx context.Context, nodes []inventory.NodeID) error {
+	work := make(chan inventory.NodeID)
+	errs := make(chan error, deletionWorkers)
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	for range deletionWorkers {
+		go func() {
+			var err error
+			for id := range work {
+				if err == nil {
+					if err = j.deleteFrom(ctx, inventory.NodeKey{Partition: j.partition, Node: id}); err != nil {
+						cancel()
+					}
+				}
+			}
+			errs <- err
+		}()
+	}
+	saved := time.Now()
+	var err error
+	for _, id := range nodes {
+		if ctx.Err() != nil {
+			break
+		}
+		work <- id
+		if time.Since(saved) > progressEvery {
+			err = errors.Join(err, j.save(ctx))
+			saved = time.Now()
+		}
+	}
+	close(work)
+	for range deletionWorkers {
+		err = errors.Join(err, <-errs)
+	}
+	return errors.Join(err, ctx.Err())
+}
+
+// deleteFrom removes the type's documents of one node, unless a later report replaced them.
+func (j *deletionJob) deleteFrom(ctx context.Context, key inventory.NodeKey) error {
+	s := j.service
+	lock := s.nodes.of(key)
+	lock.Lock()
+	defer lock.Unlock()
+	for range conflictTries {
+		node, err := s.store.Node(ctx, key)
+		if errors.Is(err, store.ErrNotFound) {
+			return nil
+		}
+		if err != nil {
+			return err
+		}
+		gone := slices.DeleteFunc(slices.Clone(node.Items), func(state inventory.ItemState) bool { return !j.covers(key, state) })
+		_, err = s.dropItems(ctx, node, inventory.CauseDeletion, func(state inventory.ItemState) bool { return j.covers(key, state) }, false)
+		if errors.Is(err, store.ErrConflict) {
+			continue
+		}
+		if err != nil || len(gone) == 0 {
+			return err
+		}
+		j.count(gone)
+		now := time.Now().UTC()
+		return s.recordEvent(ctx, eventKey(key.Partition, now, randomName()), Event{
+			Time: now, ActionStatus: "succeeded", Action: "delete", ResourceType: "managed-instance",
+			ResourceID: string(key.Node), Type: j.state.Type,
+		})
+	}
+	return store.ErrConflict
+}
+
+func (j *deletionJob) count(gone []inventory.ItemState) {
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	for _, state := range gone {
+		at := slices.IndexFunc(j.state.Versions, func(v DeletedVersion) bool { return v.Version == state.SchemaVersion })
+		if at >= 0 && j.state.Versions[at].Remaining > 0 {
+			j.state.Versions[at].Remaining--
+		}
+	}
+}
+
+// finish tells the summary event and marks the job done.
+func (j *deletionJob) finish(ctx context.Context) error {
+	for i := range j.state.Versions {
+		j.state.Versions[i].Remaining = 0 // replaced by later reports, if not removed
+	}
+	now := time.Now().UTC()
+	err := j.service.recordEvent(ctx, eventKey(j.partition, j.state.Started, "summary-"+j.state.ID), Event{
+		Time: now, ActionStatus: "succeeded", Action: "delete-summary", ResourceType: "managed-instance",
+		ActionReason: fmt.Sprintf("The delete for type name %s was completed. The deletion summary is: %s", j.state.Type, j.summaryText()),
+		Type:         j.state.Type,
+	})
+	if err != nil {
+		return err
+	}
+	j.state.Done = true
+	return j.save(ctx)
+}
+
+// summaryText is the summary as the event quotes it.
+func (j *deletionJob) summaryText() string {
+	type version struct {
+		Version   string `json:"version"`
+		Count     int    `json:"count"`
+		Remaining int    `json:"remainingCount"`
+	}
+	summary := struct {
+		Total     int       `json:"totalCount"`
+		Remaining int       `json:"remainingCount"`
+		Items     []version `json:"summaryItems"`
+	}{Items: []version{}}
+	summary.Total, summary.Remaining = j.state.Total()
+	for _, v := range j.state.Versions {
+		summary.Items = append(summary.Items, version(v))
+	}
+	text, _ := json.Marshal(summary) // strings and numbers always marshal
+	return string(text)
+}

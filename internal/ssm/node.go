@@ -1,0 +1,199 @@
+package ssm
+
+import (
+	"context"
+	"errors"
+	"slices"
+	"time"
+
+	"stocktake/internal/inventory"
+	"stocktake/internal/store"
+)
+
+// RegisterNode makes a node known before it reports (`mi-` ids need it, and every id under strict enrolment), or revives
+// one that was terminated. Registering an active node again changes nothing.
+func (s *Service) RegisterNode(ctx context.Context, p inventory.Partition, id inventory.NodeID) error {
+	return s.setStatus(ctx, inventory.NodeKey{Partition: p, Node: id}, inventory.Active, true)
+}
+
+// TerminateNode marks a node as gone for good: its AWS:InstanceInformation is cut down to the id and the status, its
+// other content stays until retention, and its reports are refused.
+func (s *Service) TerminateNode(ctx context.Context, p inventory.Partition, id inventory.NodeID) error {
+	return s.setStatus(ctx, inventory.NodeKey{Partition: p, Node: id}, inventory.Terminated, false)
+}
+
+func (s *Service) setStatus(ctx context.Context, key inventory.NodeKey, status inventory.Status, create bool) error {
+	lock := s.nodes.of(key)
+	lock.Lock()
+	defer lock.Unlock()
+	for range conflictTries {
+		err := s.setStatusOnce(ctx, key, status, create)
+		if !errors.Is(err, store.ErrConflict) {
+			return err
+		}
+	}
+	return store.ErrConflict
+}
+
+func (s *Service) setStatusOnce(ctx context.Context, key inventory.NodeKey, status inventory.Status, create bool) error {
+	now := time.Now().UTC()
+	node, err := s.store.Node(ctx, key)
+	switch {
+	case errors.Is(err, store.ErrNotFound) && create:
+		node = inventory.Node{Key: key, Enrolled: now}
+		if err := s.replica.Index().Fits(key.Partition, 1, inventory.TypeInstanceInformation, 1); err != nil {
+			return err
+		}
+	case errors.Is(err, store.ErrNotFound):
+		return unknownNode(key.Node)
+	case err != nil:
+		return err
+	case node.Status == status:
+		return nil
+	}
+	node = node.Clone()
+	node.Status = status
+	item := inventory.ItemKey{Type: inventory.TypeInstanceInformation}
+	before, _, err := s.storedDocument(ctx, key, item)
+	if err != nil {
+		return err
+	}
+	put, err := s.entries(ctx, documentKey(key, item), before.Refs, nil)
+	if err != nil {
+		return err
+	}
+	var entry inventory.Entry
+	if len(put) > 0 {
+		entry = put[0]
+	}
+	schema, _ := inventory.BuiltIn(item.Type)
+	after := s.cut(item.Type, inventory.Split{Volatile: schema.Volatile}, []inventory.Entry{information(&node, entry)}, nil)
+	// The hash is emptied: what is stored is no longer what was put.
+	node.SetItem(inventory.ItemState{ItemKey: item, SchemaVersion: schema.Version, CaptureTime: captureTime(now), Arrival: now, Entries: 1})
+	w := after.writeOver(before, inventory.CauseStatus)
+	w.Key = item
+	return s.commit(ctx, store.Commit{Node: node, Writes: []store.Write{w}})
+}
+
+// RemoveNode forgets a node and all it reported, at once.
+func (s *Service) RemoveNode(ctx context.Context, p inventory.Partition, id inventory.NodeID) error {
+	key := inventory.NodeKey{Partition: p, Node: id}
+	lock := s.nodes.of(key)
+	lock.Lock()
+	defer lock.Unlock()
+	for range conflictTries {
+		node, err := s.store.Node(ctx, key)
+		if errors.Is(err, store.ErrNotFound) {
+			return unknownNode(id)
+		}
+		if err != nil {
+			return err
+		}
+		if _, err = s.dropItems(ctx, node, inventory.CauseDeletion, func(inventory.ItemState) bool { return true }, true); !errors.Is(err, store.ErrConflict) {
+			return err
+		}
+	}
+	return store.ErrConflict
+}
+
+func unknownNode(id inventory.NodeID) error {
+	return inventory.Errorf(inventory.InvalidInstanceID, "The node %s isn't known here. GetInventory lists the nodes.", id)
+}
+
+// dropItems removes a node's documents that the given function picks, and the node itself if remove is set. It gives how
+// many documents went. ErrConflict: the node was written in between; read it and decide again.
+func (s *Service) dropItems(ctx context.Context, node inventory.Node, cause inventory.Cause, pick func(inventory.ItemState) bool, remove bool) (int, error) {
+	c := store.Commit{Node: node.Clone(), Remove: remove}
+	for _, state := range node.Items {
+		if !pick(state) {
+			continue
+		}
+		before, _, err := s.storedDocument(ctx, node.Key, state.ItemKey)
+		if err != nil {
+			return 0, err
+		}
+		c.Node.RemoveItem(state.ItemKey)
+		c.Writes = append(c.Writes, removal(state.ItemKey, before, cause))
+	}
+	if len(c.Writes) == 0 && !remove {
+		return 0, nil
+	}
+	return len(c.Writes), s.commit(ctx, c)
+}
+
+// NodeSummary is one line of a listing of nodes.
+type NodeSummary struct {
+	Node     inventory.NodeID
+	Status   inventory.Status
+	Enrolled time.Time
+	// LastReport is when the newest report of any type arrived.
+	LastReport time.Time
+	Types      int
+}
+
+// ListNodesInput asks for the nodes of a partition.
+type ListNodesInput struct {
+	MaxResults int
+	NextToken  string
+}
+
+// ListNodesOutput is one page of them, by id.
+type ListNodesOutput struct {
+	Nodes     []NodeSummary
+	NextToken string
+}
+
+// nodesListed is the largest page of ListNodes.
+const nodesListed = 1000
+
+// ListNodes gives every node known, whatever its status.
+func (s *Service) ListNodes(ctx context.Context, p inventory.Partition, in ListNodesInput) (ListNodesOutput, error) {
+	var out ListNodesOutput
+	asked, err := question("nodes")
+	if err != nil {
+		return out, err
+	}
+	from, err := s.openToken(p, "ListNodes", asked, in.NextToken)
+	if err != nil {
+		return out, err
+	}
+	idx, err := s.index(ctx)
+	if err != nil {
+		return out, err
+	}
+	var after inventory.NodeID
+	if from != nil {
+		after = inventory.NodeID(from.After)
+	}
+	ids, more, err := idx.Query(p, nil).Page(ctx, documents{s, p}, after, pageSize(in.MaxResults, nodesListed))
+	if err != nil {
+		return out, err
+	}
+	for _, id := range ids {
+		node, err := s.store.Node(ctx, inventory.NodeKey{Partition: p, Node: id})
+		if errors.Is(err, store.ErrNotFound) {
+			continue // removed in between
+		}
+		if err != nil {
+			return out, err
+		}
+		out.Nodes = append(out.Nodes, summarise(node))
+	}
+	if more {
+		out.NextToken, err = s.sealToken(p, "ListNodes", asked, token{After: string(ids[len(ids)-1])})
+	}
+	return out, err
+}
+
+func summarise(n inventory.Node) NodeSummary {
+	sum := NodeSummary{Node: n.Key.Node, Status: n.Status, Enrolled: n.Enrolled}
+	var types []inventory.TypeName
+	for _, state := range n.Items {
+		types = append(types, state.Type)
+		if state.Arrival.After(sum.LastReport) {
+			sum.LastReport = state.Arrival
+		}
+	}
+	sum.Types = len(slices.Compact(types))
+	return sum
+}

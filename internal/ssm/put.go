@@ -1,0 +1,325 @@
+package ssm
+
+import (
+	"context"
+	"errors"
+	"slices"
+	"strings"
+	"time"
+
+	"stocktake/internal/inventory"
+	"stocktake/internal/store"
+)
+
+// PutInventoryInput is one report.
+type PutInventoryInput struct {
+	Node  inventory.NodeID
+	Items []inventory.Item
+	// Administrator is true when the caller's key is not bound to nodes; only then may AWS:InstanceInformation be put.
+	Administrator bool
+}
+
+// conflictTries bounds how often a call is judged anew because what it was computed from had moved.
+const conflictTries = 20
+
+// PutInventory takes a report, all of it or nothing. The message is empty unless items were ignored because their schema
+// version is disabled.
+func (s *Service) PutInventory(ctx context.Context, p inventory.Partition, in PutInventoryInput) (message string, err error) {
+	key := inventory.NodeKey{Partition: p, Node: in.Node}
+	lock := s.nodes.of(key)
+	lock.Lock()
+	defer lock.Unlock()
+	for range conflictTries {
+		message, err = s.put(ctx, key, in)
+		if !errors.Is(err, store.ErrConflict) {
+			break
+		}
+	}
+	if err != nil {
+		s.counters.refused.Add(1)
+	}
+	return message, err
+}
+
+func (s *Service) put(ctx context.Context, key inventory.NodeKey, in PutInventoryInput) (string, error) {
+	r, err := s.newReport(ctx, key, in)
+	if err != nil {
+		return "", err
+	}
+	total := 0
+	for i := range in.Items {
+		if err := r.judge(ctx, &in.Items[i]); err != nil {
+			return "", err
+		}
+		total += in.Items[i].Bytes
+	}
+	if total > s.cfg.Limits.CallBytes {
+		return "", inventory.Errorf(inventory.TotalSizeLimitExceeded,
+			"The items of this call are %d bytes in all; at most %d are accepted. Send the items in several calls.", total, s.cfg.Limits.CallBytes)
+	}
+	if err := r.checkTypeCount(); err != nil {
+		return "", err
+	}
+	r.refreshInformation()
+	return r.message(), r.store(ctx)
+}
+
+// report is one PutInventory call being judged. Nothing of it is written until every item passed.
+type report struct {
+	s     *Service
+	key   inventory.NodeKey
+	admin bool
+	now   time.Time
+	types *catalogue
+	// before is the record as it is stored, node as it will be; contents the documents to write, in the order of their first item.
+	before   inventory.Node
+	node     inventory.Node
+	enrolls  bool
+	order    []inventory.ItemKey
+	contents map[inventory.ItemKey]content
+	lessons  map[inventory.TypeName]customSchema
+	subTypes []string
+	ignored  []ignoredItem
+}
+
+// content is what a document's entries will be.
+type content struct {
+	entries []inventory.Entry
+	// kept is true when the stored entries stay and only what surrounds them (context, schema version) changes.
+	kept bool
+}
+
+func (s *Service) newReport(ctx context.Context, key inventory.NodeKey, in PutInventoryInput) (*report, error) {
+	r := &report{s: s, key: key, admin: in.Administrator, now: time.Now().UTC(), contents: map[inventory.ItemKey]content{}}
+	node, err := s.store.Node(ctx, key)
+	switch {
+	case errors.Is(err, store.ErrNotFound):
+		if key.Node.Activated() || s.cfg.StrictEnrollment {
+			return nil, inventory.Errorf(inventory.InvalidInstanceID, "The node %s isn't registered. An administrator registers it with: stocktake node register %s", key.Node, key.Node)
+		}
+		r.enrolls = true
+		r.node = inventory.Node{Key: key, Status: inventory.Active, Enrolled: r.now}
+	case err != nil:
+		return nil, err
+	case node.Status == inventory.Terminated:
+		return nil, inventory.Errorf(inventory.InvalidInstanceID, "The node %s is terminated. An administrator revives it with: stocktake node register %s", key.Node, key.Node)
+	default:
+		r.before, r.node = node, node.Clone()
+	}
+	r.types, err = s.schemas.catalogue(ctx, key.Partition)
+	return r, err
+}
+
+// judge checks one item against what is stored and what the items before it in the call made of that.
+func (r *report) judge(ctx context.Context, it *inventory.Item) error {
+	if it.Type.Custom() {
+		if own := r.ownSchema(it.Type); own.Disabled != "" && compareVersions(it.SchemaVersion, own.Disabled) <= 0 {
+			r.ignored = append(r.ignored, ignoredItem{Type: it.Type, Version: it.SchemaVersion, Disabled: own.Disabled})
+			return nil
+		}
+	} else if err := r.checkBuiltIn(it); err != nil {
+		return err
+	}
+	sub, err := r.checkContext(it)
+	if err != nil {
+		return err
+	}
+	key := inventory.ItemKey{Type: it.Type, SubType: sub}
+	stored := r.node.Item(key)
+	unchanged := stored != nil && it.ContentHash != "" && stored.Hash == it.ContentHash
+	switch {
+	case it.HasContent:
+		if err := r.checkContent(it); err != nil {
+			return err
+		}
+	case it.ContentHash == "":
+		return inventory.ItemErrorf(inventory.InvalidItemContent, it.Type, "The item of type %s has neither Content nor ContentHash. Send its Content; an empty list says that the node has none.", it.Type)
+	case !unchanged:
+		return inventory.ItemErrorf(inventory.ItemContentMismatch, it.Type, "The ContentHash of the item of type %s doesn't match the content stored for the node. Send the item with its Content.", it.Type)
+	}
+	if limit := r.s.cfg.Limits.ItemBytes; it.Bytes > limit {
+		return inventory.ItemErrorf(inventory.ItemSizeLimitExceeded, it.Type, "The item of type %s is %d bytes; at most %d are accepted.", it.Type, it.Bytes, limit)
+	}
+	r.accept(key, it, stored, unchanged)
+	return nil
+}
+
+// accept puts an item that passed into the record, and its content among those to write.
+func (r *report) accept(key inventory.ItemKey, it *inventory.Item, stored *inventory.ItemState, unchanged bool) {
+	state := inventory.ItemState{
+		ItemKey: key, SchemaVersion: it.SchemaVersion, CaptureTime: it.CaptureTime, Arrival: r.now,
+		Hash: it.ContentHash, Context: it.Context, Entries: len(it.Content),
+	}
+	switch {
+	case !unchanged:
+		r.write(key, content{entries: it.Content})
+	case state.SchemaVersion != stored.SchemaVersion || !sameContext(r.types.split(it.Type), state.Context, stored.Context):
+		if _, pending := r.contents[key]; !pending {
+			r.write(key, content{kept: true})
+		} // else the entries come from an item before this one in the same call, and take this one's context
+	}
+	if unchanged {
+		state.Entries = stored.Entries
+	}
+	if stored != nil {
+		state.Seq = stored.Seq
+	}
+	r.node.SetItem(state)
+	if it.Type.Custom() && unchanged && !it.HasContent {
+		r.learnVersion(it)
+	}
+}
+
+func (r *report) write(key inventory.ItemKey, c content) {
+	if _, again := r.contents[key]; !again {
+		r.order = append(r.order, key)
+	}
+	r.contents[key] = c
+}
+
+// sameContext reports whether two contexts make the same of a document for the index: the same shapes, and the same
+// volatile attributes, whatever those say.
+func sameContext(split inventory.Split, a, b inventory.Entry) bool {
+	shapeA, volatileA := split.Cut(a)
+	shapeB, volatileB := split.Cut(b)
+	return slices.Equal(shapeA, shapeB) && slices.EqualFunc(volatileA, volatileB, func(x, y inventory.Attribute) bool { return x.Name == y.Name })
+}
+
+func (r *report) checkBuiltIn(it *inventory.Item) error {
+	schema, ok := inventory.BuiltIn(it.Type)
+	if !ok {
+		return inventory.Errorf(inventory.InvalidTypeName, "The inventory type %s isn't known. Types of your own begin with Custom:", it.Type)
+	}
+	if schema.Made && (it.Type != inventory.TypeInstanceInformation || !r.admin) {
+		return inventory.Errorf(inventory.InvalidTypeName, "The inventory type %s is written by the service itself and can't be put.", it.Type)
+	}
+	if it.SchemaVersion != schema.Version {
+		return inventory.Errorf(inventory.UnsupportedInventorySchemaVersion, "The inventory type %s has schema version %s; %s isn't supported.", it.Type, schema.Version, it.SchemaVersion)
+	}
+	return nil
+}
+
+// checkContext judges an item's context and gives the sub-type it names.
+func (r *report) checkContext(it *inventory.Item) (string, error) {
+	if it.Type != inventory.TypeComplianceItem {
+		if len(it.Context) > 0 {
+			return "", inventory.ItemErrorf(inventory.UnsupportedInventoryItemContext, it.Type, "The inventory type %s doesn't take a Context.", it.Type)
+		}
+		return "", nil
+	}
+	schema, _ := inventory.BuiltIn(it.Type)
+	for _, a := range it.Context {
+		if known, ok := schema.Attribute(a.Name); !ok || known.Name != a.Name || !known.Context {
+			return "", inventory.Errorf(inventory.InvalidInventoryItemContext, "The Context of %s takes ComplianceType, ExecutionId, ExecutionType and ExecutionTime; %q isn't among them.", it.Type, clip(a.Name))
+		}
+	}
+	sub, _ := it.Context.Get("ComplianceType")
+	if sub == "" || len(sub) > 100 {
+		return "", inventory.Errorf(inventory.InvalidInventoryItemContext, "The Context of %s needs a ComplianceType of 1 to 100 characters.", it.Type)
+	}
+	if strings.HasPrefix(sub, "Custom:") && r.node.Item(inventory.ItemKey{Type: it.Type, SubType: sub}) == nil {
+		own := 0
+		for _, state := range r.node.ItemsOf(it.Type) {
+			if strings.HasPrefix(state.SubType, "Custom:") {
+				own++
+			}
+		}
+		if own >= r.s.cfg.Limits.ComplianceTypes {
+			return "", inventory.Errorf(inventory.SubTypeCountLimitExceeded, "The node %s has %d custom compliance types already, the most a node can have.", r.key.Node, own)
+		}
+	}
+	r.subTypes = append(r.subTypes, sub)
+	return sub, nil
+}
+
+// checkContent judges attributes: against the schema of a built-in type, or as lessons on one of the account's own.
+func (r *report) checkContent(it *inventory.Item) error {
+	if it.Type.Custom() {
+		next, changed, err := r.ownSchema(it.Type).teach(it.Type, it.SchemaVersion, it.Content, r.s.cfg.Limits.CustomAttributes)
+		if err != nil {
+			return err
+		}
+		r.learn(it.Type, next, changed)
+		return nil
+	}
+	if it.Type == inventory.TypeInstanceInformation && len(it.Content) > 1 {
+		return inventory.ItemErrorf(inventory.InvalidItemContent, it.Type, "A node has one entry of %s; the item has %d.", it.Type, len(it.Content))
+	}
+	schema, _ := inventory.BuiltIn(it.Type)
+	for _, e := range it.Content {
+		for _, a := range e {
+			if known, ok := schema.Attribute(a.Name); ok && known.Name == a.Name {
+				continue
+			}
+			if r.s.cfg.RefuseUnknownAttributes {
+				return inventory.ItemErrorf(inventory.InvalidItemContent, it.Type, "The inventory type %s has no attribute %q.", it.Type, clip(a.Name))
+			}
+			r.s.noteUnknownAttribute(schema.Type, a.Name)
+		}
+	}
+	return nil
+}
+
+// ownSchema gives a Custom type's schema as this call has taught it so far.
+func (r *report) ownSchema(t inventory.TypeName) customSchema {
+	if taught, ok := r.lessons[t]; ok {
+		return taught
+	}
+	return r.types.custom[t]
+}
+
+// learnVersion teaches the version of an item without content.
+func (r *report) learnVersion(it *inventory.Item) {
+	next, changed, _ := r.ownSchema(it.Type).teach(it.Type, it.SchemaVersion, nil, r.s.cfg.Limits.CustomAttributes) // fails on content only
+	r.learn(it.Type, next, changed)
+}
+
+func (r *report) learn(t inventory.TypeName, next customSchema, changed bool) {
+	if !changed {
+		return
+	}
+	if r.lessons == nil {
+		r.lessons = map[inventory.TypeName]customSchema{}
+	}
+	r.lessons[t] = next
+}
+
+func (r *report) checkTypeCount() error {
+	types := len(r.types.custom)
+	for t := range r.lessons {
+		if _, known := r.types.custom[t]; !known {
+			types++
+		}
+	}
+	if limit := r.s.cfg.Limits.CustomTypes; types > limit && types > len(r.types.custom) {
+		return inventory.Errorf(inventory.CustomSchemaCountLimitExceeded,
+			"The account would have %d custom inventory types in this region; at most %d are accepted. Delete one with DeleteInventory and the option DeleteSchema.", types, limit)
+	}
+	return nil
+}
+
+// message says which items were ignored.
+func (r *report) message() string {
+	var texts []string
+	for _, i := range r.ignored {
+		texts = append(texts, i.reason())
+	}
+	return strings.Join(texts, " ")
+}
+
+// noteUnknownAttribute counts an attribute a built-in type should not have and logs the first of each type.
+func (s *Service) noteUnknownAttribute(t inventory.TypeName, name string) {
+	s.counters.unknownAttributes.Add(1)
+	if _, noted := s.unknownOnce.LoadOrStore(t, true); !noted {
+		s.log.Warn("built-in inventory type reported with an attribute that is not in its schema; it is kept", "type", string(t), "attribute", clip(name))
+	}
+}
+
+// clip bounds what a message or log line repeats of a caller's words.
+func clip(s string) string {
+	const most = 100
+	if len(s) > most {
+		return strings.ToValidUTF8(s[:most], "") + "..."
+	}
+	return s
+}

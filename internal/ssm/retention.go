@@ -1,0 +1,162 @@
+package ssm
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"stocktake/internal/inventory"
+	"stocktake/internal/store"
+)
+
+// retentionShare is the share of a partition's documents a pass may drop. More looks like a wrong clock or a broken
+// network rather than like age, and waits for an administrator.
+const retentionShare = 0.20
+
+// RetentionReport says what a pass found in one partition.
+type RetentionReport struct {
+	Documents int
+	Expired   int
+	// Held is true when the pass stopped because it would have dropped too much.
+	Held bool
+}
+
+// RunRetention drops a partition's expired documents now, however many they are. It is the command a held pass waits for.
+func (s *Service) RunRetention(ctx context.Context, p inventory.Partition) (RetentionReport, error) {
+	ages, err := s.ages(ctx)
+	if err != nil {
+		return RetentionReport{}, err
+	}
+	return s.retain(ctx, p, ages, true)
+}
+
+// runRetention is the periodic pass over all partitions.
+func (s *Service) runRetention(ctx context.Context, report func(inventory.Partition, RetentionReport)) error {
+	if s.cfg.Limits.Retention == 0 {
+		return nil
+	}
+	var alive aliveRecord
+	if _, err := s.readRecord(ctx, recordAlive, &alive); err != nil {
+		return err
+	}
+	if time.Now().Before(alive.NotTill) {
+		return nil
+	}
+	ages, err := s.ages(ctx)
+	if err != nil {
+		return err
+	}
+	idx, err := s.index(ctx)
+	if err != nil {
+		return err
+	}
+	for _, p := range idx.Partitions() {
+		r, err := s.retain(ctx, p, ages, false)
+		if err != nil {
+			return err
+		}
+		if r.Held {
+			s.log.Warn("retention would drop too much at once and waits for: stocktake retention run",
+				"account", p.Account, "region", p.Region, "documents", r.Documents, "expired", r.Expired)
+		}
+		if report != nil {
+			report(p, r)
+		}
+	}
+	return nil
+}
+
+// ageRule judges age by the service's clock, less the time it was away.
+type ageRule struct {
+	now       time.Time
+	retention time.Duration
+	outages   []outage
+}
+
+func (s *Service) ages(ctx context.Context) (ageRule, error) {
+	rule := ageRule{now: time.Now().UTC(), retention: s.cfg.Limits.Retention}
+	_, err := s.readRecord(ctx, recordOutages, &rule.outages)
+	return rule, err
+}
+
+func (a ageRule) expired(state inventory.ItemState) bool {
+	if a.retention == 0 {
+		return false
+	}
+	age := a.now.Sub(state.Arrival)
+	for _, o := range a.outages {
+		from := o.From
+		if from.Before(state.Arrival) {
+			from = state.Arrival
+		}
+		if o.To.After(from) {
+			age -= o.To.Sub(from)
+		}
+	}
+	return age > a.retention
+}
+
+// leaves gives which documents of a node go, and whether the node goes with them. A node is known for as long as its
+// AWS:InstanceInformation is fresh, which every report makes it; one that was activated or registered stays known until
+// it is terminated.
+func (a ageRule) leaves(n inventory.Node) (pick func(inventory.ItemState) bool, documents int, wholly bool) {
+	information := n.Item(inventory.ItemKey{Type: inventory.TypeInstanceInformation})
+	wholly = information != nil && a.expired(*information) && (n.Status == inventory.Terminated || !n.Key.Node.Activated())
+	pick = func(state inventory.ItemState) bool {
+		return wholly || a.expired(state) && state.Type != inventory.TypeInstanceInformation
+	}
+	for _, state := range n.Items {
+		if pick(state) {
+			documents++
+		}
+	}
+	return pick, documents, wholly
+}
+
+func (s *Service) retain(ctx context.Context, p inventory.Partition, ages ageRule, force bool) (RetentionReport, error) {
+	var r RetentionReport
+	var due []inventory.NodeID
+	err := s.eachReporting(ctx, p, inventory.TypeInstanceInformation, func(n inventory.Node) error {
+		_, expired, _ := ages.leaves(n)
+		r.Documents += len(n.Items)
+		r.Expired += expired
+		if expired > 0 {
+			due = append(due, n.Key.Node)
+		}
+		return nil
+	})
+	if err != nil {
+		return r, err
+	}
+	if !force && float64(r.Expired) > retentionShare*float64(r.Documents) {
+		r.Held = true
+		return r, nil
+	}
+	for _, id := range due {
+		if err := s.retainNode(ctx, inventory.NodeKey{Partition: p, Node: id}, ages); err != nil {
+			return r, fmt.Errorf("retention of %s: %w", id, err)
+		}
+	}
+	return r, nil
+}
+
+func (s *Service) retainNode(ctx context.Context, key inventory.NodeKey, ages ageRule) error {
+	lock := s.nodes.of(key)
+	lock.Lock()
+	defer lock.Unlock()
+	for range conflictTries {
+		node, err := s.store.Node(ctx, key)
+		if errors.Is(err, store.ErrNotFound) {
+			return nil
+		}
+		if err != nil {
+			return err
+		}
+		pick, _, wholly := ages.leaves(node)
+		if _, err = s.dropItems(ctx, node, inventory.CauseRetention, pick, wholly); !errors.Is(err, store.ErrConflict) {
+			return err
+		}
+	}
+	return store.ErrConflict
+}

@@ -1,0 +1,117 @@
+// Package ssm holds the verbs of the service: one method per API action on a Service, over a store and its replica. Every
+// rule that needs state is here and nowhere else: the hash check, quotas, schema learning, paging, jobs.
+//
+// Begin with New, then Start, which resumes what an earlier process left unfinished and keeps the periodic work going
+// until Stop. Every method takes the partition the caller's key and signature named; nothing is read across partitions.
+//
+// Promises: a method that returns without error has made its effect durable; one that returns an *inventory.Error has
+// changed nothing a caller can see. Errors of other kinds are the store's, and Internal to callers.
+package ssm
+
+import (
+	"context"
+	"crypto/cipher"
+	"log/slog"
+	"sync"
+	"time"
+
+	"stocktake/internal/index"
+	"stocktake/internal/inventory"
+	"stocktake/internal/replica"
+	"stocktake/internal/store"
+)
+
+// Config is what an operator chooses about the rules.
+type Config struct {
+	Limits inventory.Limits
+	// Extensions switches on the documented supersets: any type in ResultAttributes, any attribute to count by.
+	Extensions bool
+	// StrictEnrollment refuses reports of nodes that were not registered. Otherwise an `i-` id enrols itself with its
+	// first accepted report.
+	StrictEnrollment bool
+	// RefuseUnknownAttributes answers InvalidItemContent to attributes a built-in type does not have; otherwise they are
+	// kept and counted, so that an agent's upgrade does not silence a fleet.
+	RefuseUnknownAttributes bool
+	// FeedAge is how long changes stay in the feed; 0 means DefaultFeedAge.
+	FeedAge time.Duration
+	Logger  *slog.Logger
+}
+
+// DefaultFeedAge is how long changes stay in the feed unless a registered reader needs them longer.
+const DefaultFeedAge = 7 * 24 * time.Hour
+
+// Service answers the API. Its methods may be called from any goroutine between New and Stop.
+type Service struct {
+	store   store.Store
+	replica *replica.Replica
+	cfg     Config
+	log     *slog.Logger
+
+	nodes    keyLocks // one report of a node at a time
+	schemas  *schemaRegistry
+	answers  *answerCache
+	counters Counters
+	seal     cipher.AEAD
+
+	unknownOnce sync.Map // built-in types whose unknown attributes were logged already
+
+	stop context.CancelFunc
+	jobs sync.WaitGroup
+	base context.Context // ends when the service stops; jobs run under it
+}
+
+// New makes a service over an opened store and its replica. The service owns neither: close them after Stop.
+func New(st store.Store, rep *replica.Replica, cfg Config) (*Service, error) {
+	if cfg.Logger == nil {
+		cfg.Logger = slog.New(slog.DiscardHandler)
+	}
+	if cfg.FeedAge == 0 {
+		cfg.FeedAge = DefaultFeedAge
+	}
+	seal, err := newSeal(st.Identity().TokenKey)
+	if err != nil {
+		return nil, err
+	}
+	base, stop := context.WithCancel(context.Background())
+	return &Service{
+		store: st, replica: rep, cfg: cfg, log: cfg.Logger,
+		schemas: newSchemaRegistry(st), answers: newAnswerCache(), seal: seal,
+		base: base, stop: stop,
+	}, nil
+}
+
+// Start resumes deletion jobs and begins the periodic work. Call it once.
+func (s *Service) Start(ctx context.Context) error {
+	if err := s.resumeDeletions(ctx); err != nil {
+		return err
+	}
+	s.startUpkeep()
+	return nil
+}
+
+// Stop ends the periodic work and waits for jobs to reach a point they can be resumed from.
+func (s *Service) Stop() {
+	s.stop()
+	s.jobs.Wait()
+}
+
+// background runs f as work of the service's own, which Stop waits for.
+func (s *Service) background(f func(ctx context.Context)) {
+	s.jobs.Go(func() { f(s.base) })
+}
+
+// index gives the index with everything acknowledged so far in it.
+func (s *Service) index(ctx context.Context) (*index.Index, error) {
+	if err := s.replica.CatchUp(ctx); err != nil {
+		return nil, err
+	}
+	return s.replica.Index(), nil
+}
+
+// keyLocks serialises work on one key among many; the zero value is ready. It saves racing reports of a node their
+// conflicts; correctness rests on the store's revisions.
+type keyLocks [256]sync.Mutex
+
+func (l *keyLocks) of(key inventory.NodeKey) *sync.Mutex {
+	return &l[store.ShardOf(key, len(l))]
+}

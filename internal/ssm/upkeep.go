@@ -1,0 +1,198 @@
+package ssm
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"slices"
+	"time"
+
+	"stocktake/internal/store"
+)
+
+// The rhythm of the periodic work.
+const (
+	aliveEvery  = time.Minute
+	upkeepEvery = time.Hour
+	splitsEvery = 10 * time.Minute
+	// outageFrom is how long a silence of the service must be to count as an outage; longStop how long to put off
+	// retention for a day.
+	outageFrom = 10 * time.Minute
+	longStop   = 24 * time.Hour
+	afterStop  = 24 * time.Hour
+)
+
+const (
+	recordAlive   = "service/alive"
+	recordOutages = "service/outages"
+)
+
+// outage is a time in which the service could not take reports. It does not count towards a document's age.
+type outage struct {
+	From time.Time
+	To   time.Time
+}
+
+// aliveRecord says when the service was last up, and until when retention is put off.
+type aliveRecord struct {
+	At      time.Time
+	NotTill time.Time `json:",omitzero"`
+}
+
+func (s *Service) startUpkeep() {
+	s.background(func(ctx context.Context) {
+		s.attempt(ctx, "note that the service is up", s.noteAlive)
+		alive, upkeep, splits := time.NewTicker(aliveEvery), time.NewTicker(upkeepEvery), time.NewTicker(splitsEvery)
+		defer alive.Stop()
+		defer upkeep.Stop()
+		defer splits.Stop()
+		for {
+			select {
+			case <-ctx.Done():
+				return
+			case <-alive.C:
+				s.attempt(ctx, "note that the service is up", s.noteAlive)
+			case <-splits.C:
+				s.attempt(ctx, "learn volatile attributes", s.learnSplits)
+			case <-upkeep.C:
+				s.attempt(ctx, "retention", func(ctx context.Context) error { return s.runRetention(ctx, nil) })
+				s.attempt(ctx, "prune the feed", s.prune)
+				s.attempt(ctx, "drop old events and deletions", s.pruneRecords)
+			}
+		}
+	})
+}
+
+// attempt runs one piece of periodic work; a failure waits for the next time.
+func (s *Service) attempt(ctx context.Context, what string, f func(context.Context) error) {
+	if err := f(ctx); err != nil && ctx.Err() == nil {
+		s.log.Error("periodic work failed; it is tried again later", "work", what, "error", err)
+	}
+}
+
+// prune keeps the feed and the dictionary of shapes from growing without end.
+func (s *Service) prune(ctx context.Context) error {
+	if _, err := s.store.Prune(ctx, time.Now().Add(-s.cfg.FeedAge)); err != nil {
+		return err
+	}
+	_, err := s.store.Sweep(ctx)
+	return err
+}
+
+// noteAlive moves the mark that the service is up. A mark that is old means that the service, or its clock, was away:
+// that time is recorded as an outage.
+func (s *Service) noteAlive(ctx context.Context) error {
+	now := time.Now().UTC()
+	var last aliveRecord
+	revision, err := s.readRecord(ctx, recordAlive, &last)
+	if err != nil {
+		return err
+	}
+	next := aliveRecord{At: now, NotTill: last.NotTill}
+	if gap := now.Sub(last.At); revision != 0 && gap >= outageFrom {
+		if err := s.addOutage(ctx, outage{From: last.At, To: now}); err != nil {
+			return err
+		}
+		if gap >= longStop {
+			next.NotTill = now.Add(afterStop)
+		}
+		s.log.Info("the service was away; that time does not count towards retention", "from", last.At, "to", now)
+	}
+	return s.writeRecord(ctx, recordAlive, next, revision)
+}
+
+func (s *Service) addOutage(ctx context.Context, o outage) error {
+	var all []outage
+	revision, err := s.readRecord(ctx, recordOutages, &all)
+	if err != nil {
+		return err
+	}
+	// Outages older than anything that is kept no longer matter.
+	horizon := o.To.Add(-2 * s.cfg.Limits.Retention)
+	for _, past := range all {
+		horizon = horizon.Add(past.From.Sub(past.To))
+	}
+	all = slices.DeleteFunc(all, func(past outage) bool { return s.cfg.Limits.Retention > 0 && past.To.Before(horizon) })
+	return s.writeRecord(ctx, recordOutages, append(all, o), revision)
+}
+
+// readRecord reads a JSON record; a missing one leaves v as it is and has revision 0.
+func (s *Service) readRecord(ctx context.Context, key string, v any) (uint64, error) {
+	rec, err := s.store.Record(ctx, key)
+	if errors.Is(err, store.ErrNotFound) {
+		return 0, nil
+	}
+	if err != nil {
+		return 0, err
+	}
+	if err := json.Unmarshal(rec.Value, v); err != nil {
+		return 0, fmt.Errorf("%w: record %s: %w", store.ErrCorrupt, key, err)
+	}
+	return rec.Revision, nil
+}
+
+// writeRecord writes a JSON record; that another server wrote it at the same time is as good.
+func (s *Service) writeRecord(ctx context.Context, key string, v any, revision uint64) error {
+	text, err := json.Marshal(v)
+	if err != nil {
+		return err
+	}
+	_, err = s.store.PutRecord(ctx, store.Record{Key: key, Value: text, Revision: revision})
+	if errors.Is(err, store.ErrConflict) {
+		return nil
+	}
+	return err
+}
+
+// pruneRecords drops events and finished deletions that are older than they are told of.
+func (s *Service) pruneRecords(ctx context.Context) error {
+	now := time.Now()
+	var old []store.Record
+	err := eachRecord(ctx, s.store, store.Key(recordEvent, ""), func(rec store.Record) error {
+		if parts := store.KeyParts(rec.Key); len(parts) > 3 && parts[3] < fmt.Sprintf("%020d", now.Add(-eventLife).UnixNano()) {
+			old = append(old, rec)
+		}
+		return nil
+	})
+	if err != nil {
+		return err
+	}
+	err = eachRecord(ctx, s.store, store.Key(recordDeletion, ""), func(rec store.Record) error {
+		d, err := parseDeletion(rec)
+		if err == nil && d.Done && d.Started.Before(now.Add(-deletionLife)) {
+			old = append(old, rec)
+		}
+		return err
+	})
+	if err != nil {
+		return err
+	}
+	for _, rec := range old {
+		if err := s.store.DeleteRecord(ctx, rec.Key, rec.Revision); err != nil && !errors.Is(err, store.ErrConflict) && !errors.Is(err, store.ErrNotFound) {
+			return err
+		}
+	}
+	return s.pruneDeletionMarks(ctx)
+}
+
+// pruneDeletionMarks drops tokens and claims whose deletion is no longer told of.
+func (s *Service) pruneDeletionMarks(ctx context.Context) error {
+	for _, kind := range []string{recordDeletionToken, recordDeletionType} {
+		err := eachRecord(ctx, s.store, store.Key(kind, ""), func(rec store.Record) error {
+			parts := store.KeyParts(rec.Key)
+			_, err := s.store.Record(ctx, store.Key(recordDeletion, parts[1], parts[2], string(rec.Value)))
+			if errors.Is(err, store.ErrNotFound) {
+				err = s.store.DeleteRecord(ctx, rec.Key, rec.Revision)
+			}
+			if errors.Is(err, store.ErrConflict) || errors.Is(err, store.ErrNotFound) {
+				return nil
+			}
+			return err
+		})
+		if err != nil {
+			return err
+		}
+	}
+	return nil
+}

@@ -1,0 +1,184 @@
+package ssm
+
+import (
+	"context"
+	"errors"
+	"slices"
+	"time"
+
+	"stocktake/internal/inventory"
+	"stocktake/internal/store"
+)
+
+// captureTime is the wire's form of a time.
+func captureTime(t time.Time) string { return t.UTC().Format("2006-01-02T15:04:05Z") }
+
+// refreshInformation keeps AWS:InstanceInformation, which the service makes for every known node: a report is a sign of
+// life.
+func (r *report) refreshInformation() {
+	key := inventory.ItemKey{Type: inventory.TypeInstanceInformation}
+	schema, _ := inventory.BuiltIn(key.Type)
+	if _, put := r.contents[key]; put {
+		return
+	}
+	state := r.node.Item(key)
+	if state == nil {
+		r.write(key, content{})
+		r.node.SetItem(inventory.ItemState{ItemKey: key, SchemaVersion: schema.Version, CaptureTime: captureTime(r.now), Arrival: r.now, Entries: 1})
+		return
+	}
+	state.CaptureTime, state.Arrival = captureTime(r.now), r.now
+}
+
+// information gives the one entry of a node's AWS:InstanceInformation: what was put, under what the service knows itself.
+func information(n *inventory.Node, put inventory.Entry) inventory.Entry {
+	if n.Status == inventory.Terminated {
+		put = nil
+	} else if _, ok := put.Get("ResourceType"); !ok {
+		kind := "EC2Instance"
+		if n.Key.Node.Activated() {
+			kind = "ManagedInstance"
+		}
+		put = put.Merge(inventory.Entry{{Name: "ResourceType", Value: kind}})
+	}
+	return put.Merge(inventory.Entry{
+		{Name: "InstanceId", Value: string(n.Key.Node)},
+		{Name: "InstanceStatus", Value: string(n.Status)},
+	})
+}
+
+// store commits the report: what it teaches first, then documents, record and changes in one commit.
+func (r *report) store(ctx context.Context) error {
+	commit := store.Commit{}
+	for _, key := range r.order {
+		w, err := r.writeOf(ctx, key)
+		if err != nil {
+			return err
+		}
+		if w != nil {
+			commit.Writes = append(commit.Writes, *w)
+		}
+	}
+	commit.Node = r.node
+	if err := r.s.checkRoom(r.key.Partition, r.enrolls, commit.Writes); err != nil {
+		return err
+	}
+	if err := r.s.schemas.learn(ctx, r.key.Partition, r.types, r.lessons, r.newSubTypes()); err != nil {
+		return err
+	}
+	if err := r.s.commit(ctx, commit); err != nil {
+		return err
+	}
+	if len(commit.Writes) > 0 {
+		r.s.counters.stored.Add(1)
+	} else {
+		r.s.counters.unchanged.Add(1)
+	}
+	return r.s.recordIgnored(ctx, r.key, r.now, r.ignored)
+}
+
+func (r *report) newSubTypes() []string {
+	var fresh []string
+	for _, sub := range r.subTypes {
+		if _, known := slices.BinarySearch(r.types.subTypes, sub); !known && !slices.Contains(fresh, sub) {
+			fresh = append(fresh, sub)
+		}
+	}
+	return fresh
+}
+
+// writeOf computes the write of one document; nil when it is stored just so already.
+func (r *report) writeOf(ctx context.Context, key inventory.ItemKey) (*store.Write, error) {
+	state := r.node.Item(key)
+	before, stored, err := r.s.storedDocument(ctx, r.key, key)
+	if err != nil {
+		return nil, err
+	}
+	c := r.contents[key]
+	entries := c.entries
+	if c.kept {
+		if entries, err = r.s.entries(ctx, documentKey(r.key, key), before.Refs, nil); err != nil {
+			return nil, err
+		}
+		entries = withoutContext(entries, key.Type)
+	}
+	if key.Type == inventory.TypeInstanceInformation {
+		var put inventory.Entry
+		if len(entries) > 0 {
+			put = entries[0]
+		}
+		entries = []inventory.Entry{information(&r.node, put)}
+		state.Entries = 1
+	}
+	split := r.types.split(key.Type)
+	after := r.s.cut(key.Type, split, entries, state.Context)
+	if old := r.before.Item(key); stored && old != nil && old.SchemaVersion == state.SchemaVersion &&
+		sameContext(split, old.Context, state.Context) && sameDocument(before, after.document) {
+		return nil, nil
+	}
+	w := after.writeOver(before, inventory.CausePut)
+	w.Key = key
+	return &w, nil
+}
+
+func sameDocument(a, b inventory.Document) bool {
+	return a.Split == b.Split && slices.EqualFunc(a.Refs, b.Refs, inventory.Ref.Equal)
+}
+
+// withoutContext drops the context attributes that a document's shapes carry, so that new ones can take their place.
+func withoutContext(entries []inventory.Entry, t inventory.TypeName) []inventory.Entry {
+	schema, ok := inventory.BuiltIn(t)
+	if !ok {
+		return entries
+	}
+	out := make([]inventory.Entry, len(entries))
+	for i, e := range entries {
+		out[i] = slices.DeleteFunc(slices.Clone(e), func(a inventory.Attribute) bool {
+			known, ok := schema.Attribute(a.Name)
+			return ok && known.Context
+		})
+	}
+	return out
+}
+
+func documentKey(node inventory.NodeKey, item inventory.ItemKey) inventory.DocumentKey {
+	return inventory.DocumentKey{NodeKey: node, Type: item.Type, SubType: item.SubType}
+}
+
+// storedDocument gives a document and whether there is one.
+func (s *Service) storedDocument(ctx context.Context, node inventory.NodeKey, item inventory.ItemKey) (inventory.Document, bool, error) {
+	d, err := s.store.Document(ctx, documentKey(node, item))
+	if errors.Is(err, store.ErrNotFound) {
+		return inventory.Document{}, false, nil
+	}
+	return d, err == nil, err
+}
+
+// checkRoom refuses what would pass the caps on nodes and shapes.
+func (s *Service) checkRoom(p inventory.Partition, enrolls bool, writes []store.Write) error {
+	nodes := 0
+	if enrolls {
+		nodes = 1
+	}
+	idx := s.replica.Index()
+	for _, w := range writes {
+		if err := idx.Fits(p, nodes, w.Key.Type, len(w.Added)); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// commit makes one write durable and brings the index up to it, whatever becomes of the request: an acknowledged write
+// is in every later answer, and one whose caller went away is too.
+func (s *Service) commit(ctx context.Context, c store.Commit) error {
+	done, err := s.store.Commit(ctx, c)
+	if err != nil {
+		return err
+	}
+	var shapes []inventory.Shape
+	for _, w := range c.Writes {
+		shapes = append(shapes, w.Shapes...)
+	}
+	return s.replica.Apply(context.WithoutCancel(ctx), done.Changes, shapes)
+}
