@@ -1,8 +1,11 @@
 package index_test
 
 import (
+	"bytes"
 	"testing"
 	"time"
+
+	"github.com/google/go-cmp/cmp"
 
 	"stocktake/internal/index/indextest"
 	"stocktake/internal/inventory"
@@ -13,7 +16,7 @@ import (
 func TestRandomFleets(t *testing.T) {
 	start := uint64(time.Now().UnixNano())
 	for seed := start; seed < start+40; seed++ {
-		if !runFleet(t, seed, 60) {
+		if !runFleet(t, seed, 40, 60) {
 			t.Fatalf("seed %d", seed)
 		}
 	}
@@ -21,20 +24,31 @@ func TestRandomFleets(t *testing.T) {
 
 func TestRandomFleetsOfKnownSeeds(t *testing.T) {
 	for seed := range uint64(20) {
-		if !runFleet(t, seed, 120) {
+		if !runFleet(t, seed, 40, 120) {
 			t.Fatalf("seed %d", seed)
 		}
 	}
 }
 
-func runFleet(t *testing.T, seed uint64, steps int) bool {
+// TestLargerRandomFleets has values with many shapes, and answers that are a small share of the nodes.
+func TestLargerRandomFleets(t *testing.T) {
+	start := uint64(time.Now().UnixNano())
+	for seed := start; seed < start+3; seed++ {
+		if !runFleet(t, seed, 300, 900) {
+			t.Fatalf("seed %d", seed)
+		}
+	}
+}
+
+func runFleet(t *testing.T, seed uint64, nodes, steps int) bool {
 	return t.Run("", func(t *testing.T) {
 		t.Logf("seed %d", seed)
 		random := indextest.NewRandom(seed)
+		random.Nodes = nodes
 		r := newRig(t)
 		for range steps {
 			r.step(random)
-			if random.IntN(4) == 0 {
+			if random.IntN(1+nodes/10) == 0 {
 				r.ask(random)
 			}
 		}
@@ -65,13 +79,67 @@ func (r *rig) step(random indextest.Random) {
 		r.replay(r.index, shard, uint64(random.IntN(len(r.feed[shard])+1)))
 	case at < 39:
 		r.reload(random)
+		r.index.SweepAll()
 	default:
+		for _, node := range r.fleet.Nodes() {
+			if random.IntN(8) == 0 {
+				for _, key := range r.fleet.Documents(node) {
+					r.remove(node, key)
+				}
+			}
+		}
+	}
+}
+
+// TestFrozenViewsStay writes what was frozen before and after the index went on.
+func TestFrozenViewsStay(t *testing.T) {
+	seed := uint64(time.Now().UnixNano())
+	t.Logf("seed %d", seed)
+	random := indextest.NewRandom(seed)
+	r := newRig(t)
+	for range 40 {
+		for range 20 {
+			r.step(random)
+		}
+		write := r.index.Still()
+		before := write()
+		for range 20 {
+			r.step(random)
+		}
+		if !bytes.Equal(before, write()) {
+			t.Fatal("a frozen view changed")
+		}
+	}
+}
+
+// TestResultsStay walks a result after the index went on, removals and sweeps included.
+func TestResultsStay(t *testing.T) {
+	seed := uint64(time.Now().UnixNano())
+	t.Logf("seed %d", seed)
+	random := indextest.NewRandom(seed)
+	random.Nodes = 200
+	r := newRig(t)
+	r.splits = [][]string{{}} // without volatile attributes no answer needs documents, which do move on
+	for range 20 {
+		for range 50 {
+			r.put(random.Node(), random.Key(), random.Entries(), 0)
+		}
+		filters := random.Filters(true)
+		want := r.fleet.Match(filters)
+		res := r.index.Query(here, filters)
 		for _, node := range r.fleet.Nodes() {
 			if random.IntN(3) == 0 {
 				for _, key := range r.fleet.Documents(node) {
 					r.remove(node, key)
 				}
 			}
+		}
+		r.index.SweepAll()
+		for range 20 {
+			r.put(random.Node(), random.Key(), random.Entries(), 0)
+		}
+		if diff := cmp.Diff(want, r.pages(res, 7)); diff != "" {
+			t.Fatalf("filters %+v (-want +got):\n%s", filters, diff)
 		}
 	}
 }

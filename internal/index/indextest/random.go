@@ -12,10 +12,12 @@ import (
 // with versions, numbers, missing attributes and repeated entries.
 type Random struct {
 	*rand.Rand
+	// Nodes is how many different nodes there are.
+	Nodes int
 }
 
 // NewRandom makes a Random whose choices follow from the seed.
-func NewRandom(seed uint64) Random { return Random{rand.New(rand.NewPCG(seed, 0))} }
+func NewRandom(seed uint64) Random { return Random{Rand: rand.New(rand.NewPCG(seed, 0)), Nodes: 40} }
 
 // Types are the types of the random fleet.
 var Types = []inventory.TypeName{"AWS:Application", inventory.TypeInstanceInformation, inventory.TypeComplianceItem, "Custom:Rack"}
@@ -37,7 +39,7 @@ func pick[T any](r Random, from []T) T { return from[r.IntN(len(from))] }
 
 // Node picks one of the fleet's nodes.
 func (r Random) Node() inventory.NodeID {
-	return inventory.NodeID(fmt.Sprintf("%s%08d", pick(r, []string{"i-", "i-"}), r.IntN(40)))
+	return inventory.NodeID(fmt.Sprintf("i-%08x", uint32(r.IntN(r.Nodes))*2654435761)) // not in id order
 }
 
 // Key picks a document.
@@ -53,18 +55,28 @@ func (r Random) Key() inventory.ItemKey {
 func (r Random) Entries() []inventory.Entry {
 	out := make([]inventory.Entry, 0, 6)
 	for range r.IntN(7) {
-		var e inventory.Entry
-		for _, a := range attributes {
-			if r.IntN(6) > 0 {
-				e = append(e, inventory.Attribute{Name: a, Value: pick(r, values[a])})
-			}
+		// Half of all entries are from a short list, so that nodes have shapes in common.
+		from := r
+		if r.IntN(2) == 0 {
+			from = NewRandom(r.Uint64N(25))
 		}
+		e := from.entry()
 		out = append(out, e)
 		if r.IntN(8) == 0 {
 			out = append(out, e)
 		}
 	}
 	return out
+}
+
+func (r Random) entry() inventory.Entry {
+	var e inventory.Entry
+	for _, a := range attributes {
+		if r.IntN(6) > 0 {
+			e = append(e, inventory.Attribute{Name: a, Value: pick(r, values[a])})
+		}
+	}
+	return e
 }
 
 // Edit changes some of a document's entries.
