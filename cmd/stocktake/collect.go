@@ -1,7 +1,6 @@
 package main
 
 import (
-	"context"
 	"encoding/json"
 	"fmt"
 	"os"
@@ -10,7 +9,6 @@ import (
 	"stocktake/internal/client"
 	"stocktake/internal/collect"
 	"stocktake/internal/inventory"
-	"stocktake/internal/wire"
 )
 
 type collectCommand struct {
@@ -72,7 +70,7 @@ func (c *collectCommand) send(p *process, config client.Config, node inventory.N
 			return err
 		}
 	}
-	sender := collect.Sender{Service: reported{connected}, Endpoint: config.Endpoint, StateDir: state}
+	sender := collect.Sender{Service: collect.Remote{Caller: connected}, Endpoint: config.Endpoint, StateDir: state}
 	sent, err := sender.Send(p.ctx, node, items)
 	for _, warning := range sent.Warnings {
 		fmt.Fprintf(p.stderr, "stocktake: warning: %s\n", warning)
@@ -110,41 +108,4 @@ func agentVersion() string {
 		return "0.0.0"
 	}
 	return number
-}
-
-// reported is a service as collect asks for one.
-type reported struct{ client *client.Client }
-
-// PutInventory implements collect.Service.
-func (r reported) PutInventory(ctx context.Context, node inventory.NodeID, items []inventory.Item) error {
-	text, err := collect.Marshal(items)
-	if err != nil {
-		return err
-	}
-	body := append([]byte(`{"InstanceId":"`+string(node)+`","Items":`), text...)
-	_, err = r.client.Do(ctx, "PutInventory", append(body, '}'))
-	return err
-}
-
-// Entries implements collect.Service.
-func (r reported) Entries(ctx context.Context, node inventory.NodeID, t inventory.TypeName) ([]inventory.Entry, error) {
-	var all []inventory.Entry
-	ask := &wire.ListInventoryEntriesRequest{InstanceId: string(node), TypeName: string(t)}
-	for {
-		page, err := r.client.ListInventoryEntries(ctx, ask)
-		if err != nil {
-			return nil, err
-		}
-		for _, e := range page.Entries {
-			entry := make(inventory.Entry, len(e))
-			for i, pair := range e {
-				entry[i] = inventory.Attribute(pair)
-			}
-			all = append(all, entry)
-		}
-		if page.NextToken == "" {
-			return all, nil
-		}
-		ask.NextToken = page.NextToken
-	}
 }

@@ -25,10 +25,13 @@ func main() {
 
 // commands is the whole command line.
 type commands struct {
-	Collect collectCommand `cmd:"" help:"Read the inventory of this machine, and print or send it."`
-	Node    nodeCommand    `cmd:"" help:"Register, list, terminate and remove nodes."`
-	Config  configCommand  `cmd:"" help:"Look at the settings."`
-	Version versionCommand `cmd:"" help:"Print the version of this binary."`
+	Demo      demoCommand      `cmd:"" hidden:"" help:"Show the service with this machine and a simulated fleet in it; make demo runs it."`
+	Serve     serveCommand     `cmd:"" help:"Run the service."`
+	Collect   collectCommand   `cmd:"" help:"Read the inventory of this machine, and print or send it."`
+	Node      nodeCommand      `cmd:"" help:"Register, list, terminate and remove nodes."`
+	Retention retentionCommand `cmd:"" help:"Drop what is too old."`
+	Config    configCommand    `cmd:"" help:"Look at the settings."`
+	Version   versionCommand   `cmd:"" help:"Print the version of this binary."`
 }
 
 // process is what a command may use of the process it runs in.

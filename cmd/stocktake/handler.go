@@ -1,0 +1,87 @@
+package main
+
+import (
+	"errors"
+	"log/slog"
+	"net/http"
+
+	"stocktake/internal/api"
+	"stocktake/internal/awsjson"
+	"stocktake/internal/httpd"
+)
+
+// handler wraps the protocol, with the rows of every action in it, in the floor of all HTTP.
+func (s *server) handler() (http.Handler, error) {
+	rows := api.Rows(s.service)
+	protocol, err := awsjson.New(awsjson.Config{Keys: s.keys, Rows: rows, Regions: s.config.Regions, Log: s.log, Observe: observe})
+	if err != nil {
+		return nil, err
+	}
+	actions := make(map[string]string, len(rows))
+	for _, row := range rows {
+		actions[row.Target] = row.Action
+	}
+	limits := httpd.DefaultLimits(int64(s.config.BodyMemory))
+	if err := limits.Check(); err != nil {
+		return nil, err
+	}
+	err = s.metrics.Gauge("stocktake_body_bytes", "Memory held for the bodies of requests.", nil,
+		func() float64 { return float64(limits.Budget.Used()) })
+	requests := httpd.Requests{Log: s.log, Metrics: s.metrics, Actions: actions}
+	return httpd.Chain(protocol, requests.Middleware, limits.Middleware), err
+}
+
+// observe tells the log line of a request who asked and how it ended.
+func observe(r *http.Request, o awsjson.Observation) {
+	if o.Code != "" {
+		httpd.SetCode(r.Context(), o.Code)
+	}
+	if o.Principal != nil {
+		httpd.Annotate(r.Context(), slog.String("account", o.Partition.Account), slog.String("region", o.Partition.Region),
+			slog.String("access_key", o.Principal.AccessKeyID))
+	}
+}
+
+// register adds what the rooms count to the metrics.
+func (s *server) register() error {
+	m, counters := s.metrics, s.service.Counters()
+	outcome := func(name string, pick func(stored, unchanged, refused int64) int64) error {
+		return m.Counter("stocktake_reports_total", "Reports by outcome.", map[string]string{"outcome": name},
+			func() float64 { return float64(pick(counters.Reports())) })
+	}
+	return errors.Join(
+		outcome("stored", func(n, _, _ int64) int64 { return n }),
+		outcome("unchanged", func(_, n, _ int64) int64 { return n }),
+		outcome("refused", func(_, _, n int64) int64 { return n }),
+		m.Counter("stocktake_unknown_attributes_total", "Attributes kept that the type of AWS does not have.", nil,
+			func() float64 { return float64(counters.UnknownAttributes()) }),
+		m.Gauge("stocktake_nodes", "Nodes known.", nil, func() float64 { return float64(s.indexed().nodes) }),
+		m.Gauge("stocktake_entries", "Pairs of a node and a distinct entry of it.", nil, func() float64 { return float64(s.indexed().entries) }),
+		m.Gauge("stocktake_index_bytes", "Memory of the index, as it estimates it.", nil, func() float64 { return float64(s.indexed().bytes) }),
+		m.Gauge("stocktake_snapshot_age_seconds", "Time since the index's snapshot was written; 0 without one.", nil,
+			func() float64 { return s.replica.SnapshotAge().Seconds() }),
+		m.Counter("stocktake_store_fsyncs_total", "Files and folders synced to disk by the store.", nil,
+			func() float64 { return float64(s.store.Metrics().Syncs) }),
+		m.Counter("stocktake_store_commits_total", "Commits of nodes acknowledged by the store.", nil,
+			func() float64 { return float64(s.store.Metrics().Commits) }),
+		m.Counter("stocktake_store_batches_total", "Batches in which the store made its writes durable.", nil,
+			func() float64 { return float64(s.store.Metrics().Batches) }),
+		m.Gauge("stocktake_store_disk_bytes", "What the store takes on disk.", nil,
+			func() float64 { return float64(s.store.Metrics().DiskBytes) }),
+	)
+}
+
+// indexed sums up the index.
+type indexed struct{ nodes, entries, bytes int }
+
+func (s *server) indexed() indexed {
+	var sum indexed
+	for _, p := range s.replica.Index().Stats() {
+		sum.nodes += p.Nodes
+		sum.bytes += p.Bytes
+		for _, t := range p.Types {
+			sum.entries += t.Entries
+		}
+	}
+	return sum
+}

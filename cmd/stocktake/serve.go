@@ -1,0 +1,256 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"os"
+	"path/filepath"
+	"syscall"
+	"time"
+
+	"stocktake/internal/httpd"
+	"stocktake/internal/iam"
+	"stocktake/internal/replica"
+	"stocktake/internal/ssm"
+	"stocktake/internal/store/pebble"
+)
+
+type serveCommand struct{ settings }
+
+// Help is shown below the usage.
+func (serveCommand) Help() string {
+	return `    stocktake serve --data ./data
+    export AWS_SHARED_CREDENTIALS_FILE=./data/root-credentials AWS_ENDPOINT_URL=http://127.0.0.1:7540 AWS_REGION=us-east-1
+    stocktake collect
+    aws ssm get-inventory
+
+The log is JSON on standard error. SIGTERM or Ctrl-C: readiness fails, requests finish, the index is written; a second
+Ctrl-C ends at once, and loses nothing that was acknowledged.`
+}
+
+// Run serves until the process is told to stop.
+func (c *serveCommand) Run(p *process) error {
+	resolved, err := c.resolve(p.layers)
+	if err != nil {
+		return err
+	}
+	var level slog.Level
+	if err := level.UnmarshalText([]byte(resolved.LogLevel)); err != nil {
+		return err
+	}
+	log := slog.New(slog.NewJSONHandler(p.stderr, &slog.HandlerOptions{Level: level}))
+	s := &server{config: resolved, process: p, log: log, metrics: httpd.NewMetrics()}
+	return errors.Join(s.run(p.ctx), s.close())
+}
+
+// The folders of the data folder.
+const (
+	storeFolder = "store"
+	indexFolder = "index"
+	tlsFolder   = "tls"
+)
+
+// server is a service with all its rooms. What is opened is closed in the opposite order.
+type server struct {
+	config  config
+	process *process
+	log     *slog.Logger
+
+	health  httpd.Health
+	metrics *httpd.Metrics
+	keys    *iam.Directory
+	tls     httpd.CertificateSource // nil: plain text
+	api     net.Listener
+	store   *pebble.Store
+	replica *replica.Replica
+	service *ssm.Service
+	closers []func() error
+
+	// onReady, where not nil, is called once requests are about to be answered.
+	onReady func()
+}
+
+func (s *server) onClose(f func() error) { s.closers = append(s.closers, f) }
+
+// close closes what was opened, the newest first.
+func (s *server) close() error {
+	var failed []error
+	for i := len(s.closers) - 1; i >= 0; i-- {
+		failed = append(failed, s.closers[i]())
+	}
+	return errors.Join(failed...)
+}
+
+// run opens the rooms from the store up, and serves until ctx is done. The admin listener is there from early on: while
+// the index is loaded the process lives, and is not ready.
+func (s *server) run(ctx context.Context) error {
+	started := time.Now()
+	if err := s.openStore(); err != nil {
+		return err
+	}
+	if err := s.openKeys(); err != nil {
+		return err
+	}
+	if err := s.openListeners(ctx); err != nil {
+		return err
+	}
+	if err := s.openService(ctx); err != nil {
+		return err
+	}
+	handler, err := s.handler()
+	if err != nil {
+		return err
+	}
+	if err := s.register(); err != nil {
+		return err
+	}
+	s.health.Add("start", func(context.Context) error { return nil })
+	s.log.Info("ready", "duration", time.Since(started), "version", version())
+	server := httpd.Server{
+		Name: "api", Handler: handler, Log: s.log,
+		BeforeStop: s.health.Stop, LameDuck: time.Duration(s.config.StopDelay),
+	}
+	if s.tls != nil {
+		server.TLS = httpd.TLSConfig(s.tls)
+	}
+	if err := s.metrics.Gauge("stocktake_connections", "Connections open to the API.", nil,
+		func() float64 { return float64(server.Connections()) }); err != nil {
+		return err
+	}
+	if s.onReady != nil {
+		s.onReady()
+	}
+	return server.Run(ctx, s.api)
+}
+
+// url is where the API answers.
+func (s *server) url() string {
+	if s.tls != nil {
+		return "https://" + s.api.Addr().String()
+	}
+	return "http://" + s.api.Addr().String()
+}
+
+// openStore takes the data folder. From here on no other process has it.
+func (s *server) openStore() (err error) {
+	if err := os.MkdirAll(s.config.Data, 0o700); err != nil {
+		return err
+	}
+	s.store, err = pebble.Open(pebble.Options{Dir: filepath.Join(s.config.Data, storeFolder), Logger: s.log})
+	if err != nil {
+		return err
+	}
+	s.onClose(s.store.Close)
+	s.health.Add("store", func(context.Context) error { return s.store.Health() })
+	s.health.Add("start", func(context.Context) error { return errors.New("the index is being loaded") })
+	return nil
+}
+
+// openKeys makes the keys known, the root key in the data folder where none is given, and the certificate.
+func (s *server) openKeys() (err error) {
+	root := s.config.Root
+	if root.ID == "" {
+		var path string
+		if root, path, err = rootKey(s.config.Data); err != nil {
+			return err
+		}
+		s.say("root credentials", path)
+	}
+	if s.keys, err = s.config.directory(root); err != nil {
+		return err
+	}
+	switch {
+	case s.config.TLSCert != "":
+		s.tls, err = httpd.LoadCertificate(s.config.TLSCert, s.config.TLSKey, s.log)
+	case s.config.TLSSelfSigned:
+		err = s.openAuthority()
+	}
+	return err
+}
+
+func (s *server) openAuthority() error {
+	hosts := []string{"localhost", "127.0.0.1", "::1"}
+	if host, _, err := net.SplitHostPort(s.config.Listen); err == nil && host != "" {
+		hosts = append(hosts, host)
+	}
+	if name, err := os.Hostname(); err == nil {
+		hosts = append(hosts, name)
+	}
+	authority, err := httpd.OpenAuthority(filepath.Join(s.config.Data, tlsFolder), hosts)
+	if err != nil {
+		return err
+	}
+	s.tls = authority
+	s.say("certificate authority", authority.CertificateFile())
+	s.say("fingerprint (SHA-256)", authority.Fingerprint())
+	return nil
+}
+
+// openListeners takes both addresses, so that a taken one is told before the index is loaded, and serves the admin one.
+func (s *server) openListeners(ctx context.Context) (err error) {
+	s.api, err = httpd.Listen(ctx, s.config.Listen, s.tls != nil, s.config.InsecureListen)
+	if errors.Is(err, syscall.EADDRINUSE) {
+		err = fmt.Errorf("%w\nhint: choose another address with --listen; port 0 takes a free one", err)
+	}
+	if err != nil {
+		return err
+	}
+	s.onClose(func() error {
+		_ = s.api.Close() // closed already, unless the start failed
+		return nil
+	})
+	s.say("api", s.url())
+	if s.config.AdminListen == "" {
+		s.say("admin", "off")
+		return nil
+	}
+	return s.serveAdmin(ctx)
+}
+
+// serveAdmin serves health and metrics until everything else is closed: at a stop readiness has to be seen failing.
+func (s *server) serveAdmin(ctx context.Context) error {
+	l, err := httpd.Listen(ctx, s.config.AdminListen, false, true)
+	if err != nil {
+		return err
+	}
+	server := httpd.Server{Name: "admin", Handler: httpd.AdminHandler(&s.health, s.metrics), Log: s.log, MaxConnections: 256}
+	running, stop := context.WithCancel(context.Background())
+	ended := make(chan error, 1)
+	go func() { ended <- server.Run(running, l) }()
+	s.onClose(func() error {
+		stop()
+		return <-ended
+	})
+	s.say("admin", "http://"+l.Addr().String())
+	return nil
+}
+
+// openService loads the index and starts the rules over it.
+func (s *server) openService(ctx context.Context) (err error) {
+	limits := s.config.limits()
+	s.replica, err = replica.Open(ctx, s.store, replica.Options{
+		Dir: filepath.Join(s.config.Data, indexFolder), Every: time.Duration(s.config.SnapshotInterval), Limits: limits, Logger: s.log,
+	})
+	if err != nil {
+		return err
+	}
+	s.onClose(s.replica.Close)
+	s.service, err = ssm.New(s.store, s.replica, ssm.Config{
+		Limits: limits, Extensions: s.config.Extensions, StrictEnrollment: s.config.Enrollment == "strict",
+		RefuseUnknownAttributes: s.config.UnknownAttributes == "refuse", FeedAge: time.Duration(s.config.FeedAge), Logger: s.log,
+	})
+	if err != nil {
+		return err
+	}
+	s.onClose(func() error {
+		s.service.Stop()
+		return nil
+	})
+	return s.service.Start(ctx)
+}
+
+// say prints a line for people, and for programs that start the service: a name, a colon and a value.
+func (s *server) say(name, value string) { fmt.Fprintf(s.process.stdout, "%s: %s\n", name, value) }

@@ -1,0 +1,164 @@
+package e2e
+
+import (
+	"context"
+	"fmt"
+	"math/rand/v2"
+	"strconv"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/aws/aws-sdk-go-v2/aws"
+	"github.com/aws/aws-sdk-go-v2/service/ssm"
+	"github.com/aws/aws-sdk-go-v2/service/ssm/types"
+)
+
+const (
+	killRegion     = "kill-1"
+	writers        = 8
+	entriesAReport = 20
+)
+
+// writer reports one node again and again, each time with the next number in every entry of two types.
+type writer struct {
+	node      string
+	attempted int // the last number sent
+	acked     int // the last number answered with success
+}
+
+// TestKillLosesNothing kills the service under eight writers, starts it again, and reads every node back: what is there is
+// whole, and at least as new as the last answer said.
+func TestKillLosesNothing(t *testing.T) {
+	seed := uint64(time.Now().UnixNano())
+	t.Logf("seed %d, %d rounds", seed, *rounds)
+	random := rand.New(rand.NewPCG(seed, 0))
+	dir := t.TempDir()
+	all := make([]*writer, writers)
+	for i := range all {
+		all[i] = &writer{node: fmt.Sprintf("i-%017d", i)}
+	}
+	acked := 0
+	for round := range *rounds {
+		s := start(t, dir)
+		for _, w := range all {
+			w.readBack(t, s, round)
+		}
+		if t.Failed() {
+			return
+		}
+		before := total(all)
+		s.killUnder(all, time.Duration(50+random.IntN(1450))*time.Millisecond)
+		acked += total(all) - before
+	}
+	s := start(t, dir)
+	for _, w := range all {
+		w.readBack(t, s, *rounds)
+	}
+	if acked == 0 {
+		t.Error("no write was acknowledged in any round: nothing was tested")
+	}
+	t.Logf("%d acknowledged writes, none lost", acked)
+	if err := s.stop(); err != nil {
+		t.Errorf("the stop after all: %v", err)
+	}
+}
+
+// total counts acknowledged reports.
+func total(all []*writer) int {
+	n := 0
+	for _, w := range all {
+		n += w.acked
+	}
+	return n
+}
+
+// killUnder lets the writers write and kills the service after a while.
+func (s *service) killUnder(all []*writer, after time.Duration) {
+	ctx, cancel := context.WithCancel(context.Background())
+	defer cancel()
+	var writing sync.WaitGroup
+	for _, w := range all {
+		writing.Go(func() {
+			client := s.client(killRegion)
+			for w.report(ctx, client) == nil {
+				continue // until the service is gone
+			}
+		})
+	}
+	time.Sleep(after)
+	s.kill()
+	writing.Wait()
+}
+
+// report sends the next number.
+func (w *writer) report(ctx context.Context, client *ssm.Client) error {
+	w.attempted++
+	number := strconv.Itoa(w.attempted)
+	content := make([]map[string]string, entriesAReport)
+	for i := range content {
+		content[i] = map[string]string{"Name": fmt.Sprintf("package-%d", i), "Version": number}
+	}
+	item := types.InventoryItem{SchemaVersion: aws.String("1.1"), CaptureTime: aws.String("2026-01-02T03:04:05Z"), ContentHash: &number}
+	application, custom := item, item
+	application.TypeName, application.Content = aws.String("AWS:Application"), content
+	custom.TypeName, custom.Content = aws.String("Custom:Kill"), content
+	_, err := client.PutInventory(ctx, &ssm.PutInventoryInput{
+		InstanceId: &w.node, Items: []types.InventoryItem{application, custom},
+	})
+	if err == nil {
+		w.acked = w.attempted
+	}
+	return err
+}
+
+// readBack holds what is stored to what was acknowledged, and goes on from there.
+func (w *writer) readBack(t *testing.T, s *service, round int) {
+	t.Helper()
+	if w.attempted == 0 {
+		return
+	}
+	client := s.client(killRegion)
+	var found []string
+	for _, name := range []string{"AWS:Application", "Custom:Kill"} {
+		answer, err := client.ListInventoryEntries(t.Context(), &ssm.ListInventoryEntriesInput{InstanceId: &w.node, TypeName: &name})
+		if err != nil {
+			if w.acked > 0 {
+				t.Errorf("round %d, %s: %s was acknowledged up to %d and cannot be read: %v", round, w.node, name, w.acked, err)
+			}
+			return
+		}
+		if len(answer.Entries) != entriesAReport {
+			t.Errorf("round %d, %s: %d entries of %s, want %d", round, w.node, len(answer.Entries), name, entriesAReport)
+			return
+		}
+		for _, e := range answer.Entries {
+			found = append(found, e["Version"])
+		}
+	}
+	for _, number := range found {
+		if number != found[0] {
+			t.Errorf("round %d, %s is torn: %v", round, w.node, found)
+			return
+		}
+	}
+	number, err := strconv.Atoi(found[0])
+	if err != nil || number < w.acked || number > w.attempted {
+		t.Errorf("round %d, %s has report %q, want one from %d to %d", round, w.node, found[0], w.acked, w.attempted)
+		return
+	}
+	w.indexed(t, client, found[0])
+	w.acked = number
+}
+
+// indexed holds the index to the document: the node is found by what it has.
+func (w *writer) indexed(t *testing.T, client *ssm.Client, number string) {
+	t.Helper()
+	answer, err := client.GetInventory(t.Context(), &ssm.GetInventoryInput{Filters: []types.InventoryFilter{
+		{Key: aws.String("Custom:Kill.Version"), Values: []string{number}},
+		{Key: aws.String("AWS:InstanceInformation.InstanceId"), Values: []string{w.node}},
+	}})
+	if err != nil || len(answer.Entities) != 1 {
+		t.Errorf("%s is not found by its stored version %s: %v", w.node, number, err)
+	}
+}
