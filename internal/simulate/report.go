@@ -64,6 +64,9 @@ func (f *Fleet) Slim(n, round int) Report {
 	return r
 }
 
+// Hashes gives the report of a node where nothing has changed since the round: of every type the hash alone.
+func (f *Fleet) Hashes(n, round int) Report { return f.outline(n, round) }
+
 func (r Report) fill(t inventory.TypeName, content []inventory.Entry) {
 	i := slices.IndexFunc(r.Items, func(item inventory.Item) bool { return item.Type == t })
 	r.Items[i].HasContent, r.Items[i].Content = true, content
@@ -183,9 +186,9 @@ func (f *Fleet) applications(n, round int) []inventory.Entry {
 		suffix := suffixes[one.variant]
 		out.add(
 			"ApplicationType", p.section, "Architecture", p.arch, "Epoch", p.epoch,
-			"InstalledTime", time.Unix(one.since, 0).UTC().Format(timeForm), "Name", p.name, "PackageType", "deb",
-			"Publisher", p.publisher, "Release", p.release+suffix, "Summary", p.summary, "URL", p.url,
-			"Version", p.version+suffix)
+			"InstalledTime", time.Unix(one.since, 0).UTC().Format(timeForm), "Name", p.name,
+			"PackageId", p.name+"_"+p.version+suffix+"_"+p.arch+".deb", "Publisher", p.publisher, "Release", p.release+suffix,
+			"Summary", p.summary, "URL", p.url, "Version", p.version+suffix)
 	}
 	return out.all
 }
