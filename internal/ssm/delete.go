@@ -236,6 +236,7 @@ func (s *Service) startDeletion(ctx context.Context, p inventory.Partition, d *D
 	err = s.applySchemaOption(context.WithoutCancel(ctx), p, d)
 	job := &deletionJob{service: s, partition: p, state: *d, revision: revision}
 	job.state.SchemaDone = err == nil
+	job.state.Versions = slices.Clone(d.Versions) // the caller answers with its own while the job counts down
 	s.background(job.run)
 	return err
 }
