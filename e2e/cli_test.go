@@ -83,10 +83,9 @@ func TestCommandLineClient(t *testing.T) {
 			`{"Entities":[]}`,
 		},
 		{
-			"counts are strings",
+			"counts are strings, and stand without their type's version",
 			[]string{"get-inventory", "--aggregators", "Expression=AWS:Application.Name"},
-			`{"Entities":[{"Data":{"AWS:Application":{"TypeName":"AWS:Application","SchemaVersion":"1.1",
-			  "Content":[{"Count":"2","Name":"openssl"},{"Count":"2","Name":"zlib1g"}]}}}]}`,
+			`{"Entities":[{"Data":{"AWS:Application":{"Content":[{"Count":"2","Name":"openssl"},{"Count":"2","Name":"zlib1g"}]}}}]}`,
 		},
 		{
 			"the schema of a custom type is learnt",
