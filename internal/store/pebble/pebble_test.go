@@ -1,9 +1,11 @@
 package pebble_test
 
 import (
+	"fmt"
 	"log/slog"
 	"path/filepath"
 	"testing"
+	"time"
 
 	"github.com/cockroachdb/pebble/v2/vfs"
 
@@ -50,3 +52,12 @@ func maker(shards int, fs vfs.FS) storetest.Maker {
 func TestLaws(t *testing.T) { storetest.Run(t, maker(4, nil)) }
 
 func TestLawsOneShard(t *testing.T) { storetest.Run(t, maker(1, vfs.NewMem())) }
+
+func TestModel(t *testing.T) {
+	seeds := []uint64{1, 2, 3, uint64(time.Now().UnixNano() % 1e6)}
+	for _, seed := range seeds {
+		t.Run(fmt.Sprint("seed ", seed), func(t *testing.T) {
+			storetest.Model(t, maker(3, vfs.NewMem()), seed, 600)
+		})
+	}
+}

@@ -127,12 +127,13 @@ func (s *Store) Scan(ctx context.Context, shard int, after *inventory.NodeKey, l
 		if err != nil {
 			return err
 		}
-		scan := store.NodeScan{Node: r.node, Documents: make([]inventory.Document, len(r.node.Items))}
-		for i, item := range r.node.Items {
-			id := s.dictionary.idsOf(k.Partition, item.Type)
-			if scan.Documents[i], err = documents.next(documentKey(slices.Clone(key), item.ItemKey), id); err != nil {
+		scan := store.NodeScan{Node: r.node, Documents: slices.Grow([]inventory.Document(nil), len(r.node.Items))}
+		for _, item := range r.node.Items {
+			doc, err := documents.next(documentKey(key, item.ItemKey), s.dictionary.idsOf(k.Partition, item.Type))
+			if err != nil {
 				return err
 			}
+			scan.Documents = append(scan.Documents, doc)
 		}
 		nodes = append(nodes, scan)
 		return ctx.Err()

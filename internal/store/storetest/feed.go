@@ -10,6 +10,31 @@ import (
 	"stocktake/internal/inventory"
 )
 
+// followed is what a reader of the feed has seen of every shard.
+type followed struct {
+	*trial
+	shards [][]inventory.Change
+}
+
+// read reads on in one shard and holds what comes to what came before.
+func (f *followed) read(shard int) {
+	f.Helper()
+	after := inventory.Position{}
+	if n := len(f.shards[shard]); n > 0 {
+		after = f.shards[shard][n-1].Position
+	}
+	changes, err := f.s.Changes(f.Context(), shard, after, 3)
+	if err != nil {
+		f.Errorf("follow shard %d: %v", shard, err)
+	}
+	for _, c := range changes {
+		if after.Seq++; c.Seq != after.Seq {
+			f.Errorf("shard %d: change %d where %d comes next", shard, c.Seq, after.Seq)
+		}
+	}
+	f.shards[shard] = append(f.shards[shard], changes...)
+}
+
 func changesNeverGoBack(t *testing.T, m Maker) {
 	r := newTrial(t, m)
 	const writers, reports = 4, 25
@@ -23,23 +48,7 @@ func changesNeverGoBack(t *testing.T, m Maker) {
 		})
 	}
 	stop := make(chan struct{})
-	seen := make([][]inventory.Change, r.s.Identity().Shards)
-	follow := func(shard int) {
-		after := inventory.Position{}
-		if n := len(seen[shard]); n > 0 {
-			after = seen[shard][n-1].Position
-		}
-		changes, err := r.s.Changes(t.Context(), shard, after, 3)
-		if err != nil {
-			t.Errorf("follow shard %d: %v", shard, err)
-		}
-		for _, c := range changes {
-			if after.Seq++; c.Seq != after.Seq {
-				t.Errorf("shard %d: change %d where %d comes next", shard, c.Seq, after.Seq)
-			}
-		}
-		seen[shard] = append(seen[shard], changes...)
-	}
+	seen := &followed{trial: r, shards: make([][]inventory.Change, r.s.Identity().Shards)}
 	reading.Go(func() {
 		for {
 			select {
@@ -48,7 +57,7 @@ func changesNeverGoBack(t *testing.T, m Maker) {
 			default:
 			}
 			for i := range writers {
-				follow(r.shardOf(Node(i)))
+				seen.read(r.shardOf(Node(i)))
 			}
 		}
 	})
@@ -56,15 +65,15 @@ func changesNeverGoBack(t *testing.T, m Maker) {
 	close(stop)
 	reading.Wait()
 	total := 0
-	for shard := range seen {
-		for before := -1; len(seen[shard]) > before; {
-			before = len(seen[shard])
-			follow(shard)
+	for shard := range seen.shards {
+		for before := -1; len(seen.shards[shard]) > before; {
+			before = len(seen.shards[shard])
+			seen.read(shard)
 		}
-		total += len(seen[shard])
+		total += len(seen.shards[shard])
 		again, err := ChangesAll(t.Context(), r.s, shard, inventory.Position{}, 100)
 		r.check(err)
-		if d := cmp.Diff(seen[shard], again, Equate); d != "" {
+		if d := cmp.Diff(seen.shards[shard], again, Equate); d != "" {
 			t.Errorf("shard %d (-as followed +as read at the end):\n%s", shard, d)
 		}
 		if n := len(again); n > 0 && r.heads()[shard] != again[n-1].Position {
