@@ -38,7 +38,7 @@ func ParseAggregators(c Catalogue, raw []RawAggregator, anyAttribute bool) ([]Ag
 }
 
 func parseAggregators(c Catalogue, raw []RawAggregator, anyAttribute bool, depth int) ([]Aggregator, error) {
-	if depth > MaxAggregatorDepth {
+	if depth > MaxAggregatorDepth && len(raw) > 0 {
 		return nil, Errorf(InvalidAggregator, "Aggregators can be nested at most %d deep.", MaxAggregatorDepth)
 	}
 	names := map[string]bool{}

@@ -49,18 +49,18 @@ func AppendShapeText(dst []byte, e Entry) []byte {
 	return dst
 }
 
-// ParseShapeText reads what AppendShapeText wrote. The entry's strings share text's memory. Text that is cut short or
-// out of order is an error: it was not written by AppendShapeText, or was damaged since.
+// ParseShapeText reads what AppendShapeText wrote. The entry's strings share text's memory. Text that is cut short,
+// malformed or out of order is an error: it was not written by AppendShapeText, or was damaged since.
 func ParseShapeText(text string) (Entry, error) {
 	var e Entry
 	for rest := text; rest != ""; {
 		var a Attribute
 		var ok bool
 		if a.Name, rest, ok = cutString(rest); !ok {
-			return nil, fmt.Errorf("shape text is cut short at byte %d", len(text)-len(rest))
+			return nil, fmt.Errorf("shape text is cut short or malformed at byte %d", len(text)-len(rest))
 		}
 		if a.Value, rest, ok = cutString(rest); !ok {
-			return nil, fmt.Errorf("shape text is cut short at byte %d", len(text)-len(rest))
+			return nil, fmt.Errorf("shape text is cut short or malformed at byte %d", len(text)-len(rest))
 		}
 		if n := len(e); n > 0 && e[n-1].Name >= a.Name {
 			return nil, fmt.Errorf("shape text has attribute %q out of order", a.Name)
@@ -80,6 +80,9 @@ func cutString(s string) (field, rest string, ok bool) {
 		w++
 		n |= uint64(c&0x7f) << shift
 		if c < 0x80 {
+			if c == 0 && shift > 0 {
+				return "", s, false // longer than it need be
+			}
 			break
 		}
 	}

@@ -1,0 +1,95 @@
+package inventory
+
+import (
+	"math/rand/v2"
+	"slices"
+	"testing"
+	"time"
+)
+
+func TestShapeTextRoundTrip(t *testing.T) {
+	for _, e := range []Entry{
+		nil,
+		entry("", ""),
+		entry("Name", ""),
+		entry("A", "1", "B", "2", "C", string(make([]byte, 300))),
+		entry("A", "\x00\xff", "a", "ä"),
+	} {
+		got, err := ParseShapeText(string(AppendShapeText(nil, e)))
+		if err != nil || !slices.Equal(got, e) {
+			t.Errorf("%v comes back as %v, %v", e, got, err)
+		}
+	}
+}
+
+func FuzzParseShapeText(f *testing.F) {
+	f.Add("")
+	f.Add(string(AppendShapeText(nil, entry("Name", "bash", "Version", "5.2"))))
+	f.Add("\x01B\x00\x01A\x00")
+	f.Add("\x80\x00\x00")
+	f.Add("\xff\xff\xff\xff\xff\xff\xff\xff\xff\x01")
+	f.Fuzz(func(t *testing.T, text string) {
+		e, err := ParseShapeText(text)
+		if err != nil {
+			return
+		}
+		// The encoding is canonical: what parses is what the entry is written as.
+		if again := string(AppendShapeText(nil, e)); again != text {
+			t.Errorf("%q parses as %v, which is written %q", text, e, again)
+		}
+	})
+}
+
+func TestShapeIDs(t *testing.T) {
+	text := AppendShapeText(nil, entry("Name", "bash"))
+	id := HashKey{1}.ShapeIDOf("AWS:Application", text)
+	if id != (HashKey{1}).ShapeIDOf("AWS:Application", text) {
+		t.Error("the same shape has two ids")
+	}
+	for what, other := range map[string]ShapeID{
+		"another key":  HashKey{2}.ShapeIDOf("AWS:Application", text),
+		"another type": HashKey{1}.ShapeIDOf("AWS:Service", text),
+		"another text": HashKey{1}.ShapeIDOf("AWS:Application", nil),
+	} {
+		if id == other {
+			t.Errorf("%s gives the same id", what)
+		}
+	}
+}
+
+func TestCut(t *testing.T) {
+	seed := uint64(time.Now().UnixNano())
+	t.Logf("seed %d", seed)
+	random := rand.New(rand.NewPCG(seed, 0))
+	for range 1000 {
+		var e Entry
+		var s Split
+		for _, name := range []string{"A", "B", "C", "D", "E"} {
+			if random.IntN(3) > 0 {
+				e = append(e, Attribute{Name: name, Value: "v"})
+			}
+			if random.IntN(3) == 0 {
+				s.Volatile = append(s.Volatile, name)
+			}
+		}
+		shape, volatile := s.Cut(e)
+		if !slices.Equal(shape.Merge(volatile), e) {
+			t.Fatalf("%v cut by %v gives %v and %v", e, s.Volatile, shape, volatile)
+		}
+		for _, a := range shape {
+			if s.IsVolatile(a.Name) {
+				t.Fatalf("%v cut by %v leaves %v", e, s.Volatile, shape)
+			}
+		}
+		for _, a := range volatile {
+			if !s.IsVolatile(a.Name) {
+				t.Fatalf("%v cut by %v takes %v", e, s.Volatile, volatile)
+			}
+		}
+		// Appending to one half does not write into the other.
+		_ = append(volatile, Attribute{Name: "Z"})
+		if !slices.Equal(shape.Merge(volatile), e) {
+			t.Fatal("the halves share what lies behind them")
+		}
+	}
+}
