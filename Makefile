@@ -4,7 +4,7 @@ LINT     := bin/golangci-lint
 LINT_AT  := v2.15.0
 ARGS     ?=
 .DEFAULT_GOAL := help
-.PHONY: help build demo test lint bench fuzz fuzz-long kill scale tools
+.PHONY: help build demo test lint bench bench-code fuzz fuzz-long kill scale tools
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -21,7 +21,10 @@ test: tools ## all tests, race detector on, against the real AWS clients
 lint: $(LINT) ## what the linters of .golangci.yml find, formatting included
 	$(LINT) config verify && $(LINT) fmt --diff && $(LINT) run ./...
 
-bench: ## every benchmark, long enough to compare (benchstat)
+bench: build ## measure the service with 2,000 simulated nodes; ARGS="--help" for more
+	bin/stocktake bench $(ARGS)
+
+bench-code: ## every benchmark of the code, long enough to compare (benchstat)
 	$(GO) test -run '^$$' -bench . -benchmem -count 6 ./...
 
 fuzz: ## every fuzz target for ten seconds
@@ -33,8 +36,8 @@ fuzz-long: ## every fuzz target for ten minutes
 kill: tools ## 200 rounds of kill -9 under eight writers
 	$(GO) test ./e2e -run '^TestKill' -count 1 -v -timeout 120m -rounds 200
 
-scale: ## load, query and restart 20,000 simulated nodes; prints the figures of docs/performance.md
-	$(GO) test ./e2e -run '^$$' -bench '^BenchmarkFleet$$' -benchtime 1x -timeout 120m -nodes 20000
+scale: build ## load, query and restart 20,000 simulated nodes; prints the figures of docs/performance.md
+	bin/stocktake bench --nodes 20000 $(ARGS)
 
 tools: ## install what the tests need and this machine lacks
 	scripts/need gcc aws
