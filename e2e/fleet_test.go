@@ -15,14 +15,11 @@ import (
 	"testing"
 	"time"
 
-	"github.com/aws/aws-sdk-go-v2/aws"
-	"github.com/aws/aws-sdk-go-v2/service/ssm"
-	"github.com/aws/aws-sdk-go-v2/service/ssm/types"
-
 	"stocktake/internal/client"
 	"stocktake/internal/inventory"
 	"stocktake/internal/sigv4"
 	"stocktake/internal/simulate"
+	"stocktake/internal/wire"
 )
 
 const (
@@ -56,17 +53,23 @@ type fleetRun struct {
 
 func (f *fleetRun) logf(format string, args ...any) { f.Logf(format, args...) }
 
-// report sends every node's report of a round through eight clients.
-func (f *fleetRun) report(what string, round int, make func(n, round int) simulate.Report) {
+func (f *fleetRun) client() *client.Client {
 	f.Helper()
 	key := sigv4.Credentials{AccessKeyID: f.service.key.AccessKeyID, SecretAccessKey: f.service.key.SecretAccessKey}
-	sender, err := client.New(client.Config{
+	c, err := client.New(client.Config{
 		Endpoint: f.service.endpoint, Region: fleetRegion,
 		Credentials: func(context.Context) (sigv4.Credentials, error) { return key, nil },
 	})
 	if err != nil {
 		f.Fatal(err)
 	}
+	return c
+}
+
+// report sends every node's report of a round through eight clients.
+func (f *fleetRun) report(what string, round int, make func(n, round int) simulate.Report) {
+	f.Helper()
+	sender := f.client()
 	defer sender.Close()
 	before := f.service.cpu(f)
 	var next, sent atomic.Int64
@@ -93,42 +96,38 @@ func (f *fleetRun) report(what string, round int, make func(n, round int) simula
 	f.ReportMetric(float64(f.fleet.Len())/took.Seconds(), strings.Fields(what)[0]+"-reports/s")
 }
 
-// fleetQuestions are asked through aws-sdk-go-v2, first page.
-func fleetQuestions(some inventory.NodeID) []struct {
+// fleetQuestion is asked for its first page.
+type fleetQuestion struct {
 	name string
-	ask  func(ctx context.Context, c *ssm.Client) error
-} {
-	get := func(in *ssm.GetInventoryInput) func(context.Context, *ssm.Client) error {
-		return func(ctx context.Context, c *ssm.Client) error {
-			_, err := c.GetInventory(ctx, in)
+	ask  func(ctx context.Context, c *client.Client) error
+}
+
+func fleetQuestions(some inventory.NodeID) []fleetQuestion {
+	get := func(in wire.GetInventoryRequest) func(context.Context, *client.Client) error {
+		return func(ctx context.Context, c *client.Client) error {
+			_, err := c.GetInventory(ctx, &in)
 			return err
 		}
 	}
-	filter := func(kind types.InventoryQueryOperatorType, key string, values ...string) types.InventoryFilter {
-		return types.InventoryFilter{Key: aws.String("AWS:Application." + key), Values: values, Type: kind}
+	filter := func(kind, key string, values ...string) wire.Filter {
+		return wire.Filter{Key: "AWS:Application." + key, Values: values, Type: &kind}
 	}
-	one := func(f ...types.InventoryFilter) *ssm.GetInventoryInput { return &ssm.GetInventoryInput{Filters: f} }
-	count := func(expression string) *ssm.GetInventoryInput {
-		return &ssm.GetInventoryInput{Aggregators: []types.InventoryAggregator{{Expression: aws.String(expression)}}}
+	one := func(f ...wire.Filter) wire.GetInventoryRequest { return wire.GetInventoryRequest{Filters: f} }
+	count := func(expression string, f ...wire.Filter) wire.GetInventoryRequest {
+		return wire.GetInventoryRequest{Filters: f, Aggregators: []wire.Aggregator{{Expression: &expression}}}
 	}
-	within := count("AWS:Application.Name")
-	within.Filters = []types.InventoryFilter{filter("", "Name", "bash")}
-	return []struct {
-		name string
-		ask  func(ctx context.Context, c *ssm.Client) error
-	}{
-		{"filter: Equal, common package", get(one(filter("", "Name", "bash")))},
-		{"filter: Equal, name and version of one entry", get(one(filter("", "Name", "bash"), filter("", "Version", "5.2.15-2+b13+u2")))},
-		{"filter: name, version GreaterThan", get(one(filter("", "Name", "bash"), filter("GreaterThan", "Version", "5.2.15-2+b13+u1")))},
+	return []fleetQuestion{
+		{"filter: Equal, common package", get(one(filter("Equal", "Name", "bash")))},
+		{"filter: Equal, name and version of one entry", get(one(filter("Equal", "Name", "bash"), filter("Equal", "Version", "5.2.15-2+b13+u2")))},
+		{"filter: name, version GreaterThan", get(one(filter("Equal", "Name", "bash"), filter("GreaterThan", "Version", "5.2.15-2+b13+u1")))},
 		{"filter: BeginWith lib", get(one(filter("BeginWith", "Name", "lib")))},
 		{"filter: NotEqual", get(one(filter("NotEqual", "Name", "bash")))},
 		{"count: by platform", get(count("AWS:InstanceInformation.PlatformName"))},
 		{"count: by every application name", get(count("AWS:Application.Name"))},
-		{"count: the same within a filter", get(within)},
-		{"listing: a page of 50 entries", func(ctx context.Context, c *ssm.Client) error {
-			_, err := c.ListInventoryEntries(ctx, &ssm.ListInventoryEntriesInput{
-				InstanceId: aws.String(string(some)), TypeName: aws.String("AWS:Application"), MaxResults: aws.Int32(50),
-			})
+		{"count: the same within a filter", get(count("AWS:Application.Name", filter("Equal", "Name", "bash")))},
+		{"listing: a page of 50 entries", func(ctx context.Context, c *client.Client) error {
+			most := int32(50)
+			_, err := c.ListInventoryEntries(ctx, &wire.ListInventoryEntriesRequest{InstanceId: string(some), TypeName: "AWS:Application", MaxResults: &most})
 			return err
 		}},
 	}
@@ -137,7 +136,8 @@ func fleetQuestions(some inventory.NodeID) []struct {
 func (f *fleetRun) questions() {
 	f.Helper()
 	const times = 21
-	c := f.service.client(fleetRegion)
+	c := f.client()
+	defer c.Close()
 	for _, q := range fleetQuestions(f.fleet.ID(f.fleet.Len() / 2)) {
 		var took []time.Duration
 		for range times {
@@ -192,8 +192,10 @@ func (f *fleetRun) restart(how string) {
 	f.Helper()
 	began := time.Now()
 	f.service = start(f, f.dir)
-	c := f.service.client(fleetRegion)
-	answer, err := c.GetInventory(f.Context(), &ssm.GetInventoryInput{MaxResults: aws.Int32(1)})
+	c := f.client()
+	defer c.Close()
+	most := int32(1)
+	answer, err := c.GetInventory(f.Context(), &wire.GetInventoryRequest{MaxResults: &most})
 	if err != nil || len(answer.Entities) != 1 {
 		f.Fatalf("first answer %s: %v", how, err)
 	}

@@ -81,18 +81,19 @@ func (s *service) killUnder(all []*writer, after time.Duration) {
 	for _, w := range all {
 		writing.Go(func() {
 			client := s.client(killRegion)
-			for w.report(ctx, client) == nil {
-				continue // until the service is gone
+			for ctx.Err() == nil {
+				w.report(ctx, client)
 			}
 		})
 	}
 	time.Sleep(after)
 	s.kill()
+	cancel()
 	writing.Wait()
 }
 
-// report sends the next number.
-func (w *writer) report(ctx context.Context, client *ssm.Client) error {
+// report sends the next number. An error is no answer: the report may have been stored or not.
+func (w *writer) report(ctx context.Context, client *ssm.Client) {
 	w.attempted++
 	number := strconv.Itoa(w.attempted)
 	content := make([]map[string]string, entriesAReport)
@@ -109,7 +110,6 @@ func (w *writer) report(ctx context.Context, client *ssm.Client) error {
 	if err == nil {
 		w.acked = w.attempted
 	}
-	return err
 }
 
 // readBack holds what is stored to what was acknowledged, and goes on from there.

@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"net"
 	"net/http"
 	"os"
 	"os/exec"
@@ -18,6 +19,8 @@ import (
 	"time"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
+	"github.com/aws/aws-sdk-go-v2/aws/ratelimit"
+	"github.com/aws/aws-sdk-go-v2/aws/retry"
 	"github.com/aws/aws-sdk-go-v2/credentials"
 	"github.com/aws/aws-sdk-go-v2/service/ssm"
 )
@@ -181,7 +184,9 @@ func (s *service) clientEnv(region string) []string {
 	}
 }
 
-// client is aws-sdk-go-v2 with an endpoint and a key, and no second tries that would hide a failure.
+// client is aws-sdk-go-v2 with an endpoint and a key. It tries again in one case alone, so that no failure of the service
+// is hidden: the SDK (smithy-go 1.28) drops its own connection when an answer arrives before it has looked for the end of
+// the request it sent. Its default, which is to try again after many more errors, covers that for its users.
 func (s *service) client(region string) *ssm.Client { return s.clientAs(region, s.key) }
 
 func (s *service) clientAs(region string, key aws.Credentials) *ssm.Client {
@@ -189,7 +194,14 @@ func (s *service) clientAs(region string, key aws.Credentials) *ssm.Client {
 		Region:       region,
 		BaseEndpoint: &s.endpoint,
 		Credentials:  credentials.StaticCredentialsProvider{Value: key},
-		Retryer:      aws.NopRetryer{},
+		Retryer: retry.NewStandard(func(o *retry.StandardOptions) {
+			o.MaxAttempts = 20
+			o.RateLimiter = ratelimit.None
+			o.Backoff = retry.BackoffDelayerFunc(func(int, error) (time.Duration, error) { return 0, nil })
+			o.Retryables = []retry.IsErrorRetryable{retry.IsErrorRetryableFunc(func(err error) aws.Ternary {
+				return aws.BoolTernary(errors.Is(err, net.ErrClosed))
+			})}
+		}),
 	})
 }
 
