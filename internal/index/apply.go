@@ -152,7 +152,7 @@ func (part *partition) apply(c inventory.Change, shapes []inventory.Shape) error
 			t.enter(s, n)
 		}
 	}
-	t.begin()
+	// Groups the added shapes have are marked as seen: they are no suspects.
 	var suspects []uint32
 	for _, id := range c.Removed {
 		if s, ok := t.find(id, sub); ok {
@@ -301,10 +301,14 @@ func (t *table) leave(s, n uint32, suspects []uint32) []uint32 {
 
 // settle takes a node out of the groups of suspects none of its shapes has any more.
 func (t *table) settle(n uint32, suspects []uint32) {
-	var shapes []uint32
 	for _, fold := range suspects {
-		shapes = t.appendShapes(shapes[:0], *t.states.get(fold))
-		if !slices.ContainsFunc(shapes, func(s uint32) bool { return t.postings.get(s).contains(n) }) {
+		has := false
+		for block := range t.blocks(*t.states.get(fold)) {
+			if has = slices.ContainsFunc(block, func(s uint32) bool { return t.postings.get(s).contains(n) }); has {
+				break
+			}
+		}
+		if !has {
 			t.leaveGroup(fold, n)
 		}
 	}

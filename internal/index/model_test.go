@@ -78,7 +78,7 @@ func (r *rig) step(random indextest.Random) {
 		shard := random.IntN(shards)
 		r.replay(r.index, shard, uint64(random.IntN(len(r.feed[shard])+1)))
 	case at < 39:
-		r.reload(random)
+		r.reload(random, random.IntN(shards))
 		r.index.SweepAll()
 	default:
 		for _, node := range r.fleet.Nodes() {
@@ -144,9 +144,8 @@ func TestResultsStay(t *testing.T) {
 	}
 }
 
-func (r *rig) reload(random indextest.Random) {
+func (r *rig) reload(random indextest.Random, shard int) {
 	r.tb.Helper()
-	shard := random.IntN(shards)
 	r.index.DropShard(shard)
 	if got := r.index.Positions()[shard]; got != (inventory.Position{}) {
 		r.tb.Fatalf("position after DropShard is %v", got)

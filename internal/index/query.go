@@ -101,8 +101,8 @@ func (r *Result) has(n uint32) bool {
 	return r.sure.Contains(n) || r.maybe != nil && r.maybe.Contains(n)
 }
 
-// most is the number of nodes when all candidates meet the question.
-func (r *Result) most() int {
+// Most is the number of nodes if every candidate meets the question; of an Exact result it is the number.
+func (r *Result) Most() int {
 	n := int(r.sure.GetCardinality())
 	if r.maybe != nil {
 		n += int(r.maybe.GetCardinality())
@@ -192,7 +192,7 @@ const sparseAt = 32
 
 func (r *Result) walk(after inventory.NodeID) *walk {
 	w := &walk{r: r, base: r.order.nodes, extra: r.extra}
-	if r.most() < len(r.order.nodes)/sparseAt {
+	if r.Most() < len(r.order.nodes)/sparseAt {
 		r.sorted.Do(r.sortList)
 		w.base, w.listed = r.list, true
 	}
@@ -244,8 +244,8 @@ func (r *Result) Bytes() int {
 	if r.maybe != nil {
 		n += int(r.maybe.GetSizeInBytes())
 	}
-	if r.most() < len(r.order.nodes)/sparseAt {
-		n += 4 * r.most()
+	if r.Most() < len(r.order.nodes)/sparseAt {
+		n += 4 * r.Most()
 	}
 	return n
 }

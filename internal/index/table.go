@@ -4,6 +4,7 @@ import (
 	"encoding/binary"
 	"fmt"
 	"hash/maphash"
+	"iter"
 	"slices"
 
 	"github.com/RoaringBitmap/roaring/v2"
@@ -317,25 +318,36 @@ func lastBlock(count uint32) (k, used int) {
 	return k, left
 }
 
-// appendShapes appends the shapes of a value's state, newest blocks first.
+// blocks goes through the shapes of a value's state, newest blocks first.
+func (v *view) blocks(s state) iter.Seq[[]uint32] {
+	return func(yield func([]uint32) bool) {
+		if s.count < 2 {
+			if s.count == 1 {
+				yield([]uint32{s.list})
+			}
+			return
+		}
+		k, used := lastBlock(s.count)
+		for at := s.list; ; {
+			block := v.lists.run(uint64(at), 1+used)
+			if !yield(block[1:]) || k == 0 {
+				return
+			}
+			k--
+			at, used = block[0], blockSlots(k)-1
+		}
+	}
+}
+
+// appendShapes appends the shapes of a value's state.
 func (v *view) appendShapes(dst []uint32, s state) []uint32 {
-	switch s.count {
-	case 0:
-		return dst
-	case 1:
+	if s.count == 1 {
 		return append(dst, s.list)
 	}
-	k, used := lastBlock(s.count)
-	at := s.list
-	for {
-		block := v.lists.run(uint64(at), 1+used)
-		dst = append(dst, block[1:]...)
-		if k == 0 {
-			return dst
-		}
-		k--
-		at, used = block[0], blockSlots(k)-1
+	for block := range v.blocks(s) {
+		dst = append(dst, block...)
 	}
+	return dst
 }
 
 func (p *posting) bitmap() *roaring.Bitmap {
