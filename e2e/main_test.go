@@ -17,10 +17,7 @@ import (
 	"testing"
 )
 
-var (
-	rounds = flag.Int("rounds", 6, "rounds of the kill -9 test")
-	nodes  = flag.Int("nodes", 300, "simulated nodes of BenchmarkFleet")
-)
+var rounds = flag.Int("rounds", 6, "rounds of the kill -9 test")
 
 // binary is the path of the stocktake that TestMain built.
 var binary string
