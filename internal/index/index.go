@@ -81,6 +81,7 @@ func (x *Index) makePartition(p inventory.Partition) *partition {
 	defer x.mu.Unlock()
 	part := x.partitions[p]
 	if part == nil {
+		p = inventory.Partition{Account: strings.Clone(p.Account), Region: strings.Clone(p.Region)}
 		part = newPartition(p)
 		x.partitions[p] = part
 	}

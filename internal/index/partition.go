@@ -2,6 +2,7 @@ package index
 
 import (
 	"slices"
+	"strings"
 	"sync"
 	"sync/atomic"
 
@@ -47,10 +48,11 @@ func newPartition(key inventory.Partition) *partition {
 	}
 }
 
-// register gives a node's number.
+// register gives a node's number. What is kept here of names is copied: the caller's may be cut from the body of a request.
 func (part *partition) register(id inventory.NodeID, shard int) uint32 {
 	n, ok := part.numbers[id]
 	if !ok {
+		id = inventory.NodeID(strings.Clone(string(id)))
 		if last := len(part.free) - 1; last >= 0 {
 			n, part.free = part.free[last], part.free[:last]
 			*part.ids.get(n) = id
@@ -68,6 +70,7 @@ func (part *partition) register(id inventory.NodeID, shard int) uint32 {
 func (part *partition) table(t inventory.TypeName) *table {
 	tab := part.tables[t]
 	if tab == nil {
+		t = inventory.TypeName(strings.Clone(string(t)))
 		tab = newTable(t)
 		part.tables[t] = tab
 	}

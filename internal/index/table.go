@@ -6,6 +6,7 @@ import (
 	"hash/maphash"
 	"iter"
 	"slices"
+	"strings"
 
 	"github.com/RoaringBitmap/roaring/v2"
 
@@ -216,6 +217,7 @@ func (t *table) attr(name string) uint32 {
 		return n
 	}
 	n := uint32(len(t.attrs))
+	name = strings.Clone(name)
 	t.attrs = append(t.attrs, attribute{name: name, orders: &orders{}})
 	t.attrNumber[name] = n
 	t.version++
@@ -227,6 +229,7 @@ func (t *table) sub(name string) uint32 {
 		return n
 	}
 	n := uint32(len(t.subNames))
+	name = strings.Clone(name)
 	t.subNames = append(t.subNames, name)
 	t.subNumber[name] = n
 	return n

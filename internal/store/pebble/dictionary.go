@@ -2,6 +2,7 @@ package pebble
 
 import (
 	"encoding/binary"
+	"strings"
 	"sync"
 	"sync/atomic"
 
@@ -59,6 +60,9 @@ func (d *dictionary) space(key spaceKey) *space {
 	}
 	s := newSpace(d.next)
 	d.next++
+	// The caller's strings may be cut from something much larger.
+	key.Account, key.Region = strings.Clone(key.Account), strings.Clone(key.Region)
+	key.Type = inventory.TypeName(strings.Clone(string(key.Type)))
 	d.spaces[key] = s
 	return s
 }
