@@ -303,7 +303,7 @@ func (t *table) leave(s, n uint32, suspects []uint32) []uint32 {
 func (t *table) settle(n uint32, suspects []uint32) {
 	for _, fold := range suspects {
 		has := false
-		for block := range t.blocks(*t.states.get(fold)) {
+		for block := range t.blocks(t.states.get(fold)) {
 			if has = slices.ContainsFunc(block, func(s uint32) bool { return t.postings.get(s).contains(n) }); has {
 				break
 			}

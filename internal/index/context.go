@@ -17,19 +17,3 @@ func VolatileContext(t inventory.TypeName, context inventory.Entry) []string {
 	}
 	return names
 }
-
-// Position gives the position up to which a shard's changes are in the index. They may be in it further.
-func (x *Index) Position(shard int) inventory.Position {
-	x.positionsMu.Lock()
-	defer x.positionsMu.Unlock()
-	return x.positions[shard]
-}
-
-// Partitions gives the partitions that hold anything, sorted by account and region.
-func (x *Index) Partitions() []inventory.Partition {
-	var out []inventory.Partition
-	for _, part := range x.all() {
-		out = append(out, part.key)
-	}
-	return out
-}

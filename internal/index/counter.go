@@ -130,7 +130,7 @@ func (l *levelRun) allValues() error {
 	binds := l.rebinds(l.agg.Nested)
 	var shapes []uint32
 	for _, val := range l.view.byteOrder(a) {
-		s := *l.view.states.get(val)
+		s := l.view.states.get(val)
 		l.sources = l.sources[:0]
 		if s.count > groupAt {
 			l.sources = append(l.sources, &posting{bits: *l.view.groups.get(s.aux)})

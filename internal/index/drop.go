@@ -12,12 +12,13 @@ const clearStep = 4096
 // DropShard forgets every node of a shard and sets its position to zero, before the shard is loaded anew. Nothing of the
 // shard may be loaded or applied meanwhile. The text of its shapes stays.
 func (x *Index) DropShard(shard int) {
+	x.positionsMu.Lock()
+	x.positions[shard] = inventory.Position{}
+	x.drops[shard]++
+	x.positionsMu.Unlock()
 	for _, part := range x.all() {
 		part.drop(shard)
 	}
-	x.positionsMu.Lock()
-	defer x.positionsMu.Unlock()
-	x.positions[shard] = inventory.Position{}
 }
 
 func (part *partition) drop(shard int) {

@@ -29,6 +29,7 @@ type Index struct {
 
 	positionsMu sync.Mutex
 	positions   []inventory.Position
+	drops       []uint64 // how often each shard was dropped
 }
 
 // New makes an empty index at the zero position of every shard.
@@ -37,6 +38,7 @@ func New(c Config) *Index {
 		config:     c,
 		partitions: map[inventory.Partition]*partition{},
 		positions:  make([]inventory.Position, c.Shards),
+		drops:      make([]uint64, c.Shards),
 	}
 }
 
@@ -48,6 +50,19 @@ func (x *Index) Positions() []inventory.Position {
 	x.positionsMu.Lock()
 	defer x.positionsMu.Unlock()
 	return slices.Clone(x.positions)
+}
+
+// Position gives the position of one shard.
+func (x *Index) Position(shard int) inventory.Position {
+	x.positionsMu.Lock()
+	defer x.positionsMu.Unlock()
+	return x.positions[shard]
+}
+
+func (x *Index) positionsAndDrops() ([]inventory.Position, []uint64) {
+	x.positionsMu.Lock()
+	defer x.positionsMu.Unlock()
+	return slices.Clone(x.positions), slices.Clone(x.drops)
 }
 
 // SetPosition sets a shard's position, after the shard was loaded.
@@ -102,6 +117,15 @@ func (x *Index) all() []*partition {
 		}
 		return strings.Compare(a.key.Region, b.key.Region)
 	})
+	return out
+}
+
+// Partitions gives the partitions anything was loaded into or applied to, sorted by account and region.
+func (x *Index) Partitions() []inventory.Partition {
+	var out []inventory.Partition
+	for _, part := range x.all() {
+		out = append(out, part.key)
+	}
 	return out
 }
 

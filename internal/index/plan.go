@@ -265,7 +265,7 @@ func (v *view) nodesOf(same, differ []match, nodes uint32) *roaring.Bitmap {
 	}
 	var shapes []uint32
 	for _, val := range same[d].values {
-		shapes = v.appendShapes(shapes, *v.states.get(val))
+		shapes = v.appendShapes(shapes, v.states.get(val))
 	}
 	u := unioner{nodes: nodes}
 	for _, s := range shapes {
@@ -296,7 +296,7 @@ func (v *view) union(values []uint32, nodes uint32) *roaring.Bitmap {
 	u := unioner{nodes: nodes}
 	var shapes []uint32
 	for _, val := range values {
-		s := *v.states.get(val)
+		s := v.states.get(val)
 		if s.count > groupAt {
 			u.add(&posting{bits: *v.groups.get(s.aux)})
 			continue

@@ -42,24 +42,35 @@ var castagnoli = crc32.MakeTable(crc32.Castagnoli)
 
 // WriteSnapshot writes the index as it is. It holds no lock while it writes; each partition is as of one moment, and the
 // positions in the snapshot are those from before: what was applied since is in the snapshot already for some shards,
-// which Apply allows for.
+// which Apply allows for. A shard that was being loaded anew is at the zero position.
 func (x *Index) WriteSnapshot(w io.Writer) error {
+	positions, drops := x.positionsAndDrops()
+	parts := x.all()
+	stills := make([]*still, len(parts))
+	for i, part := range parts {
+		stills[i] = part.still()
+	}
+	_, dropsSince := x.positionsAndDrops()
+	for shard := range positions {
+		if drops[shard] != dropsSince[shard] {
+			positions[shard] = inventory.Position{}
+		}
+	}
 	s := &sectionWriter{w: w}
 	_, s.err = io.WriteString(w, snapshotMagic)
 	s.begin(sectionHeader)
 	s.bytes(x.config.Store[:])
-	positions := x.Positions()
 	s.uint(uint64(len(positions)))
 	for _, p := range positions {
 		s.uint(p.Seq)
 		s.bytes(p.ID[:])
 	}
 	s.end()
-	for _, part := range x.all() {
+	for _, p := range stills {
 		if s.err != nil {
 			break
 		}
-		part.still().write(s)
+		p.write(s)
 	}
 	s.begin(sectionEnd)
 	s.end()
@@ -180,7 +191,7 @@ func (t *tableWriter) writeValues() (live []uint32) {
 		}
 	}
 	for n := range t.postings.n {
-		if t.postings.get(n).empty() {
+		if t.postings.get(n).without(t.dead) {
 			continue
 		}
 		live = append(live, n)
@@ -191,6 +202,19 @@ func (t *tableWriter) writeValues() (live []uint32) {
 	}
 	t.end()
 	return live
+}
+
+// without reports whether a set is empty without the given nodes: those of a shard that is being dropped.
+func (p *posting) without(dead *roaring.Bitmap) bool {
+	if p.bits != nil {
+		return p.bits.AndCardinality(dead) == p.bits.GetCardinality()
+	}
+	for i := range p.count() {
+		if !dead.Contains(p.at(i)) {
+			return false
+		}
+	}
+	return true
 }
 
 func (t *tableWriter) writeSets() {
@@ -212,6 +236,7 @@ func (t *tableWriter) writeSets() {
 		t.uint(uint64(s.number))
 		t.set(&posting{bits: s.nodes})
 	}
+	maps.DeleteFunc(t.subs, func(n uint32, _ []uint32) bool { return t.dead.Contains(n) })
 	t.uint(uint64(len(t.subs)))
 	for _, n := range slices.Sorted(maps.Keys(t.subs)) {
 		t.uint(uint64(n))

@@ -19,12 +19,12 @@ import (
 )
 
 // snapshotOf writes a random fleet.
-func snapshotOf(tb testing.TB, seed uint64) []byte {
+func snapshotOf(tb testing.TB, seed uint64, puts int) []byte {
 	tb.Helper()
 	random := indextest.NewRandom(seed)
 	r := newRig(tb)
 	r.splits = [][]string{nil, {"Installed"}}
-	for range 60 {
+	for range puts {
 		r.put(random.Node(), random.Key(), random.Entries(), random.IntN(2))
 	}
 	var b bytes.Buffer
@@ -46,7 +46,7 @@ func rewrite(x *index.Index) []byte {
 func TestSnapshotOfSnapshotIsTheSame(t *testing.T) {
 	seed := uint64(time.Now().UnixNano())
 	t.Logf("seed %d", seed)
-	body := snapshotOf(t, seed)
+	body := snapshotOf(t, seed, 60)
 	x, err := index.ReadSnapshot(iotest.OneByteReader(bytes.NewReader(body)), config)
 	if err != nil {
 		t.Fatal(err)
@@ -57,7 +57,7 @@ func TestSnapshotOfSnapshotIsTheSame(t *testing.T) {
 }
 
 func TestDamagedSnapshotIsRefused(t *testing.T) {
-	body := snapshotOf(t, 1)
+	body := snapshotOf(t, 1, 60)
 	for n := 0; n < len(body); n += 1 + n/200 { // all of the head, then here and there
 		if _, err := index.ReadSnapshot(bytes.NewReader(body[:n]), config); !errors.Is(err, index.ErrSnapshot) {
 			t.Fatalf("cut short after %d of %d bytes: %v", n, len(body), err)
@@ -71,7 +71,7 @@ func TestDamagedSnapshotIsRefused(t *testing.T) {
 }
 
 func TestForeignSnapshotIsRefused(t *testing.T) {
-	body := snapshotOf(t, 1)
+	body := snapshotOf(t, 1, 60)
 	version := bytes.Clone(body)
 	version[7]++
 	for _, c := range []struct {
@@ -147,8 +147,8 @@ func resealed(body []byte) []byte {
 }
 
 func FuzzReadSnapshot(f *testing.F) {
-	f.Add(snapshotOf(f, 1), 100, byte(1))
-	f.Add(snapshotOf(f, 2), 400, byte(0x80))
+	f.Add(snapshotOf(f, 1, 4), 100, byte(1))
+	f.Add(snapshotOf(f, 2, 8), 400, byte(0x80))
 	f.Add(rewrite(index.New(config)), 30, byte(0xff))
 	f.Fuzz(func(t *testing.T, body []byte, at int, flip byte) {
 		if at >= 0 && at < len(body) {

@@ -83,7 +83,7 @@ type state struct {
 	list  uint32
 	count uint32
 	// aux is the value's group while count is above groupAt, else its number of nodes, if known. As a number of nodes it
-	// is written by readers, atomically; only they look at it.
+	// is written by readers, atomically, frozen or not; only they look at it, so a state must not be copied by others.
 	aux uint32
 }
 
@@ -297,7 +297,7 @@ func (t *table) list(fold, shape uint32) {
 	switch {
 	case s.count == groupAt+1:
 		b := newBits(t.epoch)
-		for _, o := range t.appendShapes(nil, *s) {
+		for _, o := range t.appendShapes(nil, s) {
 			b.Or(t.postings.get(o).bitmap())
 		}
 		s.aux = t.groups.push(b, t.epoch)
@@ -322,7 +322,7 @@ func lastBlock(count uint32) (k, used int) {
 }
 
 // blocks goes through the shapes of a value's state, newest blocks first.
-func (v *view) blocks(s state) iter.Seq[[]uint32] {
+func (v *view) blocks(s *state) iter.Seq[[]uint32] {
 	return func(yield func([]uint32) bool) {
 		if s.count < 2 {
 			if s.count == 1 {
@@ -343,7 +343,7 @@ func (v *view) blocks(s state) iter.Seq[[]uint32] {
 }
 
 // appendShapes appends the shapes of a value's state.
-func (v *view) appendShapes(dst []uint32, s state) []uint32 {
+func (v *view) appendShapes(dst []uint32, s *state) []uint32 {
 	if s.count == 1 {
 		return append(dst, s.list)
 	}

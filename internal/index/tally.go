@@ -85,7 +85,7 @@ func (c *counter) fit(nodes uint32) {
 }
 
 func (c *counter) countValue(tab *table, s *state) error {
-	shapes := tab.appendShapes(nil, *s)
+	shapes := tab.appendShapes(nil, s)
 	c.sources = c.sources[:0]
 	for _, o := range shapes {
 		if p := tab.postings.get(o); !p.empty() {
