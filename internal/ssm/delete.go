@@ -241,6 +241,27 @@ func (s *Service) startDeletion(ctx context.Context, p inventory.Partition, d *D
 	return err
 }
 
+// runningDeletion gives the deletion of a type that is under way, nil where there is none.
+func (s *Service) runningDeletion(ctx context.Context, p inventory.Partition, t inventory.TypeName) (*Deletion, error) {
+	claim, err := s.store.Record(ctx, deletionTypeKey(p, t))
+	if errors.Is(err, store.ErrNotFound) {
+		return nil, nil
+	}
+	if err != nil {
+		return nil, err
+	}
+	d, _, err := s.deletion(ctx, p, string(claim.Value))
+	if errors.Is(err, store.ErrNotFound) || err == nil && d.Done {
+		return nil, nil
+	}
+	return &d, err
+}
+
+// covers reports whether the deletion removes a document.
+func (d *Deletion) covers(node inventory.NodeKey, state inventory.ItemState) bool {
+	return state.Type == d.Type && state.Seq <= d.Heads[store.ShardOf(node, len(d.Heads))]
+}
+
 func deletionRuns(t inventory.TypeName, id string) error {
 	return inventory.Errorf(inventory.InvalidInventoryRequest, "A deletion of %s is under way already (%s). DescribeInventoryDeletions tells when it is complete.", t, id)
 }

@@ -76,7 +76,7 @@ func (j *deletionJob) work(ctx context.Context) error {
 	}
 	var nodes []inventory.NodeID
 	err := s.eachReporting(ctx, j.partition, j.state.Type, func(n inventory.Node) error {
-		if slices.ContainsFunc(n.ItemsOf(j.state.Type), func(state inventory.ItemState) bool { return j.covers(n.Key, state) }) {
+		if slices.ContainsFunc(n.ItemsOf(j.state.Type), func(state inventory.ItemState) bool { return j.state.covers(n.Key, state) }) {
 			nodes = append(nodes, n.Key.Node)
 		}
 		return nil
@@ -90,31 +90,33 @@ func (j *deletionJob) work(ctx context.Context) error {
 	return j.finish(ctx)
 }
 
-// covers reports whether the job removes a document.
-func (j *deletionJob) covers(node inventory.NodeKey, state inventory.ItemState) bool {
-	return state.Type == j.state.Type && state.Seq <= j.state.Heads[store.ShardOf(node, len(j.state.Heads))]
-}
-
-// recount corrects what remains: documents went with the process that died, or were replaced by later reports.
+// recount corrects what remains: documents went with the process that died, or were replaced by later reports. A job that
+// was just made has no news by it.
 func (j *deletionJob) recount(ctx context.Context) error {
 	now, err := j.service.countVersions(ctx, j.partition, j.state.Type, j.state.Heads)
 	if err != nil {
 		return err
 	}
+	news := false
 	for i := range j.state.Versions {
 		v := &j.state.Versions[i]
-		v.Remaining = 0
+		remaining := 0
 		if at := slices.IndexFunc(now, func(n DeletedVersion) bool { return n.Version == v.Version }); at >= 0 {
-			v.Remaining = min(v.Count, now[at].Count)
+			remaining = min(v.Count, now[at].Count)
 		}
+		news = news || remaining != v.Remaining
+		v.Remaining = remaining
 	}
-	return j.save(ctx)
+	return j.save(ctx, news)
 }
 
-func (j *deletionJob) save(ctx context.Context) error {
+// save writes the job down; news moves the time of the last news.
+func (j *deletionJob) save(ctx context.Context, news bool) error {
 	j.mu.Lock()
 	defer j.mu.Unlock()
-	j.state.Updated = time.Now().UTC().Truncate(time.Millisecond)
+	if news {
+		j.state.Updated = time.Now().UTC().Truncate(time.Millisecond)
+	}
 	revision, err := j.service.putDeletion(ctx, j.partition, j.state, j.revision)
 	if err == nil {
 		j.revision = revision
@@ -148,7 +150,7 @@ func (j *deletionJob) deleteAll(ctx context.Context, nodes []inventory.NodeID) e
 		}
 		work <- id
 		if time.Since(saved) > progressEvery {
-			err = errors.Join(err, j.save(ctx))
+			err = errors.Join(err, j.save(ctx, true))
 			saved = time.Now()
 		}
 	}
@@ -173,20 +175,27 @@ func (j *deletionJob) deleteFrom(ctx context.Context, key inventory.NodeKey) err
 		if err != nil {
 			return err
 		}
-		gone := slices.DeleteFunc(slices.Clone(node.Items), func(state inventory.ItemState) bool { return !j.covers(key, state) })
-		_, err = s.dropItems(ctx, node, inventory.CauseDeletion, func(state inventory.ItemState) bool { return j.covers(key, state) }, false)
-		if errors.Is(err, store.ErrConflict) {
-			continue
+		gone := slices.DeleteFunc(slices.Clone(node.Items), func(state inventory.ItemState) bool { return !j.state.covers(key, state) })
+		if len(gone) == 0 {
+			return nil
 		}
-		if err != nil || len(gone) == 0 {
-			return err
-		}
-		j.count(gone)
+		// The event comes first, under a key of its own: a job that is cut short here tells it again, and not twice.
 		now := time.Now().UTC()
-		return s.recordEvent(ctx, eventKey(key.Partition, now, randomName()), Event{
+		err = s.recordEvent(ctx, eventKey(key.Partition, j.state.Started, j.state.ID+"-"+string(key.Node)), Event{
 			Time: now, ActionStatus: "succeeded", Action: "delete", ResourceType: "managed-instance",
 			ResourceID: string(key.Node), Type: j.state.Type,
 		})
+		if err != nil {
+			return err
+		}
+		_, err = s.dropItems(ctx, node, inventory.CauseDeletion, func(state inventory.ItemState) bool { return j.state.covers(key, state) }, false)
+		if errors.Is(err, store.ErrConflict) {
+			continue
+		}
+		if err == nil {
+			j.count(gone)
+		}
+		return err
 	}
 	return store.ErrConflict
 }
@@ -217,7 +226,7 @@ func (j *deletionJob) finish(ctx context.Context) error {
 		return err
 	}
 	j.state.Done = true
-	return j.save(ctx)
+	return j.save(ctx, true)
 }
 
 // summaryText is the summary as the event quotes it.

@@ -2,7 +2,6 @@ package ssm
 
 import (
 	"context"
-	"crypto/rand"
 	"crypto/sha256"
 	"encoding/hex"
 	"encoding/json"
@@ -48,12 +47,6 @@ func (s *Service) recordEvent(ctx context.Context, key string, e Event) error {
 		return nil
 	}
 	return err
-}
-
-func randomName() string {
-	var b [8]byte
-	_, _ = rand.Read(b[:]) // crypto/rand does not fail
-	return hex.EncodeToString(b[:])
 }
 
 // ignoredItem is an item whose schema version is disabled.

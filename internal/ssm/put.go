@@ -6,6 +6,7 @@ import (
 	"slices"
 	"strings"
 	"time"
+	"unicode/utf8"
 
 	"stocktake/internal/inventory"
 	"stocktake/internal/store"
@@ -29,8 +30,8 @@ func (s *Service) PutInventory(ctx context.Context, p inventory.Partition, in Pu
 	lock := s.nodes.of(key)
 	lock.Lock()
 	defer lock.Unlock()
-	for range conflictTries {
-		message, err = s.put(ctx, key, in)
+	for try := range conflictTries {
+		message, err = s.put(ctx, key, in, try > 0)
 		if !errors.Is(err, store.ErrConflict) {
 			break
 		}
@@ -41,11 +42,16 @@ func (s *Service) PutInventory(ctx context.Context, p inventory.Partition, in Pu
 	return message, err
 }
 
-func (s *Service) put(ctx context.Context, key inventory.NodeKey, in PutInventoryInput) (string, error) {
+func (s *Service) put(ctx context.Context, key inventory.NodeKey, in PutInventoryInput, again bool) (string, error) {
+	if again {
+		s.schemas.teaching.Lock()
+		defer s.schemas.teaching.Unlock()
+	}
 	r, err := s.newReport(ctx, key, in)
 	if err != nil {
 		return "", err
 	}
+	r.again = again
 	total := 0
 	for i := range in.Items {
 		if err := r.judge(ctx, &in.Items[i]); err != nil {
@@ -80,6 +86,8 @@ type report struct {
 	lessons  map[inventory.TypeName]customSchema
 	subTypes []string
 	ignored  []ignoredItem
+	// again is true when the report is judged anew because it lost to another; it then holds the lock on teaching.
+	again bool
 }
 
 // content is what a document's entries will be.
@@ -87,6 +95,8 @@ type content struct {
 	entries []inventory.Entry
 	// kept is true when the stored entries stay and only what surrounds them (context, schema version) changes.
 	kept bool
+	// anew is true when the entries are written even if they are those stored.
+	anew bool
 }
 
 func (s *Service) newReport(ctx context.Context, key inventory.NodeKey, in PutInventoryInput) (*report, error) {
@@ -126,7 +136,11 @@ func (r *report) judge(ctx context.Context, it *inventory.Item) error {
 	}
 	key := inventory.ItemKey{Type: it.Type, SubType: sub}
 	stored := r.node.Item(key)
-	unchanged := stored != nil && it.ContentHash != "" && stored.Hash == it.ContentHash
+	doomed, err := r.doomed(ctx, key, stored)
+	if err != nil {
+		return err
+	}
+	unchanged := stored != nil && !doomed && it.ContentHash != "" && stored.Hash == it.ContentHash
 	switch {
 	case it.HasContent:
 		if err := r.checkContent(it); err != nil {
@@ -140,19 +154,29 @@ func (r *report) judge(ctx context.Context, it *inventory.Item) error {
 	if limit := r.s.cfg.Limits.ItemBytes; it.Bytes > limit {
 		return inventory.ItemErrorf(inventory.ItemSizeLimitExceeded, it.Type, "The item of type %s is %d bytes; at most %d are accepted.", it.Type, it.Bytes, limit)
 	}
-	r.accept(key, it, stored, unchanged)
+	r.accept(key, it, stored, unchanged, doomed)
 	return nil
 }
 
+// doomed reports whether a document is about to go with a deletion of its type. A report is then judged as if it were
+// gone, and written even if it says the same: what is put after the deletion began stays.
+func (r *report) doomed(ctx context.Context, key inventory.ItemKey, stored *inventory.ItemState) (bool, error) {
+	if _, pending := r.contents[key]; pending || stored == nil || !key.Type.Custom() {
+		return false, nil
+	}
+	running, err := r.s.runningDeletion(ctx, r.key.Partition, key.Type)
+	return running != nil && running.covers(r.key, *stored), err
+}
+
 // accept puts an item that passed into the record, and its content among those to write.
-func (r *report) accept(key inventory.ItemKey, it *inventory.Item, stored *inventory.ItemState, unchanged bool) {
+func (r *report) accept(key inventory.ItemKey, it *inventory.Item, stored *inventory.ItemState, unchanged, anew bool) {
 	state := inventory.ItemState{
 		ItemKey: key, SchemaVersion: it.SchemaVersion, CaptureTime: it.CaptureTime, Arrival: r.now,
 		Hash: it.ContentHash, Context: it.Context, Entries: len(it.Content),
 	}
 	switch {
 	case !unchanged:
-		r.write(key, content{entries: it.Content})
+		r.write(key, content{entries: it.Content, anew: anew})
 	case state.SchemaVersion != stored.SchemaVersion || !sameContext(r.types.split(it.Type), state.Context, stored.Context):
 		if _, pending := r.contents[key]; !pending {
 			r.write(key, content{kept: true})
@@ -171,9 +195,11 @@ func (r *report) accept(key inventory.ItemKey, it *inventory.Item, stored *inven
 }
 
 func (r *report) write(key inventory.ItemKey, c content) {
-	if _, again := r.contents[key]; !again {
+	before, again := r.contents[key]
+	if !again {
 		r.order = append(r.order, key)
 	}
+	c.anew = c.anew || before.anew
 	r.contents[key] = c
 }
 
@@ -214,7 +240,7 @@ func (r *report) checkContext(it *inventory.Item) (string, error) {
 		}
 	}
 	sub, _ := it.Context.Get("ComplianceType")
-	if sub == "" || len(sub) > 100 {
+	if sub == "" || utf8.RuneCountInString(sub) > 100 {
 		return "", inventory.Errorf(inventory.InvalidInventoryItemContext, "The Context of %s needs a ComplianceType of 1 to 100 characters.", it.Type)
 	}
 	if strings.HasPrefix(sub, "Custom:") && r.node.Item(inventory.ItemKey{Type: it.Type, SubType: sub}) == nil {
@@ -304,7 +330,7 @@ func (r *report) message() string {
 	for _, i := range r.ignored {
 		texts = append(texts, i.reason())
 	}
-	return strings.Join(texts, " ")
+	return strings.Join(texts, ". ")
 }
 
 // noteUnknownAttribute counts an attribute a built-in type should not have and logs the first of each type.

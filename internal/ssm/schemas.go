@@ -48,6 +48,7 @@ type catalogue struct {
 	head     uint64 // of the records it was read at
 	custom   map[inventory.TypeName]customSchema
 	revision map[inventory.TypeName]uint64
+	room     uint64   // revision of the record that moves with every type added
 	subTypes []string // compliance types seen, sorted
 }
 
@@ -76,6 +77,9 @@ type schemaRegistry struct {
 	store store.Store
 	mu    sync.Mutex
 	known map[inventory.Partition]*catalogue
+	// teaching is held while schemas are written, and by a report that is judged again for as long as that takes, so
+	// that it loses to others but once.
+	teaching sync.Mutex
 }
 
 func newSchemaRegistry(st store.Store) *schemaRegistry {
@@ -92,6 +96,9 @@ func (r *schemaRegistry) partitions() []inventory.Partition {
 const (
 	recordSchema  = "schema"
 	recordSubType = "subtype"
+	// recordSchemaRoom moves with every type added, so that reports that add types at the same time do not pass the quota
+	// together.
+	recordSchemaRoom = "schema-room"
 )
 
 func schemaKey(p inventory.Partition, t inventory.TypeName) string {
@@ -122,9 +129,18 @@ func (r *schemaRegistry) catalogue(ctx context.Context, p inventory.Partition) (
 	return fresh, nil
 }
 
+func schemaRoomKey(p inventory.Partition) string {
+	return store.Key(recordSchemaRoom, p.Account, p.Region)
+}
+
 func (r *schemaRegistry) read(ctx context.Context, p inventory.Partition, head uint64) (*catalogue, error) {
 	c := &catalogue{head: head, custom: map[inventory.TypeName]customSchema{}, revision: map[inventory.TypeName]uint64{}}
-	err := eachRecord(ctx, r.store, store.Key(recordSchema, p.Account, p.Region, ""), func(rec store.Record) error {
+	room, err := r.store.Record(ctx, schemaRoomKey(p))
+	if err != nil && !errors.Is(err, store.ErrNotFound) {
+		return nil, err
+	}
+	c.room = room.Revision
+	err = eachRecord(ctx, r.store, store.Key(recordSchema, p.Account, p.Region, ""), func(rec store.Record) error {
 		parts := store.KeyParts(rec.Key)
 		t := inventory.TypeName(parts[len(parts)-1])
 		var own customSchema
@@ -170,7 +186,13 @@ func eachRecord(ctx context.Context, records store.Records, prefix string, f fun
 // learn writes what a report teaches about its types before the report itself is committed. ErrConflict: another call
 // taught at the same time; judge the report anew.
 func (r *schemaRegistry) learn(ctx context.Context, p inventory.Partition, c *catalogue, lessons map[inventory.TypeName]customSchema, subTypes []string) error {
-	for _, t := range slices.Sorted(maps.Keys(lessons)) {
+	names := slices.Sorted(maps.Keys(lessons))
+	if slices.ContainsFunc(names, func(t inventory.TypeName) bool { return c.revision[t] == 0 }) {
+		if _, err := r.store.PutRecord(ctx, store.Record{Key: schemaRoomKey(p), Revision: c.room}); err != nil {
+			return err
+		}
+	}
+	for _, t := range names {
 		text, err := json.Marshal(lessons[t])
 		if err != nil {
 			return err

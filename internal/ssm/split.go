@@ -34,7 +34,7 @@ func (s *Service) learnSplits(ctx context.Context) error {
 }
 
 func (s *Service) learnSplit(ctx context.Context, idx *index.Index, p inventory.Partition, t inventory.TypeName, own customSchema) error {
-	if running, err := s.deletionRunning(ctx, p, t); running || err != nil {
+	if running, err := s.runningDeletion(ctx, p, t); running != nil || err != nil {
 		return err // a rewritten document would look newer than the deletion
 	}
 	volatile := slices.Clone(own.Split.Volatile)
@@ -52,21 +52,6 @@ func (s *Service) learnSplit(ctx context.Context, idx *index.Index, p inventory.
 		own.Split = split
 	}
 	return s.recut(ctx, idx, p, t, own.Split)
-}
-
-func (s *Service) deletionRunning(ctx context.Context, p inventory.Partition, t inventory.TypeName) (bool, error) {
-	claim, err := s.store.Record(ctx, deletionTypeKey(p, t))
-	if errors.Is(err, store.ErrNotFound) {
-		return false, nil
-	}
-	if err != nil {
-		return false, err
-	}
-	d, _, err := s.deletion(ctx, p, string(claim.Value))
-	if errors.Is(err, store.ErrNotFound) {
-		return false, nil
-	}
-	return !d.Done, err
 }
 
 // updateSchema changes a Custom type's record. A type dropped in the meantime stays dropped.

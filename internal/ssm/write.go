@@ -63,7 +63,7 @@ func (r *report) store(ctx context.Context) error {
 	if err := r.s.checkRoom(r.key.Partition, r.enrolls, commit.Writes); err != nil {
 		return err
 	}
-	if err := r.s.schemas.learn(ctx, r.key.Partition, r.types, r.lessons, r.newSubTypes()); err != nil {
+	if err := r.teach(ctx); err != nil {
 		return err
 	}
 	if err := r.s.commit(ctx, commit); err != nil {
@@ -75,6 +75,19 @@ func (r *report) store(ctx context.Context) error {
 		r.s.counters.unchanged.Add(1)
 	}
 	return r.s.recordIgnored(ctx, r.key, r.now, r.ignored)
+}
+
+// teach writes what the report teaches.
+func (r *report) teach(ctx context.Context) error {
+	subTypes := r.newSubTypes()
+	if len(r.lessons)+len(subTypes) == 0 {
+		return nil
+	}
+	if !r.again {
+		r.s.schemas.teaching.Lock()
+		defer r.s.schemas.teaching.Unlock()
+	}
+	return r.s.schemas.learn(ctx, r.key.Partition, r.types, r.lessons, subTypes)
 }
 
 func (r *report) newSubTypes() []string {
@@ -112,7 +125,7 @@ func (r *report) writeOf(ctx context.Context, key inventory.ItemKey) (*store.Wri
 	}
 	split := r.types.split(key.Type)
 	after := r.s.cut(key.Type, split, entries, state.Context)
-	if old := r.before.Item(key); stored && old != nil && old.SchemaVersion == state.SchemaVersion &&
+	if old := r.before.Item(key); stored && !c.anew && old != nil && old.SchemaVersion == state.SchemaVersion &&
 		sameContext(split, old.Context, state.Context) && sameDocument(before, after.document) {
 		return nil, nil
 	}
