@@ -266,7 +266,7 @@ func TestDemoEndsByItself(t *testing.T) {
 	if err != nil {
 		t.Fatalf("%v\n%s", err, out)
 	}
-	for _, want := range []string{"This machine is i-", "20 simulated nodes", "aws ssm get-inventory --filters", "aws ssm list-inventory-entries", "export AWS_"} {
+	for _, want := range []string{"This machine is i-", "20 simulated nodes", "aws ssm get-inventory --filters", "aws ssm list-inventory-entries", "The service ends here"} {
 		if !strings.Contains(string(out), want) {
 			t.Errorf("the demo does not say %q:\n%s", want, out)
 		}

@@ -73,7 +73,6 @@ func (c *demoCommand) Run(p *process) error {
 	}
 	err = c.show(ctx, p, s)
 	if err == nil && !c.Once {
-		fmt.Fprintf(p.stdout, "\nThe service runs until Ctrl-C; what it stores stays in %s.\n", resolved.Data)
 		return <-ended
 	}
 	cancel()
@@ -126,7 +125,15 @@ func (c *demoCommand) show(ctx context.Context, p *process, s *server) error {
 	if err := d.simulate(ctx, c.Nodes); err != nil {
 		return err
 	}
-	return d.ask(ctx)
+	if err := d.ask(ctx); err != nil {
+		return err
+	}
+	if c.Once {
+		fmt.Fprintf(d.stdout, "\nThe service ends here, and what it stored stays; without --once it goes on.\n")
+	} else {
+		d.next()
+	}
+	return nil
 }
 
 // collect reports this machine.

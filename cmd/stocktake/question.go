@@ -52,7 +52,6 @@ func (d *demo) ask(ctx context.Context) error {
 		}
 		fmt.Fprintf(d.stdout, "    %s (%.1f ms)\n", note, float64(took.Microseconds())/1000)
 	}
-	d.next()
 	return nil
 }
 
@@ -133,11 +132,13 @@ func member(e wire.Entry, name string) string {
 // next says what to type in another terminal.
 func (d *demo) next() {
 	fmt.Fprintf(d.stdout, `
-Any AWS client can ask the same. In another terminal, for example:
+The service runs until Ctrl-C, and any AWS client can ask it the same. In another terminal, for example:
 
-  export AWS_SHARED_CREDENTIALS_FILE=%s/root-credentials AWS_ENDPOINT_URL=%s AWS_REGION=%s
+  export AWS_SHARED_CREDENTIALS_FILE=%s/root-credentials AWS_ENDPOINT_URL=%s AWS_DEFAULT_REGION=%s
   aws ssm get-inventory-schema --query 'Schemas[].TypeName'
   bin/stocktake node list
   bin/stocktake collect
+
+An aws CLI from before 2023 does not know AWS_ENDPOINT_URL: give it --endpoint-url.
 `, d.data, d.url, demoRegion)
 }

@@ -23,7 +23,7 @@ type serveCommand struct{ settings }
 // Help is shown below the usage.
 func (serveCommand) Help() string {
 	return `    stocktake serve --data ./data
-    export AWS_SHARED_CREDENTIALS_FILE=./data/root-credentials AWS_ENDPOINT_URL=http://127.0.0.1:7540 AWS_REGION=us-east-1
+    export AWS_SHARED_CREDENTIALS_FILE=./data/root-credentials AWS_ENDPOINT_URL=http://127.0.0.1:7540 AWS_DEFAULT_REGION=us-east-1
     stocktake collect
     aws ssm get-inventory
 
