@@ -14,21 +14,18 @@ import (
 )
 
 // guard stands between Pebble and the disk, because Pebble takes a failed write of its log or manifest for the end of
-// the process: it panics or calls Fatalf with locks held. Once the store is open the guard lets no such failure through:
+// the process: it panics or calls Fatalf with locks held, or tries again for ever. The guard lets no such failure through:
 //
-//   - No room (ENOSPC, EDQUOT): the write waits and tries again until there is room. Writing a table may fail instead:
-//     Pebble drops the unfinished table, which gives its room back, and tries again itself.
-//   - Any failed sync, and any other failure to write a log, manifest or directory: the guard fails. From then on nothing
-//     that changes the disk is let through, ever: the goroutine that asks is parked, as it would be had the process
-//     died there. What was not yet synced stays unacknowledged, no later sync can be taken for a good one, and no log is
-//     removed that may be needed to recover. Reading goes on; a restart recovers.
-//
-// While the store is being opened failures go to Pebble, which gives them back from Open.
+//   - No room (ENOSPC, EDQUOT): the write waits and tries again until there is room. Writing a table fails after a while
+//     instead: Pebble drops the unfinished table, which gives its room back, and tries again itself.
+//   - Any failed sync and any other failure to write: the guard fails. From then on nothing that changes the disk is let
+//     through, ever: the goroutine that asks is parked, as it would be had the process died there. What was not yet
+//     synced stays unacknowledged, no later sync can be taken for a good one, and no log is removed that may be needed
+//     to recover. Reading goes on; a restart recovers.
 type guard struct {
 	vfs.FS
 
 	mu     sync.Mutex
-	strict bool
 	err    error         // why the guard failed
 	failed chan struct{} // closed when err is set
 	full   int           // how many writes wait for room
@@ -48,11 +45,18 @@ func newGuard(fs vfs.FS) *guard {
 // Unwrap implements vfs.FS.
 func (g *guard) Unwrap() vfs.FS { return g.FS }
 
-// arm ends the time in which failures go to Pebble.
-func (g *guard) arm() {
-	g.mu.Lock()
-	defer g.mu.Unlock()
-	g.strict = true
+// during runs what may never come back from a disk that fails, and gives the failure then. A full disk is one here.
+func (g *guard) during(do func() error) error {
+	done := make(chan error, 1)
+	go func() { done <- do() }()
+	select {
+	case err := <-done:
+		return err
+	case <-g.waiting():
+		g.fail(errFull)
+	case <-g.failed:
+	}
+	return g.failure()
 }
 
 // fail makes the guard fail, if it has not failed already.
@@ -74,10 +78,7 @@ func (g *guard) failure() error {
 
 // pass parks the caller for ever when nothing may change on the disk any more.
 func (g *guard) pass() {
-	g.mu.Lock()
-	frozen := g.strict && g.err != nil
-	g.mu.Unlock()
-	if frozen {
+	if g.failure() != nil {
 		<-g.park
 	}
 }
@@ -112,21 +113,13 @@ func (g *guard) write(what, name string, do func() error) error {
 		if err == nil {
 			return nil
 		}
-		g.mu.Lock()
-		strict := g.strict
-		g.mu.Unlock()
-		switch {
-		case !strict:
-			return err
-		case noRoom(err) && isTable(name):
-			time.Sleep(roomRetry) // Pebble tries again at once
-			return err
-		case noRoom(err):
-			g.awaitRoom()
-		case isTable(name):
-			return err
-		default:
+		if !noRoom(err) {
 			g.fail(fmt.Errorf("%s %s: %w", what, name, err))
+			continue
+		}
+		g.awaitRoom()
+		if isTable(name) {
+			return err
 		}
 	}
 }
@@ -145,17 +138,26 @@ func (g *guard) awaitRoom() {
 	g.mu.Unlock()
 }
 
-// sync is write for syncs, of which none is tried twice: a kernel may report a lost page once and call the next sync
-// good.
+// sync is write for syncs, none of which is tried twice: a kernel may report a lost page once and call the next sync good.
 func (g *guard) sync(name string, do func() error) error {
 	g.pass()
 	err := do()
 	g.mu.Lock()
-	strict := g.strict
 	g.syncs++
 	g.mu.Unlock()
-	if err != nil && strict {
+	if err != nil {
 		g.fail(fmt.Errorf("sync %s: %w", name, err))
+		<-g.park
+	}
+	return err
+}
+
+// once is write for what must not be tried again: closing, and looking at a log that is to be reused.
+func (g *guard) once(what, name string, do func() error) error {
+	g.pass()
+	err := do()
+	if err != nil {
+		g.fail(fmt.Errorf("%s %s: %w", what, name, err))
 		<-g.park
 	}
 	return err
@@ -259,6 +261,18 @@ func (f *guardedFile) Sync() error { return f.guard.sync(f.name, f.File.Sync) }
 
 // SyncData implements vfs.File.
 func (f *guardedFile) SyncData() error { return f.guard.sync(f.name, f.File.SyncData) }
+
+// Close implements vfs.File.
+func (f *guardedFile) Close() error { return f.guard.once("close", f.name, f.File.Close) }
+
+// Stat implements vfs.File.
+func (f *guardedFile) Stat() (info vfs.FileInfo, err error) {
+	err = f.guard.once("look at", f.name, func() error {
+		info, err = f.File.Stat()
+		return err
+	})
+	return info, err
+}
 
 // SyncTo implements vfs.File.
 func (f *guardedFile) SyncTo(length int64) (full bool, err error) {

@@ -4,8 +4,8 @@ import (
 	"crypto/rand"
 	"errors"
 	"fmt"
-	"io"
 	"log/slog"
+	"os"
 	"strings"
 	"syscall"
 
@@ -46,12 +46,15 @@ func Open(o Options) (*Store, error) {
 	if err := o.parse(); err != nil {
 		return nil, err
 	}
-	s, err := o.recover()
+	s := &Store{guard: newGuard(o.FS), dir: o.Dir, log: o.Logger, dictionary: newDictionary()}
+	err := s.guard.during(func() error {
+		if err := o.recover(s); err != nil {
+			return err
+		}
+		return s.start()
+	})
 	if err != nil {
 		return nil, fmt.Errorf("store in %s: %w", o.Dir, err)
-	}
-	if err := s.start(); err != nil {
-		return nil, fmt.Errorf("store in %s: %w", o.Dir, errors.Join(err, s.db.Close(), s.lock.Close()))
 	}
 	return s, nil
 }
@@ -80,30 +83,64 @@ func (o *Options) parse() error {
 }
 
 // recover takes the directory and lets Pebble bring back what is in it.
-func (o *Options) recover() (*Store, error) {
-	g := newGuard(o.FS)
-	if err := makeDir(g, o.Dir); err != nil {
-		return nil, err
+func (o *Options) recover(s *Store) error {
+	if err := makeDir(s.guard, o.Dir); err != nil {
+		return err
 	}
-	lock, err := engine.LockDirectory(o.Dir, g)
+	var err error
+	if s.lock, err = s.guard.Lock(o.FS.PathJoin(o.Dir, "LOCK")); err != nil {
+		return lockError(err)
+	}
+	dir, err := o.home(s)
+	if err == nil {
+		s.db, err = o.openEngine(s, dir)
+	}
 	if err != nil {
-		return nil, lockError(err)
+		return errors.Join(err, s.lock.Close())
 	}
-	s := &Store{lock: lock, guard: g, dir: o.Dir, log: o.Logger, dictionary: newDictionary()}
-	s.db, err = o.openEngine(s)
-	if err == nil {
-		err = s.load(o.Shards)
+	if err := s.load(o.Shards); err != nil {
+		return errors.Join(err, s.db.Close(), s.lock.Close())
 	}
-	if err == nil {
-		err = g.failure() // Pebble hands some failures to its logger alone
+	return nil
+}
+
+// home gives the directory of Pebble's files, which in a new store it makes under another name first: a first start that
+// is cut short leaves nothing that the next one could take for a store.
+func (o *Options) home(s *Store) (string, error) {
+	fs := s.guard
+	home, making := fs.PathJoin(o.Dir, "db"), fs.PathJoin(o.Dir, "making")
+	if err := fs.RemoveAll(making); err != nil && !errors.Is(err, os.ErrNotExist) {
+		return "", err
 	}
-	if err == nil {
-		return s, nil
+	if _, err := fs.Stat(home); !errors.Is(err, os.ErrNotExist) {
+		return home, err
 	}
-	if s.db != nil {
-		err = errors.Join(err, s.db.Close())
+	if err := fs.MkdirAll(making, 0o700); err != nil {
+		return "", err
 	}
-	return nil, errors.Join(err, lock.Close())
+	db, err := o.openEngine(s, making)
+	if err != nil {
+		return "", err
+	}
+	err = db.Set(keyIdentity, appendIdentity(nil, o.newIdentity()), engine.Sync)
+	if err = errors.Join(err, db.Close(), syncDir(fs, making)); err != nil {
+		return "", err
+	}
+	if err := fs.Rename(making, home); err != nil {
+		return "", err
+	}
+	return home, syncDir(fs, o.Dir)
+}
+
+func (o *Options) newIdentity() store.Identity {
+	id := store.Identity{Shards: o.Shards}
+	if id.Shards == 0 {
+		id.Shards = store.DefaultShards
+	}
+	for _, b := range [][]byte{id.ID[:], id.HashKey[:], id.TokenKey[:], id.RootKey[:]} {
+		_, _ = rand.Read(b) // does not fail: it ends the process instead
+	}
+	return id
 }
 
 // makeDir makes a directory that is there after a crash.
@@ -119,15 +156,19 @@ func makeDir(fs vfs.FS, dir string) error {
 		return err
 	}
 	for _, d := range missing {
-		parent, err := fs.OpenDir(fs.PathDir(d))
-		if err != nil {
-			return err
-		}
-		if err := errors.Join(parent.Sync(), parent.Close()); err != nil {
+		if err := syncDir(fs, fs.PathDir(d)); err != nil {
 			return err
 		}
 	}
 	return nil
+}
+
+func syncDir(fs vfs.FS, dir string) error {
+	d, err := fs.OpenDir(dir)
+	if err != nil {
+		return err
+	}
+	return errors.Join(d.Sync(), d.Close())
 }
 
 func lockError(err error) error {
@@ -137,11 +178,11 @@ func lockError(err error) error {
 	return fmt.Errorf("lock: %w", err)
 }
 
-func (o *Options) openEngine(s *Store) (*engine.DB, error) {
+func (o *Options) openEngine(s *Store, dir string) (*engine.DB, error) {
 	cache := engine.NewCache(o.CacheBytes)
 	defer cache.Unref()
 	opts := &engine.Options{
-		FS: s.guard, Lock: s.lock, Cache: cache, MemTableSize: o.MemTableBytes,
+		FS: s.guard, Cache: cache, MemTableSize: o.MemTableBytes,
 		FormatMajorVersion: engineFormat,
 		Logger:             logger{s},
 		EventListener: &engine.EventListener{
@@ -159,7 +200,7 @@ func (o *Options) openEngine(s *Store) (*engine.DB, error) {
 		l.FilterType = engine.TableFilter
 	}
 	opts.ApplyCompressionSettings(func() engine.DBCompressionSettings { return engine.DBCompressionBalanced })
-	db, err := engine.Open(o.Dir, opts)
+	db, err := engine.Open(dir, opts)
 	switch {
 	case err == nil:
 		return db, nil
@@ -186,41 +227,22 @@ func (l logger) Fatalf(format string, args ...any) {
 	l.s.guard.fail(err)
 }
 
-// load reads what is kept in memory. In a new store it writes the identity first.
+// load reads what is kept in memory.
 func (s *Store) load(shards int) error {
 	found, err := get(s.db, keyIdentity, func(value []byte) (err error) {
 		s.identity, err = decodeIdentity(value)
 		return err
 	})
+	if err == nil && !found {
+		err = damaged(keyIdentity, errors.New("the identity is missing"))
+	}
 	if err != nil {
 		return err
-	}
-	if !found {
-		if err := s.create(shards); err != nil {
-			return err
-		}
 	}
 	if shards != 0 && shards != s.identity.Shards {
 		return fmt.Errorf("it has %d shards, which were chosen when it was made and cannot become %d", s.identity.Shards, shards)
 	}
 	return s.dictionary.loadFrom(s.db)
-}
-
-// create writes the identity of a new store. Whatever a first start leaves behind when it is cut short, the next one
-// finds either no identity and nothing else, or all of it.
-func (s *Store) create(shards int) error {
-	err := each(s.db, []byte{0}, []byte{0xff}, func(_, _ []byte) error { return errors.New("there is data but no identity") })
-	if err != nil {
-		return err
-	}
-	if shards == 0 {
-		shards = store.DefaultShards
-	}
-	s.identity = store.Identity{Shards: shards}
-	for _, b := range [][]byte{s.identity.ID[:], s.identity.HashKey[:], s.identity.TokenKey[:], s.identity.RootKey[:]} {
-		_, _ = rand.Read(b) // does not fail: it ends the process instead
-	}
-	return s.db.Set(keyIdentity, appendIdentity(nil, s.identity), engine.Sync)
 }
 
 func (d *dictionary) loadFrom(r engine.Reader) error {
@@ -265,17 +287,27 @@ func (s *Store) start() error {
 		readers: map[string][]uint64{},
 	}
 	s.committer = c
-	_, err := get(s.db, keyCounters, func(value []byte) (err error) {
+	if err := c.load(); err != nil {
+		return errors.Join(err, s.db.Close(), s.lock.Close())
+	}
+	go c.run()
+	return nil
+}
+
+// load reads the committer's own state and makes the first view.
+func (c *committer) load() error {
+	db := c.s.db
+	_, err := get(db, keyCounters, func(value []byte) (err error) {
 		c.counters, err = decodeCounters(value)
 		return err
 	})
 	if err != nil {
 		return err
 	}
-	err = each(s.db, []byte{kindReader}, []byte{kindReader + 1}, func(key, value []byte) error {
+	err = each(db, []byte{kindReader}, []byte{kindReader + 1}, func(key, value []byte) error {
 		read, err := decodeReader(value)
-		if err == nil && len(read) != s.identity.Shards {
-			err = io.ErrUnexpectedEOF
+		if err == nil && len(read) != len(c.heads) {
+			err = fmt.Errorf("it has %d sequences for %d shards", len(read), len(c.heads))
 		}
 		c.readers[string(key[1:])] = read
 		return err
@@ -288,15 +320,7 @@ func (s *Store) start() error {
 			return err
 		}
 	}
-	if err := c.publish(); err != nil {
-		return err
-	}
-	s.guard.arm()
-	if err := s.guard.failure(); err != nil {
-		return errors.Join(err, s.views.replace(nil))
-	}
-	go c.run()
-	return nil
+	return c.publish()
 }
 
 // findEnds finds a shard's oldest and newest change.

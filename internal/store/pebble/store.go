@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"log/slog"
 	"sync"
 	"sync/atomic"
@@ -16,7 +17,7 @@ import (
 // Store is a store.Store in a directory. Make one with Open.
 type Store struct {
 	db         *engine.DB
-	lock       *engine.Lock
+	lock       io.Closer
 	guard      *guard
 	dir        string
 	log        *slog.Logger

@@ -1,0 +1,249 @@
+package pebble_test
+
+import (
+	"context"
+	"errors"
+	"flag"
+	"fmt"
+	"log/slog"
+	"math/rand/v2"
+	"strings"
+	"sync/atomic"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/cockroachdb/pebble/v2/vfs"
+	"github.com/cockroachdb/pebble/v2/vfs/errorfs"
+
+	"stocktake/internal/store"
+	"stocktake/internal/store/memory"
+	"stocktake/internal/store/pebble"
+	"stocktake/internal/store/storetest"
+)
+
+var every = flag.Bool("every", false, "fault and crash at every single write instead of at a sample of them")
+
+// traceSteps is how many steps of a script a fault or crash is tried in: enough for tables to be flushed and compacted,
+// logs to be rotated and the whole of a first start.
+const traceSteps = 60
+
+// disk is a file system in memory that a power loss can be acted out on, with something to do before every write.
+type disk struct {
+	mem    *vfs.MemFS
+	writes atomic.Int64
+	before func(n int64, op errorfs.Op) error
+}
+
+func (d *disk) String() string { return "disk" }
+
+// MaybeError implements errorfs.Injector.
+func (d *disk) MaybeError(op errorfs.Op) error {
+	if op.Kind.ReadOrWrite() != errorfs.OpIsWrite || op.Kind == errorfs.OpFilePreallocate {
+		return nil
+	}
+	return d.before(d.writes.Add(1), op)
+}
+
+func newDisk(before func(n int64, op errorfs.Op) error) *disk {
+	return &disk{mem: vfs.NewCrashableMem(), before: before}
+}
+
+func (d *disk) options() pebble.Options {
+	return optionsOn(errorfs.Wrap(d.mem, d))
+}
+
+// optionsOn are options that make Pebble flush and compact within a few commits.
+func optionsOn(fs vfs.FS) pebble.Options {
+	return pebble.Options{
+		Dir: "/data/store", FS: fs, Shards: 2, MemTableBytes: 24 << 10, CacheBytes: 1 << 20,
+		Logger: slog.New(slog.DiscardHandler),
+	}
+}
+
+// play opens a store and plays the script on it until it is through or fails. It gives the player, nil where opening
+// failed already, and the error.
+func play(ctx context.Context, o pebble.Options, seed uint64, acknowledged *atomic.Int64) (*storetest.Player, error) {
+	s, err := pebble.Open(o)
+	if err != nil {
+		return nil, err
+	}
+	p := storetest.NewPlayer(s, seed)
+	for range traceSteps {
+		step, cancel := context.WithTimeout(ctx, 20*time.Second)
+		_, err := p.Next(step)
+		cancel()
+		if errors.Is(err, context.DeadlineExceeded) {
+			return p, fmt.Errorf("a step hangs: %w", err)
+		}
+		if err != nil {
+			return p, err
+		}
+		acknowledged.Add(1)
+	}
+	return p, s.Close()
+}
+
+// oracle plays so many steps of a script on a memory store.
+func oracle(t *testing.T, seed uint64, steps int64) *storetest.Player {
+	t.Helper()
+	s, err := memory.New(2)
+	if err != nil {
+		t.Fatal(err)
+	}
+	p := storetest.NewPlayer(s, seed)
+	for range steps {
+		if _, err := p.Next(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+	}
+	return p
+}
+
+// holds opens what is left of a disk and fails the test unless it holds the script after from steps, or after a step up
+// to upTo: what was under way may have happened. Then the store must go on. played knows where its feed began.
+func holds(t *testing.T, mem vfs.FS, played *storetest.Player, seed uint64, from, upTo int64, what string) {
+	t.Helper()
+	s, err := pebble.Open(optionsOn(mem))
+	if err != nil {
+		t.Fatalf("%s: the store does not open again: %v", what, err)
+	}
+	if played == nil {
+		played = storetest.NewPlayer(s, seed)
+	}
+	played.Take(s)
+	got, err := played.Read(t.Context())
+	if err != nil {
+		t.Fatalf("%s: %v", what, err)
+	}
+	differ := ""
+	for steps := from; steps <= upTo; steps++ {
+		want, err := oracle(t, seed, steps).Read(t.Context())
+		if err != nil {
+			t.Fatal(err)
+		}
+		if differ = storetest.Diff(want, got); differ == "" {
+			break
+		}
+	}
+	if differ != "" {
+		t.Fatalf("%s: %d steps were acknowledged, and the store holds something else: %s", what, from, differ)
+	}
+	if _, err := storetest.NewWriter(s).Report(t.Context(), storetest.Node(99), storetest.Epoch, storetest.NewSource(1).Item(9)); err != nil {
+		t.Fatalf("%s: the store does not go on: %v", what, err)
+	}
+	if err := s.Close(); err != nil {
+		t.Fatalf("%s: close: %v", what, err)
+	}
+}
+
+// countWrites plays the script on a sound disk and gives how many writes that took.
+func countWrites(t *testing.T, seed uint64) int64 {
+	t.Helper()
+	d := newDisk(func(int64, errorfs.Op) error { return nil })
+	var acknowledged atomic.Int64
+	if _, err := play(t.Context(), d.options(), seed, &acknowledged); err != nil {
+		t.Fatal(err)
+	}
+	if acknowledged.Load() != traceSteps {
+		t.Fatalf("%d of %d steps played", acknowledged.Load(), traceSteps)
+	}
+	return d.writes.Load()
+}
+
+// sample calls try for writes 1 to n: all of the first hundred, which are those of a first start, then some, or all with
+// -every.
+func sample(n int64, try func(write int64)) {
+	chance := rand.New(rand.NewPCG(uint64(n), 0))
+	for write := int64(1); write <= n; write++ {
+		if *every || write <= 100 || chance.Int64N(n) < 100 {
+			try(write)
+		}
+	}
+}
+
+// TestFaultAtEveryWrite lets each write, sync, rename and so on fail in turn, once or from then on. What was acknowledged
+// must be there after a restart, with the failure and with the loss of power right after it.
+func TestFaultAtEveryWrite(t *testing.T) {
+	const seed = 5
+	n := countWrites(t, seed)
+	t.Logf("%d writes", n)
+	for _, lasting := range []bool{false, true} {
+		sample(n, func(write int64) {
+			var failed atomic.Value
+			d := newDisk(func(at int64, op errorfs.Op) error {
+				if at == write || lasting && at > write {
+					failed.CompareAndSwap(nil, fmt.Sprintf("write %d (%d on %s), lasting %v", at, op.Kind, op.Path, lasting))
+					return syscall.EIO
+				}
+				return nil
+			})
+			var acknowledged atomic.Int64
+			played, err := play(t.Context(), d.options(), seed, &acknowledged)
+			what := fmt.Sprint(failed.Load(), ": ", err)
+			if err != nil && strings.Contains(err.Error(), "hangs") {
+				t.Fatal(what)
+			}
+			if played != nil && err != nil {
+				readable(t, played, seed, acknowledged.Load(), what)
+			}
+			steps := acknowledged.Load()
+			holds(t, d.mem.CrashClone(vfs.CrashCloneCfg{}), played, seed, steps, steps+1, what)
+		})
+	}
+}
+
+// readable fails the test unless the store still reads what was acknowledged, and refuses to write.
+func readable(t *testing.T, played *storetest.Player, seed uint64, steps int64, what string) {
+	t.Helper()
+	if played.Store.(*pebble.Store).Health() == nil {
+		t.Fatalf("%s: the store gave an error and calls itself healthy", what)
+	}
+	got, err := played.Read(t.Context())
+	if errors.Is(err, store.ErrClosed) {
+		return // closing was what failed
+	}
+	if err != nil {
+		t.Fatalf("%s: a read-only store: %v", what, err)
+	}
+	want, err := oracle(t, seed, steps).Read(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	if d := storetest.Diff(want, got); d != "" {
+		t.Fatalf("%s: a read-only store does not read what was acknowledged: %s", what, d)
+	}
+	if _, err := played.Store.PutRecord(t.Context(), store.Record{Key: "k"}); err == nil {
+		t.Fatalf("%s: a store that failed to write took a write", what)
+	}
+}
+
+// TestCrashAtEveryWrite cuts the power before each write in turn. All that was not synced is lost, or a random part of it.
+func TestCrashAtEveryWrite(t *testing.T) {
+	const seed = 6
+	n := countWrites(t, seed)
+	t.Logf("%d writes", n)
+	for _, percent := range []int{0, 50} {
+		sample(n, func(write int64) {
+			var acknowledged, from, upTo atomic.Int64
+			var left *vfs.MemFS
+			var d *disk
+			d = newDisk(func(at int64, _ errorfs.Op) error {
+				if at == write {
+					from.Store(acknowledged.Load())
+					left = d.mem.CrashClone(vfs.CrashCloneCfg{UnsyncedDataPercent: percent, RNG: rand.New(rand.NewPCG(uint64(at), 0))})
+					upTo.Store(acknowledged.Load() + 1)
+				}
+				return nil
+			})
+			played, err := play(t.Context(), d.options(), seed, &acknowledged)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if left == nil {
+				return // this run took fewer writes
+			}
+			holds(t, left, played, seed, from.Load(), upTo.Load(), fmt.Sprintf("crash before write %d, %d %% of the unsynced kept", write, percent))
+		})
+	}
+}
