@@ -7,6 +7,7 @@ import (
 	"crypto/sha256"
 	"encoding/base64"
 	"encoding/json"
+	"strings"
 	"time"
 
 	"stocktake/internal/inventory"
@@ -71,7 +72,7 @@ func (s *Service) openToken(p inventory.Partition, action string, question []byt
 	}
 	bad := inventory.Errorf(inventory.InvalidNextToken, "The specified token isn't valid. Repeat the request without NextToken to begin again.")
 	raw, err := base64.RawURLEncoding.Strict().DecodeString(sealed)
-	if err != nil || len(raw) < s.seal.NonceSize() {
+	if err != nil || len(raw) < s.seal.NonceSize() || strings.ContainsAny(sealed, "\r\n") { // which the decoder passes over
 		return nil, bad
 	}
 	n := s.seal.NonceSize()
