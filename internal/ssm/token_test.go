@@ -62,23 +62,30 @@ func TestAlteredTokenIsRefused(t *testing.T) {
 	}
 }
 
-// FuzzToken holds that nothing but what was sealed opens, whatever a caller sends.
+// FuzzToken holds that nothing but what was sealed opens: neither what a caller makes up, nor a good token in which a
+// piece was put.
 func FuzzToken(f *testing.F) {
 	s := tokenService(f)
-	sealed, err := s.sealToken(tokenPartition, "GetInventory", []byte("q"), token{After: "i-00000001"})
-	if err != nil {
-		f.Fatal(err)
-	}
-	for _, seed := range []string{"", "x", sealed, sealed[:len(sealed)-1], sealed + "A", sealed + "\n"} {
-		f.Add(seed)
-	}
-	f.Fuzz(func(t *testing.T, sent string) {
-		got, err := s.openToken(tokenPartition, "GetInventory", []byte("q"), sent)
-		switch {
-		case sent == "" && (got != nil || err != nil):
-			t.Fatalf("no token: got %+v, %v; want the first page", got, err)
-		case sent != "" && sent != sealed && inventory.CodeOf(err) != inventory.InvalidNextToken:
-			t.Fatalf("token %q: got %+v, %v; want InvalidNextToken", sent, got, err)
+	f.Add("", uint16(0), uint16(0))
+	f.Add("x", uint16(3), uint16(0))
+	f.Add("\n", uint16(200), uint16(0))
+	f.Add("=", uint16(65535), uint16(1))
+	f.Fuzz(func(t *testing.T, piece string, at, cut uint16) {
+		// Sealed here: the target runs in several processes.
+		sealed, err := s.sealToken(tokenPartition, "GetInventory", []byte("q"), token{After: "i-00000001"})
+		if err != nil {
+			t.Fatal(err)
+		}
+		from := int(at) % (len(sealed) + 1)
+		to := min(from+int(cut), len(sealed))
+		for _, sent := range []string{piece, sealed[:from] + piece + sealed[to:]} {
+			got, err := s.openToken(tokenPartition, "GetInventory", []byte("q"), sent)
+			switch {
+			case sent == "" && (got != nil || err != nil):
+				t.Fatalf("no token: got %+v, %v; want the first page", got, err)
+			case sent != "" && sent != sealed && inventory.CodeOf(err) != inventory.InvalidNextToken:
+				t.Fatalf("token %q: got %+v, %v; want InvalidNextToken", sent, got, err)
+			}
 		}
 	})
 }
