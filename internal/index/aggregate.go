@@ -8,12 +8,22 @@ import (
 	"stocktake/internal/inventory"
 )
 
-// Bounds limit one Aggregate. 0 is no bound.
+// Bounds limit one Aggregate.
 type Bounds struct {
-	// Work is in steps of joining one set of nodes, or reading one document.
+	// Work is in steps of joining one set of nodes; reading a document is 256 steps. 0 is no bound.
 	Work int
-	// Rows bounds the rows of all aggregators together.
+	// Rows bounds the rows of all aggregators together. 0 is MostRows.
 	Rows int
+}
+
+// MostRows is the bound on rows where none is given: they have to fit in memory.
+const MostRows = 1_000_000
+
+func (b Bounds) rows() int {
+	if b.Rows > 0 {
+		return b.Rows
+	}
+	return MostRows
 }
 
 // Counts answers one top-level aggregator: Rows for an expression, Groups for groups, in the order of its groups.

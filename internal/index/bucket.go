@@ -41,42 +41,47 @@ func sortBuckets(bs []bucket) {
 
 // flatten makes rows of an aggregator's buckets.
 func (c *counter) flatten(a inventory.Aggregator, bs []bucket) ([]Row, error) {
-	rows, err := c.appendRows(nil, a, bs, nil)
-	if err != nil {
-		return nil, err
+	rows, cells := leaves(a, bs, 1)
+	if rows > c.bounds.rows() {
+		return nil, c.tooManyRows()
 	}
-	c.rowsDone += len(rows)
-	return rows, nil
+	f := flattener{rows: make([]Row, 0, rows), cells: make([]Cell, 0, cells)}
+	f.add(a, bs, nil)
+	return f.rows, nil
 }
 
-func (c *counter) appendRows(rows []Row, a inventory.Aggregator, bs []bucket, path []Cell) ([]Row, error) {
-	sortBuckets(bs)
+// leaves counts the rows buckets make, and the cells of those.
+func leaves(a inventory.Aggregator, bs []bucket, depth int) (rows, cells int) {
 	if len(a.Nested) == 0 {
-		if most := c.bounds.Rows; most > 0 && c.rowsDone+len(rows)+len(bs) > most {
-			return nil, c.tooManyRows()
-		}
-		rows = slices.Grow(rows, len(bs))
-		cells := make([]Cell, 0, len(bs)*(len(path)+1))
-		for _, b := range bs {
-			at := len(cells)
-			cells = append(append(cells, path...), Cell{Type: a.Type, Attribute: a.Attribute, Value: b.value})
-			rows = append(rows, Row{Path: cells[at:len(cells):len(cells)], Count: b.count})
-		}
-		return rows, nil
+		return len(bs), depth * len(bs)
 	}
 	for _, b := range bs {
-		inner := append(path[:len(path):len(path)], Cell{Type: a.Type, Attribute: a.Attribute, Value: b.value})
-		for i, n := range a.Nested {
-			if i >= len(b.inner) {
-				break
-			}
-			var err error
-			if rows, err = c.appendRows(rows, n, b.inner[i], inner); err != nil {
-				return nil, err
-			}
+		for i := range b.inner {
+			r, c := leaves(a.Nested[i], b.inner[i], depth+1)
+			rows, cells = rows+r, cells+c
 		}
 	}
-	return rows, nil
+	return rows, cells
+}
+
+type flattener struct {
+	rows  []Row
+	cells []Cell // of all rows
+}
+
+func (f *flattener) add(a inventory.Aggregator, bs []bucket, path []Cell) {
+	sortBuckets(bs)
+	for _, b := range bs {
+		here := append(path, Cell{Type: a.Type, Attribute: a.Attribute, Value: b.value})
+		if len(a.Nested) == 0 {
+			at := len(f.cells)
+			f.cells = append(f.cells, here...)
+			f.rows = append(f.rows, Row{Path: f.cells[at:len(f.cells):len(f.cells)], Count: b.count})
+		}
+		for i := range b.inner {
+			f.add(a.Nested[i], b.inner[i], here)
+		}
+	}
 }
 
 // mergeBuckets adds the counts of b to those of a.

@@ -121,40 +121,28 @@ func (v *view) byText(compare func(a, b string) int) func(a, b uint32) int {
 	return func(a, b uint32) int { return compare(v.text(a), v.text(b)) }
 }
 
-// appendMatching appends the values of an attribute that meet one of an ordering filter's comparisons.
-func (v *view) appendMatching(dst []uint32, a *attribute, f inventory.Filter) []uint32 {
+// matching gives the values of an attribute that meet one of an ordering filter's comparisons. They must not be changed.
+func (v *view) matching(a *attribute, f inventory.Filter) []uint32 {
 	kind, _ := orderFor(f)
-	values := a.values
+	var found []uint32
+	rest := a.values
 	if o := a.orders.get(kind); o != nil {
-		dst = v.appendOrdered(dst, o, kind, f)
-		values = values[min(o.covers, len(values)):]
+		found = v.ordered(o, kind, f)
+		rest = rest[min(o.covers, len(rest)):]
 	}
-	for _, x := range values {
+	found = found[:len(found):len(found)]
+	for _, x := range rest {
 		if f.Holds(v.text(x)) {
-			dst = append(dst, x)
+			found = append(found, x)
 		}
 	}
-	return dst
+	return found
 }
 
-// appendOrdered does so for the values an order covers.
-func (v *view) appendOrdered(dst []uint32, o *valueOrder, kind orderKind, f inventory.Filter) []uint32 {
+// ordered does so for the values an order covers.
+func (v *view) ordered(o *valueOrder, kind orderKind, f inventory.Filter) []uint32 {
 	if f.Operator == inventory.BeginWith {
-		var last string
-		for i, prefix := range f.Values { // sorted: a prefix of a prefix comes first
-			if i > 0 && strings.HasPrefix(prefix, last) {
-				continue
-			}
-			last = prefix
-			from := v.search(o, func(x uint32) bool { return v.text(x) >= prefix })
-			for _, x := range o.values[from:] {
-				if !strings.HasPrefix(v.text(x), prefix) {
-					break
-				}
-				dst = append(dst, x)
-			}
-		}
-		return dst
+		return v.prefixed(o, f.Values)
 	}
 	// Of several values the loosest decides: the greatest for LessThan, the least for GreaterThan.
 	from, to := len(o.values), 0
@@ -165,9 +153,29 @@ func (v *view) appendOrdered(dst []uint32, o *valueOrder, kind orderKind, f inve
 		}
 	}
 	if f.Operator == inventory.LessThan {
-		return append(dst, o.values[:to]...)
+		return o.values[:to]
 	}
-	return append(dst, o.values[from:]...)
+	return o.values[from:]
+}
+
+// prefixed gives the values that begin with one of some sorted prefixes.
+func (v *view) prefixed(o *valueOrder, prefixes []string) []uint32 {
+	var found []uint32
+	last := ""
+	for i, prefix := range prefixes {
+		if i > 0 && strings.HasPrefix(prefix, last) {
+			continue // found already: a prefix of a prefix comes first
+		}
+		last = prefix
+		from := v.search(o, func(x uint32) bool { return v.text(x) >= prefix })
+		to := v.search(o, func(x uint32) bool { t := v.text(x); return t >= prefix && !strings.HasPrefix(t, prefix) })
+		if i == 0 {
+			found = o.values[from:to:to]
+		} else {
+			found = append(found, o.values[from:to]...)
+		}
+	}
+	return found
 }
 
 // bounds gives the places where the values equal to bound begin and end.

@@ -26,11 +26,13 @@ type question struct {
 
 // match is a filter with the folded values that meet it.
 type match struct {
-	known  bool // whether the table has the attribute
-	attr   uint32
-	values []uint32
-	shapes int             // how many have one of them, about
-	marked *roaring.Bitmap // values, when they are many
+	filter  inventory.Filter
+	known   bool // whether the table has the attribute
+	ordered bool // whether the filter goes by an order; then values are many
+	attr    uint32
+	values  []uint32
+	shapes  int // how many have one of them, at least
+	hint    int // see foldOf
 	// unsure holds the nodes whose documents may carry the attribute outside of shapes; nil for none.
 	unsure *roaring.Bitmap
 }
@@ -86,6 +88,7 @@ func (t *table) matches(filters []inventory.Filter) []match {
 	out := make([]match, len(filters))
 	for i, f := range filters {
 		m := &out[i]
+		m.filter = f
 		m.attr, m.known = t.attrNumber[f.Attribute]
 		if !m.known {
 			continue
@@ -94,17 +97,16 @@ func (t *table) matches(filters []inventory.Filter) []match {
 		if a.volatile != nil && !a.volatile.IsEmpty() {
 			m.unsure = &a.volatile.Bitmap
 		}
-		if _, ordered := orderFor(f); ordered {
-			m.values = t.appendMatching(nil, a, f)
-		} else {
-			for _, text := range f.Values {
-				if v, ok := t.findValue(m.attr, text); ok {
-					m.values = append(m.values, v)
-				}
-			}
+		if _, m.ordered = orderFor(f); m.ordered {
+			m.values = t.matching(a, f)
+			m.shapes = len(m.values)
+			continue
 		}
-		for _, v := range m.values {
-			m.shapes += int(t.states.get(v).count)
+		for _, text := range f.Values {
+			if v, ok := t.findValue(m.attr, text); ok {
+				m.values = append(m.values, v)
+				m.shapes += int(t.states.get(v).count)
+			}
 		}
 	}
 	return out
@@ -148,17 +150,14 @@ func (m *match) has(v *view, shape uint32) bool {
 	if !m.known {
 		return false
 	}
-	fold, ok := v.foldOf(shape, m.attr)
+	fold, ok := v.foldOf(shape, m.attr, &m.hint)
 	if !ok {
 		return false
 	}
-	if len(m.values) <= 16 {
-		return slices.Contains(m.values, fold)
+	if m.ordered {
+		return m.filter.Holds(v.text(fold))
 	}
-	if m.marked == nil {
-		m.marked = roaring.BitmapOf(m.values...)
-	}
-	return m.marked.Contains(fold)
+	return slices.Contains(m.values, fold)
 }
 
 // answer is a set of nodes, and others of which documents decide.
@@ -293,7 +292,7 @@ func (v *view) meets(shape uint32, same, differ []match, driver int) bool {
 
 // union gives the nodes with any of the values.
 func (v *view) union(values []uint32, nodes uint32) *roaring.Bitmap {
-	u := unioner{nodes: nodes}
+	u := unioner{nodes: nodes, all: v.all}
 	var shapes []uint32
 	for _, val := range values {
 		s := v.states.get(val)
@@ -305,6 +304,9 @@ func (v *view) union(values []uint32, nodes uint32) *roaring.Bitmap {
 		for _, o := range shapes {
 			u.add(v.postings.get(o))
 		}
+		if u.full() {
+			break
+		}
 	}
 	return u.bitmap()
 }
@@ -312,16 +314,41 @@ func (v *view) union(values []uint32, nodes uint32) *roaring.Bitmap {
 // unioner joins postings: dense ones as bitmaps, the others bit by bit in a plain bitset once they are many.
 type unioner struct {
 	nodes uint32
+	all   *bits // the nodes there are; nil where that is no help
 	dense *roaring.Bitmap
 	few   []uint32
 	words []uint64
+	every []uint64 // all, as words
+	added int
+}
+
+// full reports whether the union has every node there is, so that no more need be added. It looks now and then.
+func (u *unioner) full() bool {
+	if u.added++; u.words == nil || u.all == nil || u.added < 16+len(u.words)/8 {
+		return false
+	}
+	u.added = 0
+	if u.every == nil {
+		u.every = make([]uint64, len(u.words))
+		u.all.orInto(u.every)
+		if u.dense != nil {
+			(&bits{Bitmap: *u.dense}).orInto(u.words)
+			u.dense = nil
+		}
+	}
+	for i, w := range u.every {
+		if w&^u.words[i] != 0 {
+			return false
+		}
+	}
+	return true
 }
 
 func (u *unioner) add(p *posting) {
 	const denseFrom, fewMost = 4096, 512
 	n := p.count()
 	switch {
-	case p.bits != nil && (n > denseFrom || u.dense == nil && len(u.few) == 0 && u.words == nil):
+	case p.bits != nil && u.every == nil && (n > denseFrom || u.dense == nil && len(u.few) == 0 && u.words == nil):
 		if u.dense == nil {
 			u.dense = p.bits.Clone()
 		} else {

@@ -28,8 +28,7 @@ type table struct {
 	byID       lookup // shapes by id, sub-types side by side
 	byText     lookup // values by attribute and text
 
-	live     int // shapes some node has
-	elements int // pairs of node and shape
+	live int // shapes some node has
 	// subs lists the sub-types of nodes that report any but the empty one; a node in all without an entry here reports
 	// the empty one.
 	subs map[uint32][]uint32
@@ -53,6 +52,7 @@ type view struct {
 	groups   vector[*bits]
 	all      *bits
 	splits   []splitNodes
+	elements int // pairs of node and shape
 }
 
 type attribute struct {
@@ -202,10 +202,18 @@ func (v *view) entry(shape uint32) inventory.Entry {
 	return e
 }
 
-// foldOf gives the folded value a shape has for an attribute.
-func (v *view) foldOf(shape, attr uint32) (uint32, bool) {
-	for _, val := range v.row(shape) {
+// foldOf gives the folded value a shape has for an attribute. hint is where in a row the attribute was last: shapes of a
+// type are alike.
+func (v *view) foldOf(shape, attr uint32, hint *int) (uint32, bool) {
+	row := v.row(shape)
+	if *hint < len(row) {
+		if x := v.values.get(row[*hint]); x.attr == attr {
+			return x.fold, true
+		}
+	}
+	for i, val := range row {
 		if x := v.values.get(val); x.attr == attr {
+			*hint = i
 			return x.fold, true
 		}
 	}
