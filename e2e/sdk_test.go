@@ -147,3 +147,26 @@ func rackItems(row string) []types.InventoryItem {
 		Content: []map[string]string{{"Row": row}},
 	}}
 }
+
+// TestExtensionsGiveLargerPages holds the documented superset: more a page when asked for, AWS's page when not.
+func TestExtensionsGiveLargerPages(t *testing.T) {
+	s := start(t, t.TempDir(), "--extensions")
+	client := s.client("sdk-5")
+	const known = 120
+	for n := range known {
+		put(t, client, fmt.Sprintf("i-%017d", n), "Custom:Rack", "1.0", map[string]string{"Row": "a"})
+	}
+	for most, want := range map[int32]int{0: 50, 60: 60, 1000: known} {
+		in := &ssm.GetInventoryInput{}
+		if most > 0 {
+			in.MaxResults = &most
+		}
+		page, err := client.GetInventory(t.Context(), in)
+		if err != nil || len(page.Entities) != want {
+			t.Errorf("MaxResults %d: %v, want %d nodes", most, err, want)
+		}
+	}
+	if _, err := client.GetInventory(t.Context(), &ssm.GetInventoryInput{MaxResults: aws.Int32(1001)}); code(err) != "ValidationException" {
+		t.Errorf("MaxResults 1001: %v", err)
+	}
+}

@@ -15,7 +15,7 @@ import (
 var (
 	accountID     = regexp.MustCompile(`^[0-9]{12}$`)
 	accessKeyID   = regexp.MustCompile(`^\w{3,128}$`)
-	actionPattern = regexp.MustCompile(`^(\*|ssm:[A-Za-z*?]+)$`)
+	actionPattern = regexp.MustCompile(`^(\*|(ssm|stocktake):[A-Za-z*?]+)$`)
 	nodePattern   = regexp.MustCompile(`^[\w*?-]+$`)
 )
 

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"fmt"
 	"net"
 	"strconv"
@@ -47,8 +48,8 @@ type limitSettings struct {
 	CustomTypes      int  `default:"${limit_custom_types}" placeholder:"N" help:"Custom types of an account in a region (${default})."`
 	CustomAttributes int  `default:"${limit_custom_attributes}" placeholder:"N" help:"Attributes of a custom type (${default})."`
 	ComplianceTypes  int  `default:"${limit_compliance_types}" placeholder:"N" help:"Custom compliance types of a node (${default})."`
-	PageNodes        int  `default:"${limit_page_nodes}" placeholder:"N" help:"MaxResults of GetInventory (${default})."`
-	PageEntries      int  `default:"${limit_page_entries}" placeholder:"N" help:"MaxResults of ListInventoryEntries (${default})."`
+	PageNodes        int  `default:"0" placeholder:"N" help:"MaxResults of GetInventory; 0: 50, or 1000 with extensions (${default})."`
+	PageEntries      int  `default:"0" placeholder:"N" help:"MaxResults of ListInventoryEntries; 0: 50, or 1000 with extensions (${default})."`
 	AggregateRows    int  `default:"${limit_aggregate_rows}" placeholder:"N" help:"Rows of one page of counts (${default})."`
 	AggregateWork    int  `default:"${limit_aggregate_work}" placeholder:"N" help:"Steps of counting for one question (${default})."`
 	Nodes            int  `default:"${limit_nodes}" placeholder:"N" help:"Nodes of an account in a region (${default})."`
@@ -65,8 +66,6 @@ func defaults() kong.Option {
 		"limit_custom_types":      strconv.Itoa(d.CustomTypes),
 		"limit_custom_attributes": strconv.Itoa(d.CustomAttributes),
 		"limit_compliance_types":  strconv.Itoa(d.ComplianceTypes),
-		"limit_page_nodes":        strconv.Itoa(d.PageNodes),
-		"limit_page_entries":      strconv.Itoa(d.PageEntries),
 		"limit_aggregate_rows":    strconv.Itoa(d.AggregateRows),
 		"limit_aggregate_work":    strconv.Itoa(d.AggregateWork),
 		"limit_nodes":             strconv.Itoa(d.Nodes),
@@ -93,8 +92,15 @@ func (l optionList) Apply(k *kong.Kong) error {
 	return nil
 }
 
+// extendedPage is the largest page with extensions.
+const extendedPage = 1000
+
 // limits gives the bounds the rooms work by.
 func (s *settings) limits() inventory.Limits {
+	d := inventory.DefaultLimits()
+	if s.Extensions {
+		d.PageNodes, d.PageEntries = extendedPage, extendedPage
+	}
 	return inventory.Limits{
 		ItemBytes:        int(s.Limits.ItemBytes),
 		CallBytes:        int(s.Limits.CallBytes),
@@ -102,8 +108,8 @@ func (s *settings) limits() inventory.Limits {
 		CustomAttributes: s.Limits.CustomAttributes,
 		ComplianceTypes:  s.Limits.ComplianceTypes,
 		Retention:        time.Duration(s.Retention),
-		PageNodes:        s.Limits.PageNodes,
-		PageEntries:      s.Limits.PageEntries,
+		PageNodes:        cmp.Or(s.Limits.PageNodes, d.PageNodes),
+		PageEntries:      cmp.Or(s.Limits.PageEntries, d.PageEntries),
 		AggregateRows:    s.Limits.AggregateRows,
 		AggregateWork:    s.Limits.AggregateWork,
 		Nodes:            s.Limits.Nodes,
@@ -140,6 +146,10 @@ func (s *settings) check() error {
 }
 
 func (s *settings) checkCounts() error {
+	most := inventory.DefaultLimits().PageNodes
+	if s.Extensions {
+		most = extendedPage
+	}
 	counts := []struct {
 		key   string
 		value int
@@ -150,8 +160,8 @@ func (s *settings) checkCounts() error {
 		{"limit_custom_types", s.Limits.CustomTypes, 100_000},
 		{"limit_custom_attributes", s.Limits.CustomAttributes, 1000},
 		{"limit_compliance_types", s.Limits.ComplianceTypes, 1000},
-		{"limit_page_nodes", s.Limits.PageNodes, 1000},
-		{"limit_page_entries", s.Limits.PageEntries, 1000},
+		{"limit_page_nodes", s.limits().PageNodes, most},
+		{"limit_page_entries", s.limits().PageEntries, most},
 		{"limit_aggregate_rows", s.Limits.AggregateRows, 1_000_000},
 		{"limit_aggregate_work", s.Limits.AggregateWork, 1 << 40},
 		{"limit_nodes", s.Limits.Nodes, 1 << 31},

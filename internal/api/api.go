@@ -15,7 +15,7 @@ import (
 // Rows gives the rows of every public action over a service.
 func Rows(service *ssm.Service) []awsjson.Row {
 	a, n := inventoryActions{service}, nodeActions{service}
-	return []awsjson.Row{
+	rows := []awsjson.Row{
 		awsjson.NewRow("PutInventory", func(r *wire.PutInventoryRequest) inventory.NodeID { return inventory.NodeID(r.InstanceId) }, a.putInventory),
 		awsjson.NewRow("ListInventoryEntries", func(r *wire.ListInventoryEntriesRequest) inventory.NodeID { return inventory.NodeID(r.InstanceId) }, a.listInventoryEntries),
 		awsjson.NewRow("GetInventory", nil, a.getInventory),
@@ -29,6 +29,16 @@ func Rows(service *ssm.Service) []awsjson.Row {
 		awsjson.NewOwnRow("ListNodes", nil, n.listNodes),
 		awsjson.NewOwnRow("RunRetention", nil, n.runRetention),
 	}
+	nodes, entries := service.PageBounds()
+	for i := range rows {
+		switch rows[i].Action {
+		case "GetInventory":
+			rows[i].MostResults = int32(nodes)
+		case "ListInventoryEntries":
+			rows[i].MostResults = int32(entries)
+		}
+	}
+	return rows
 }
 
 func nodeOf(r *wire.NodeRequest) inventory.NodeID { return inventory.NodeID(r.NodeId) }

@@ -20,6 +20,10 @@ type Row struct {
 	Target     string // the whole X-Amz-Target: AmazonSSM.PutInventory
 	Permission string // as IAM names it: ssm:PutInventory
 
+	// MostResults, where it is more than the model's 50, is what a request may ask for in one page. Requests without pages
+	// of such a kind pay it no heed.
+	MostResults int32
+
 	// serve decodes body, holds it to the model and to what the caller may touch, calls the method, and gives what writes
 	// the answer. It keeps no part of body.
 	serve func(ctx context.Context, c Caller, row Row, body []byte) (encode func(dst []byte) []byte, err error)
@@ -53,6 +57,9 @@ func NewRow[T any, Request request[T], Response response](
 		r := Request(new(T))
 		if err := r.Decode(body); err != nil {
 			return nil, err
+		}
+		if paged, ok := any(r).(interface{ AllowResults(most int32) }); ok {
+			paged.AllowResults(row.MostResults)
 		}
 		if err := r.Validate(); err != nil {
 			return nil, err

@@ -1,6 +1,7 @@
 package ssm
 
 import (
+	"cmp"
 	"context"
 
 	"stocktake/internal/inventory"
@@ -62,7 +63,7 @@ func (s *Service) GetInventory(ctx context.Context, p inventory.Partition, in Ge
 	}
 	q := fleetQuestion{partition: p, filters: filters, asked: asked, from: from}
 	if len(in.Aggregators) == 0 {
-		return s.nodesPage(ctx, q, resultType, pageSize(in.MaxResults, s.cfg.Limits.PageNodes))
+		return s.nodesPage(ctx, q, resultType, pageSize(cmp.Or(in.MaxResults, usualPage), s.cfg.Limits.PageNodes))
 	}
 	aggregators, err := inventory.ParseAggregators(types, in.Aggregators, s.cfg.Extensions)
 	if err != nil {

@@ -1,6 +1,7 @@
 package ssm
 
 import (
+	"cmp"
 	"context"
 	"encoding/binary"
 	"errors"
@@ -72,7 +73,7 @@ func (s *Service) listPage(ctx context.Context, p inventory.Partition, node inve
 		}
 		offset = from.Offset
 	}
-	limit := pageSize(in.MaxResults, s.cfg.Limits.PageEntries)
+	limit := pageSize(cmp.Or(in.MaxResults, usualPage), s.cfg.Limits.PageEntries)
 	c, more, err := s.entriesFrom(ctx, node, in.Type, filters, offset, limit)
 	if err != nil {
 		return out, err
@@ -156,3 +157,6 @@ func pageSize(asked, limit int) int {
 	}
 	return asked
 }
+
+// usualPage is how many nodes or entries a page has when none are asked for (seen of the live service).
+const usualPage = 50

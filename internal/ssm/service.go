@@ -108,6 +108,11 @@ func (s *Service) index(ctx context.Context) (*index.Index, error) {
 	return s.replica.Index(), nil
 }
 
+// PageBounds gives the most nodes and the most entries one page may be asked to have.
+func (s *Service) PageBounds() (nodes, entries int) {
+	return s.cfg.Limits.PageNodes, s.cfg.Limits.PageEntries
+}
+
 // keyLocks serialises work on one key among many; the zero value is ready. It saves racing reports of a node their
 // conflicts; correctness rests on the store's revisions.
 type keyLocks [256]sync.Mutex

@@ -9,7 +9,11 @@ type ListInventoryEntriesRequest struct {
 	MaxResults *int32   // 1 to 50
 
 	absent requiredOfListing
+	page   page
 }
+
+// AllowResults is as with GetInventoryRequest.
+func (r *ListInventoryEntriesRequest) AllowResults(most int32) { r.page.allow(most) }
 
 // requiredOfListing says which required members were absent.
 type requiredOfListing struct{ instanceID, typeName bool }
@@ -47,7 +51,7 @@ func (r *ListInventoryEntriesRequest) validate(c *checker) {
 	c.str("instanceId", r.InstanceId, r.absent.instanceID, nodeID)
 	c.str("typeName", r.TypeName, r.absent.typeName, typeName)
 	structures(c, "filters", r.Filters, 1, maxFilters)
-	c.number("maxResults", r.MaxResults, 1, mostResults)
+	c.number("maxResults", r.MaxResults, 1, r.page.bound())
 }
 
 // AppendJSON appends the request to dst.

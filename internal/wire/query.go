@@ -16,7 +16,21 @@ type GetInventoryRequest struct {
 	ResultAttributes []ResultAttribute // exactly 1
 	NextToken        string            // "" is absent
 	MaxResults       *int32            // 1 to 50
+
+	page page
 }
+
+// page is the largest page a request may ask for.
+type page struct{ most int32 }
+
+func (p *page) allow(most int32) { p.most = max(p.most, most) }
+
+// bound is what MaxResults may be.
+func (p page) bound() int32 { return max(p.most, mostResults) }
+
+// AllowResults raises what MaxResults may be above the model's 50, for a server that gives larger pages. It is called
+// between Decode and Validate.
+func (r *GetInventoryRequest) AllowResults(most int32) { r.page.allow(most) }
 
 // Decode reads body; its error is a *DecodeError.
 func (r *GetInventoryRequest) Decode(body []byte) error {
@@ -50,7 +64,7 @@ func (r *GetInventoryRequest) validate(c *checker) {
 	structures(c, "filters", r.Filters, 1, maxFilters)
 	structures(c, "aggregators", r.Aggregators, 1, maxAggregators)
 	structures(c, "resultAttributes", r.ResultAttributes, 1, maxResultAttributes)
-	c.number("maxResults", r.MaxResults, 1, mostResults)
+	c.number("maxResults", r.MaxResults, 1, r.page.bound())
 }
 
 // AppendJSON appends the request to dst.
