@@ -152,14 +152,10 @@ func (part *partition) apply(c inventory.Change, shapes []inventory.Shape) error
 			t.enter(s, n)
 		}
 	}
-	// Groups the added shapes have are marked as seen: they are no suspects.
-	var suspects []uint32
-	for _, id := range c.Removed {
-		if s, ok := t.find(id, sub); ok {
-			suspects = t.leave(s, n, suspects)
-		}
+	// Groups the added shapes have are marked as seen: the node is in them without doubt.
+	for _, fold := range t.leaveAll(c.Removed, sub, n) {
+		t.doubt(fold, n)
 	}
-	t.settle(n, suspects)
 	if t.report(n, sub) {
 		part.entered(n)
 	}
@@ -175,14 +171,11 @@ func (part *partition) apply(c inventory.Change, shapes []inventory.Shape) error
 
 func (part *partition) applyGone(t *table, n, sub uint32, c inventory.Change) {
 	t.begin()
-	var suspects []uint32
-	for _, id := range c.Removed {
-		if s, ok := t.find(id, sub); ok {
-			suspects = t.leave(s, n, suspects)
-		}
-	}
+	suspects := t.leaveAll(c.Removed, sub, n)
 	if !t.retract(n, sub) {
-		t.settle(n, suspects)
+		for _, fold := range suspects {
+			t.doubt(fold, n)
+		}
 		return
 	}
 	if !t.all.Contains(n) {
@@ -251,23 +244,6 @@ func (t *table) enter(s, n uint32) {
 	}
 }
 
-func (t *table) enterGroup(group, n uint32) {
-	if b := *t.groups.get(group); !b.Contains(n) {
-		b = b.own(t.epoch)
-		b.Add(n)
-		*t.groups.edit(group, t.epoch) = b
-	}
-}
-
-func (t *table) leaveGroup(fold, n uint32) {
-	group := t.states.get(fold).aux
-	if b := *t.groups.get(group); b.Contains(n) {
-		b = b.own(t.epoch)
-		b.Remove(n)
-		*t.groups.edit(group, t.epoch) = b
-	}
-}
-
 // recount forgets a value's number of nodes.
 func (t *table) recount(v *value) {
 	if t.attrs[v.attr].counted && t.states.get(v.fold).aux != unknown {
@@ -275,7 +251,17 @@ func (t *table) recount(v *value) {
 	}
 }
 
-// leave takes a shape from a node. The grouped values it had are added to suspects: the node may have them no more.
+// leaveAll takes shapes from a node and gives the values with groups they had, each once, but for those of groups seen
+// before: the node may have them no more.
+func (t *table) leaveAll(ids []inventory.ShapeID, sub, n uint32) (suspects []uint32) {
+	for _, id := range ids {
+		if s, ok := t.find(id, sub); ok {
+			suspects = t.leave(s, n, suspects)
+		}
+	}
+	return suspects
+}
+
 func (t *table) leave(s, n uint32, suspects []uint32) []uint32 {
 	if !t.postings.get(s).contains(n) {
 		return suspects
@@ -297,21 +283,6 @@ func (t *table) leave(s, n uint32, suspects []uint32) []uint32 {
 		}
 	}
 	return suspects
-}
-
-// settle takes a node out of the groups of suspects none of its shapes has any more.
-func (t *table) settle(n uint32, suspects []uint32) {
-	for _, fold := range suspects {
-		has := false
-		for block := range t.blocks(t.states.get(fold)) {
-			if has = slices.ContainsFunc(block, func(s uint32) bool { return t.postings.get(s).contains(n) }); has {
-				break
-			}
-		}
-		if !has {
-			t.leaveGroup(fold, n)
-		}
-	}
 }
 
 // report notes that a node has a document of the type, and tells whether it had none.

@@ -104,8 +104,10 @@ func (t *table) clearSets(gone *roaring.Bitmap) {
 		t.splits[i].nodes = without(t.splits[i].nodes)
 	}
 	for i := range t.groups.n {
-		if b := *t.groups.get(i); b.Intersects(gone) {
-			*t.groups.edit(i, t.epoch) = without(b)
+		if t.groups.get(i).nodes.Intersects(gone) {
+			g := t.groups.edit(i, t.epoch)
+			g.nodes = without(g.nodes)
+			g.doubts.removeAll(gone, t.epoch)
 		}
 	}
 	for n := range t.subs {

@@ -115,7 +115,7 @@ func (l *levelRun) sourcesOf(val uint32) {
 	l.sources, l.shapes = l.sources[:0], l.shapes[:0]
 	s := l.view.states.get(val)
 	if s.count > groupAt {
-		l.sources = append(l.sources, &posting{bits: *l.view.groups.get(s.aux)})
+		l.sources = append(l.sources, &posting{bits: l.view.groupNodes(s)})
 		if uses(l.agg.Nested, l.agg.Type) {
 			l.shapes = l.view.appendShapes(l.shapes, s)
 		}

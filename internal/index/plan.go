@@ -297,7 +297,7 @@ func (v *view) union(values []uint32, nodes uint32) *roaring.Bitmap {
 	for _, val := range values {
 		s := v.states.get(val)
 		if s.count > groupAt {
-			u.add(&posting{bits: *v.groups.get(s.aux)})
+			u.add(&posting{bits: v.groupNodes(s)})
 			continue
 		}
 		shapes = v.appendShapes(shapes[:0], s)

@@ -209,3 +209,22 @@ func (b *bits) orInto(words []uint64) {
 		}
 	}
 }
+
+// bitmap gives the set as a bitmap, which must not be changed.
+func (p *posting) bitmap() *roaring.Bitmap {
+	if p.bits != nil {
+		return &p.bits.Bitmap
+	}
+	return roaring.BitmapOf(p.appendTo(nil)...)
+}
+
+// takeFrom takes the nodes out of another set.
+func (p *posting) takeFrom(set *roaring.Bitmap) {
+	if p.bits != nil {
+		set.AndNot(&p.bits.Bitmap)
+		return
+	}
+	for i := range len(p.few) / 4 {
+		set.Remove(p.at(i))
+	}
+}

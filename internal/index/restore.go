@@ -225,7 +225,7 @@ func (rd *snapshotReader) groups() {
 		if s := t.states.get(val); t.values.get(val).fold == val && s.count > groupAt {
 			b := newBits(t.epoch)
 			b.Or(p.bitmap())
-			*t.groups.edit(s.aux, t.epoch) = b
+			*t.groups.edit(s.aux, t.epoch) = group{nodes: b}
 		}
 	}
 }

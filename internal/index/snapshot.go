@@ -168,7 +168,7 @@ func (t *tableWriter) write() {
 	for v := range t.values.n {
 		if s := t.states.get(v); s.count > groupAt && t.number[v] != none {
 			t.uint(uint64(t.number[v]))
-			t.set(&posting{bits: *t.groups.get(s.aux)})
+			t.set(&posting{bits: t.groupNodes(s)})
 			t.split()
 		}
 	}

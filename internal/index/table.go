@@ -8,8 +8,6 @@ import (
 	"slices"
 	"strings"
 
-	"github.com/RoaringBitmap/roaring/v2"
-
 	"stocktake/internal/inventory"
 )
 
@@ -49,7 +47,7 @@ type view struct {
 	values   vector[value]
 	states   vector[state]   // of values
 	postings vector[posting] // of shapes
-	groups   vector[*bits]
+	groups   vector[group]
 	all      *bits
 	splits   []splitNodes
 	elements int // pairs of node and shape
@@ -93,8 +91,6 @@ type splitNodes struct {
 }
 
 const (
-	// groupAt is the number of shapes above which a value keeps a bitmap of its nodes.
-	groupAt = 64
 	unknown = ^uint32(0)
 	none    = ^uint32(0)
 )
@@ -304,12 +300,7 @@ func (t *table) list(fold, shape uint32) {
 	}
 	switch {
 	case s.count == groupAt+1:
-		b := newBits(t.epoch)
-		for _, o := range t.appendShapes(nil, s) {
-			b.Or(t.postings.get(o).bitmap())
-		}
-		s.aux = t.groups.push(b, t.epoch)
-		t.seen = append(t.seen, 0)
+		t.makeGroup(s)
 	case s.count <= groupAt:
 		s.aux = unknown
 	}
@@ -359,11 +350,4 @@ func (v *view) appendShapes(dst []uint32, s *state) []uint32 {
 		dst = append(dst, block...)
 	}
 	return dst
-}
-
-func (p *posting) bitmap() *roaring.Bitmap {
-	if p.bits != nil {
-		return &p.bits.Bitmap
-	}
-	return roaring.BitmapOf(p.appendTo(nil)...)
 }

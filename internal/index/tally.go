@@ -114,7 +114,7 @@ func (part *partition) collect(c *counter, tab *table, attr uint32) ([]bucket, e
 		s := tab.states.get(val)
 		n := 0
 		if s.count > groupAt {
-			n = int((*tab.groups.get(s.aux)).GetCardinality())
+			n = int(tab.groupNodes(s).GetCardinality())
 		} else {
 			if atomic.LoadUint32(&s.aux) == unknown {
 				if err := c.countValue(tab, s); err != nil {
