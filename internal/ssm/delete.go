@@ -88,6 +88,11 @@ func deletionTypeKey(p inventory.Partition, t inventory.TypeName) string {
 // DeleteInventory starts a job that removes all data of a Custom type; its summary says what there is to remove. A dry
 // run only gives the summary, and no id.
 func (s *Service) DeleteInventory(ctx context.Context, p inventory.Partition, in DeleteInventoryInput) (Deletion, error) {
+	if !in.DryRun {
+		// Heads, job and schema change in one step, as reports of Custom types and other deletions see it.
+		s.deleting.Lock()
+		defer s.deleting.Unlock()
+	}
 	if in.ClientToken != "" {
 		d, found, err := s.deletionByToken(ctx, p, in)
 		if found || err != nil {

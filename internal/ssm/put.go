@@ -30,6 +30,10 @@ func (s *Service) PutInventory(ctx context.Context, p inventory.Partition, in Pu
 	lock := s.nodes.of(key)
 	lock.Lock()
 	defer lock.Unlock()
+	if slices.ContainsFunc(in.Items, func(it inventory.Item) bool { return it.Type.Custom() }) {
+		s.deleting.RLock()
+		defer s.deleting.RUnlock()
+	}
 	for try := range conflictTries {
 		message, err = s.put(ctx, key, in, try > 0)
 		if !errors.Is(err, store.ErrConflict) {

@@ -47,7 +47,8 @@ type Service struct {
 	cfg     Config
 	log     *slog.Logger
 
-	nodes    keyLocks // one report of a node at a time
+	nodes    keyLocks     // one report of a node at a time
+	deleting sync.RWMutex // held while a deletion takes its place in time, for reading by what must be before or after it
 	schemas  *schemaRegistry
 	answers  *answerCache
 	counters Counters

@@ -34,9 +34,6 @@ func (s *Service) learnSplits(ctx context.Context) error {
 }
 
 func (s *Service) learnSplit(ctx context.Context, idx *index.Index, p inventory.Partition, t inventory.TypeName, own customSchema) error {
-	if running, err := s.runningDeletion(ctx, p, t); running != nil || err != nil {
-		return err // a rewritten document would look newer than the deletion
-	}
 	volatile := slices.Clone(own.Split.Volatile)
 	for _, name := range idx.Volatility(p, t, nil) {
 		if at, known := slices.BinarySearch(volatile, name); !known {
@@ -93,6 +90,11 @@ func (s *Service) recutNode(ctx context.Context, key inventory.NodeKey, t invent
 	lock := s.nodes.of(key)
 	lock.Lock()
 	defer lock.Unlock()
+	s.deleting.RLock()
+	defer s.deleting.RUnlock()
+	if running, err := s.runningDeletion(ctx, key.Partition, t); running != nil || err != nil {
+		return err // a rewritten document would look newer than the deletion
+	}
 	node, err := s.store.Node(ctx, key)
 	if errors.Is(err, store.ErrNotFound) {
 		return nil

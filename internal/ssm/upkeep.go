@@ -178,6 +178,8 @@ func (s *Service) pruneRecords(ctx context.Context) error {
 
 // pruneDeletionMarks drops tokens and claims whose deletion is no longer told of.
 func (s *Service) pruneDeletionMarks(ctx context.Context) error {
+	s.deleting.RLock() // no deletion is between its claim and its job
+	defer s.deleting.RUnlock()
 	for _, kind := range []string{recordDeletionToken, recordDeletionType} {
 		err := eachRecord(ctx, s.store, store.Key(kind, ""), func(rec store.Record) error {
 			parts := store.KeyParts(rec.Key)
