@@ -18,7 +18,7 @@ func (d *duration) UnmarshalText(text []byte) error {
 	var days int64
 	rest := s
 	if head, tail, ok := strings.Cut(s, "d"); ok {
-		n, err := strconv.ParseUint(head, 10, 16)
+		n, err := strconv.ParseUint(head, 10, 32)
 		if err != nil {
 			return bad
 		}
@@ -33,7 +33,7 @@ func (d *duration) UnmarshalText(text []byte) error {
 	} else if s == "" {
 		return bad
 	}
-	if days > math.MaxInt64/int64(24*time.Hour)-int64(span/(24*time.Hour))-1 {
+	if days > int64((math.MaxInt64-span)/(24*time.Hour)) {
 		return fmt.Errorf("%q is too long: at most some 290 years", s)
 	}
 	*d = duration(time.Duration(days)*24*time.Hour + span)
