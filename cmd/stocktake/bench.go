@@ -120,7 +120,7 @@ func (s *child) Start(ctx context.Context) (bench.Server, error) {
 		return bench.Server{}, err
 	}
 	defer log.Close()
-	s.command = exec.Command(s.binary, "serve", "--listen", "127.0.0.1:0", "--admin-listen", "127.0.0.1:0", "--data", s.data())
+	s.command = exec.CommandContext(context.WithoutCancel(ctx), s.binary, "serve", "--listen", "127.0.0.1:0", "--admin-listen", "127.0.0.1:0", "--data", s.data())
 	s.command.Env = s.environment()
 	s.command.Stderr = log
 	// A group of its own: Ctrl-C on a terminal is for the benchmark, which then ends the server; so does its own death.
@@ -216,7 +216,7 @@ func (s *child) Kill() error {
 	if err := s.command.Process.Kill(); err != nil && !errors.Is(err, os.ErrProcessDone) {
 		return err
 	}
-	<-s.ended
+	_ = <-s.ended // it was killed, which is no news
 	s.command = nil
 	if s.client != nil {
 		s.client.Close()

@@ -81,9 +81,12 @@ func (r *run) filterKinds(picked names) []kind {
 	}
 	volatile = append(volatile, newVariant(func(v *node) bool { return v.newest > beginning }, filter(keyInstalled, "GreaterThan", beginning)))
 	return []kind{
-		{"GetInventory, equal, a common name", equal}, {"GetInventory, equal, a rare name", rare},
-		{"GetInventory, name and version in one entry", same}, {"GetInventory, a name begins with", begins},
-		{"GetInventory, version greater than", compare}, {"GetInventory, no entry equals", none},
+		{"GetInventory, equal, a common name", equal},
+		{"GetInventory, equal, a rare name", rare},
+		{"GetInventory, name and version in one entry", same},
+		{"GetInventory, a name begins with", begins},
+		{"GetInventory, version greater than", compare},
+		{"GetInventory, no entry equals", none},
 		{"GetInventory, installed after, volatile", volatile},
 	}
 }

@@ -100,16 +100,32 @@ func (r *run) counts(ctx context.Context, t *truth, common string) error {
 	platform, name, version := "AWS:InstanceInformation.PlatformName", keyName, keyVersion
 	byName := []wire.Aggregator{{Expression: &name}}
 	questions := []count{
-		{"count by platform", r.Samples, wire.GetInventoryRequest{Aggregators: []wire.Aggregator{{Expression: &platform}}}, []string{"PlatformName"},
-			func(v []string) int { return t.platforms[v[0]] }, len(t.platforms), sum(t.platforms)},
-		{"count by every application name", few, wire.GetInventoryRequest{Aggregators: byName}, []string{"Name"},
-			func(v []string) int { return t.names[v[0]] }, len(t.names), sum(t.names)},
-		{"count by name within a common name", few, wire.GetInventoryRequest{Aggregators: byName, Filters: []wire.Filter{filter(keyName, "Equal", common)}}, []string{"Name"},
-			func(v []string) int { return t.within[v[0]] }, len(t.within), sum(t.within)},
-		{"count by name, version, platform", max(few/4, 1), wire.GetInventoryRequest{Aggregators: []wire.Aggregator{{
-			Expression: &name, Aggregators: []wire.Aggregator{{Expression: &version, Aggregators: []wire.Aggregator{{Expression: &platform}}}},
-		}}}, []string{"Name", "Version", "PlatformName"},
-			func(v []string) int { return t.triples[t.hash(v...)] }, len(t.triples), t.total},
+		{
+			"count by platform", r.Samples,
+			wire.GetInventoryRequest{Aggregators: []wire.Aggregator{{Expression: &platform}}},
+			[]string{"PlatformName"},
+			func(v []string) int { return t.platforms[v[0]] }, len(t.platforms), sum(t.platforms),
+		},
+		{
+			"count by every application name", few,
+			wire.GetInventoryRequest{Aggregators: byName},
+			[]string{"Name"},
+			func(v []string) int { return t.names[v[0]] }, len(t.names), sum(t.names),
+		},
+		{
+			"count by name within a common name", few,
+			wire.GetInventoryRequest{Aggregators: byName, Filters: []wire.Filter{filter(keyName, "Equal", common)}},
+			[]string{"Name"},
+			func(v []string) int { return t.within[v[0]] }, len(t.within), sum(t.within),
+		},
+		{
+			"count by name, version, platform", max(few/4, 1),
+			wire.GetInventoryRequest{Aggregators: []wire.Aggregator{{
+				Expression: &name, Aggregators: []wire.Aggregator{{Expression: &version, Aggregators: []wire.Aggregator{{Expression: &platform}}}},
+			}}},
+			[]string{"Name", "Version", "PlatformName"},
+			func(v []string) int { return t.triples[t.hash(v...)] }, len(t.triples), t.total,
+		},
 	}
 	for _, q := range questions {
 		if err := r.count(ctx, q); err != nil {

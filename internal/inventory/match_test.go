@@ -26,11 +26,13 @@ func TestQuestionsBindNotEqual(t *testing.T) {
 		{"beside a positive on another attribute", []Filter{notVersion, name}, []TypeQuestion{{Type: "T", Same: []Filter{name}, Differ: []Filter{notVersion}}}},
 		{"beside a positive on the same attribute", []Filter{name, notName}, []TypeQuestion{{Type: "T", Same: []Filter{name}, None: []Filter{notName}}}},
 		{
-			"one of each", []Filter{notName, name, notVersion},
+			"one of each",
+			[]Filter{notName, name, notVersion},
 			[]TypeQuestion{{Type: "T", Same: []Filter{name}, Differ: []Filter{notVersion}, None: []Filter{notName}}},
 		},
 		{
-			"a positive on another type binds nothing", []Filter{notName, other},
+			"a positive on another type binds nothing",
+			[]Filter{notName, other},
 			[]TypeQuestion{{Type: "T", None: []Filter{notName}}, {Type: "U", Same: []Filter{other}}},
 		},
 	} {

@@ -31,7 +31,6 @@ var (
 	expression     = &rule{least: 1, most: 1000}
 	groupName      = &rule{least: 1, most: 200}
 	typeNameFilter = &rule{most: 100}
-	unconstrained  = &rule{}
 	operator       = &rule{enum: []string{"Equal", "NotEqual", "BeginWith", "LessThan", "GreaterThan", "Exists"}}
 	deleteOption   = &rule{enum: []string{DisableSchema, DeleteSchema}}
 )

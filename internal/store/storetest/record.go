@@ -80,8 +80,20 @@ func listRecordsOrder(t *testing.T, m Maker) {
 	r := newTrial(t, m)
 	var keys []string
 	for _, parts := range [][]string{
-		{"a"}, {"a", "b"}, {"a", "b", "c"}, {"a/b", "c"}, {"a%2Fb"}, {"ab"}, {"a", ""}, {"a", "\xff"}, {"a", "\xff\xff", "x"},
-		{"\xff"}, {"\xff\xff"}, {"b", "\x00"}, {"b"}, {"ü"},
+		{"a"},
+		{"a", "b"},
+		{"a", "b", "c"},
+		{"a/b", "c"},
+		{"a%2Fb"},
+		{"ab"},
+		{"a", ""},
+		{"a", "\xff"},
+		{"a", "\xff\xff", "x"},
+		{"\xff"},
+		{"\xff\xff"},
+		{"b", "\x00"},
+		{"b"},
+		{"ü"},
 	} {
 		key := store.Key(parts...)
 		if !slices.Equal(store.KeyParts(key), parts) {
