@@ -216,7 +216,7 @@ func (s *child) Kill() error {
 	if err := s.command.Process.Kill(); err != nil && !errors.Is(err, os.ErrProcessDone) {
 		return err
 	}
-	_ = <-s.ended // it was killed, which is no news
+	<-s.ended //nolint:errcheck // it was killed, which is no news
 	s.command = nil
 	if s.client != nil {
 		s.client.Close()
