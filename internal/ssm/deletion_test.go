@@ -2,7 +2,6 @@ package ssm_test
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"sync"
 	"sync/atomic"
@@ -11,34 +10,9 @@ import (
 
 	"stocktake/internal/inventory"
 	"stocktake/internal/ssm"
-	"stocktake/internal/store"
 )
 
 const rack inventory.TypeName = "Custom:Rack"
-
-// held is a store that lets only so many commits of deletion jobs pass.
-type held struct {
-	store.Store
-	left *atomic.Int64
-}
-
-var errHeld = errors.New("deletions are held")
-
-func (h held) Commit(ctx context.Context, c store.Commit) (store.Committed, error) {
-	for _, w := range c.Writes {
-		if w.Cause == inventory.CauseDeletion && h.left.Add(-1) < 0 {
-			return store.Committed{}, errHeld
-		}
-	}
-	return h.Store.Commit(ctx, c)
-}
-
-// hold lets the trial's deletions go so far from its next start on.
-func (tr *trial) hold(commits int64) {
-	var left atomic.Int64
-	left.Store(commits)
-	tr.wrap = func(st store.Store) store.Store { return held{st, &left} }
-}
 
 func (tr *trial) remove(in ssm.DeleteInventoryInput) (ssm.Deletion, error) {
 	return tr.DeleteInventory(context.Background(), home, in)
@@ -72,7 +46,7 @@ func TestDeletionIsResumedWhereverItStopped(t *testing.T) {
 		for commits := range int64(nodes) {
 			tr := open(t)
 			tr.stop()
-			tr.hold(commits)
+			tr.hold(inventory.CauseDeletion, commits)
 			tr.start()
 			for n := range nodes {
 				tr.mustReport(node(n), item(rack, entry("Location", "old")), item(application, entry("Name", "a")))
@@ -113,7 +87,7 @@ func TestEveryDeletedNodeHasItsEvent(t *testing.T) {
 	const nodes = 20
 	tr := newTrial(t)
 	tr.stop()
-	tr.hold(7)
+	tr.hold(inventory.CauseDeletion, 7)
 	tr.start()
 	for n := range nodes {
 		tr.mustReport(node(n), item(rack, entry("Location", "A")))
@@ -146,7 +120,7 @@ func TestRacingDeletionsAreOne(t *testing.T) {
 	const callers = 16
 	tr := newTrial(t)
 	tr.stop()
-	tr.hold(0)
+	tr.hold(inventory.CauseDeletion, 0)
 	tr.start()
 	defer tr.stop()
 	tr.mustReport(node(1), item(rack, entry("Location", "A")))

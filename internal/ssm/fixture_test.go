@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"sync/atomic"
 	"testing"
 
 	"stocktake/internal/inventory"
@@ -94,6 +95,32 @@ func (tr *trial) restart() {
 	tr.t.Helper()
 	tr.stop()
 	tr.start()
+}
+
+// held is a store that lets only so many commits for a cause pass.
+type held struct {
+	store.Store
+	cause inventory.Cause
+	left  *atomic.Int64
+}
+
+var errHeld = errors.New("commits are held")
+
+func (h held) Commit(ctx context.Context, c store.Commit) (store.Committed, error) {
+	for _, w := range c.Writes {
+		if w.Cause == h.cause && h.left.Add(-1) < 0 {
+			return store.Committed{}, errHeld
+		}
+	}
+	return h.Store.Commit(ctx, c)
+}
+
+// hold lets so many commits for a cause pass from the trial's next start on, and gives what it counts down.
+func (tr *trial) hold(cause inventory.Cause, commits int64) *atomic.Int64 {
+	var left atomic.Int64
+	left.Store(commits)
+	tr.wrap = func(st store.Store) store.Store { return held{st, cause, &left} }
+	return &left
 }
 
 // entry makes an entry of names and values, in name order.
