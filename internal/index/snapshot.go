@@ -51,11 +51,7 @@ func (x *Index) WriteSnapshot(w io.Writer) error {
 		stills[i] = part.still()
 	}
 	_, dropsSince := x.positionsAndDrops()
-	for shard := range positions {
-		if drops[shard] != dropsSince[shard] {
-			positions[shard] = inventory.Position{}
-		}
-	}
+	unsettle(positions, drops, dropsSince)
 	s := &sectionWriter{w: w}
 	_, s.err = io.WriteString(w, snapshotMagic)
 	s.begin(sectionHeader)
@@ -75,6 +71,15 @@ func (x *Index) WriteSnapshot(w io.Writer) error {
 	s.begin(sectionEnd)
 	s.end()
 	return s.err
+}
+
+// unsettle sets back the positions of shards that were dropped while partitions were frozen: some may lack their nodes.
+func unsettle(positions []inventory.Position, before, after []uint64) {
+	for shard := range positions {
+		if before[shard] != after[shard] {
+			positions[shard] = inventory.Position{}
+		}
+	}
 }
 
 // still is a partition frozen for a snapshot.
