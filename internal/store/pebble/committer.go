@@ -228,6 +228,11 @@ func (s *Store) submit(ctx context.Context, o op, frees bool) error {
 		err = errFull
 	}
 	if !r.state.CompareAndSwap(waiting, givenUp) {
+		select {
+		case <-r.done: // both at once
+			return r.err
+		default:
+		}
 		err = fmt.Errorf("%w (the write was under way and may still happen)", err)
 	}
 	return err

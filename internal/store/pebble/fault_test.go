@@ -50,7 +50,25 @@ func newDisk(before func(n int64, op errorfs.Op) error) *disk {
 }
 
 func (d *disk) options() pebble.Options {
-	return optionsOn(errorfs.Wrap(d.mem, d))
+	return optionsOn(faultyFS{errorfs.Wrap(d.mem, d), d})
+}
+
+// faultyFS has faults in files that are used again, too.
+type faultyFS struct {
+	*errorfs.FS
+	disk *disk
+}
+
+// ReuseForWrite implements vfs.FS.
+func (f faultyFS) ReuseForWrite(from, to string, category vfs.DiskWriteCategory) (vfs.File, error) {
+	if err := f.disk.MaybeError(errorfs.Op{Kind: errorfs.OpReuseForWrite, Path: to}); err != nil {
+		return nil, err
+	}
+	file, err := f.disk.mem.ReuseForWrite(from, to, category)
+	if err != nil {
+		return nil, err
+	}
+	return errorfs.WrapFile(file, f.disk), nil
 }
 
 // optionsOn are options that make Pebble flush and compact within a few commits.
@@ -116,7 +134,20 @@ func holds(t *testing.T, mem vfs.FS, played *storetest.Player, seed uint64, from
 	if err != nil {
 		t.Fatalf("%s: %v", what, err)
 	}
-	differ := ""
+	if d := differs(t, got, seed, from, upTo); d != "" {
+		t.Fatalf("%s: %d steps were acknowledged, and the store holds something else: %s", what, from, d)
+	}
+	if _, err := storetest.NewWriter(s).Report(t.Context(), storetest.Node(99), storetest.Epoch, storetest.NewSource(1).Item(9)); err != nil {
+		t.Fatalf("%s: the store does not go on: %v", what, err)
+	}
+	if err := s.Close(); err != nil {
+		t.Fatalf("%s: close: %v", what, err)
+	}
+}
+
+// differs tells how a state differs from the script's after so many steps, empty when it is that after any of them.
+func differs(t *testing.T, got storetest.State, seed uint64, from, upTo int64) (differ string) {
+	t.Helper()
 	for steps := from; steps <= upTo; steps++ {
 		want, err := oracle(t, seed, steps).Read(t.Context())
 		if err != nil {
@@ -126,15 +157,7 @@ func holds(t *testing.T, mem vfs.FS, played *storetest.Player, seed uint64, from
 			break
 		}
 	}
-	if differ != "" {
-		t.Fatalf("%s: %d steps were acknowledged, and the store holds something else: %s", what, from, differ)
-	}
-	if _, err := storetest.NewWriter(s).Report(t.Context(), storetest.Node(99), storetest.Epoch, storetest.NewSource(1).Item(9)); err != nil {
-		t.Fatalf("%s: the store does not go on: %v", what, err)
-	}
-	if err := s.Close(); err != nil {
-		t.Fatalf("%s: close: %v", what, err)
-	}
+	return differ
 }
 
 // countWrites plays the script on a sound disk and gives how many writes that took.
@@ -206,11 +229,7 @@ func readable(t *testing.T, played *storetest.Player, seed uint64, steps int64, 
 	if err != nil {
 		t.Fatalf("%s: a read-only store: %v", what, err)
 	}
-	want, err := oracle(t, seed, steps).Read(t.Context())
-	if err != nil {
-		t.Fatal(err)
-	}
-	if d := storetest.Diff(want, got); d != "" {
+	if d := differs(t, got, seed, steps, steps+1); d != "" {
 		t.Fatalf("%s: a read-only store does not read what was acknowledged: %s", what, d)
 	}
 	if _, err := played.Store.PutRecord(t.Context(), store.Record{Key: "k"}); err == nil {

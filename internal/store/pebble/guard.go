@@ -175,8 +175,21 @@ func (g *guard) create(what, name string, do func() (vfs.File, error)) (vfs.File
 	return &guardedFile{File: f, guard: g, name: name}, nil
 }
 
+// settle makes durable what a marker, the file whose name says which manifest counts, depends on before one comes or goes:
+// the manifest before its marker, the new marker before the old one goes. Pebble syncs the directory only after both,
+// which is enough only where a crash keeps what is done to a directory in its order.
+func (g *guard) settle(name string) error {
+	if !strings.HasPrefix(g.PathBase(name), "marker.") {
+		return nil
+	}
+	return syncDir(g, g.PathDir(name))
+}
+
 // Create implements vfs.FS.
 func (g *guard) Create(name string, category vfs.DiskWriteCategory) (vfs.File, error) {
+	if err := g.settle(name); err != nil {
+		return nil, err
+	}
 	return g.create("create", name, func() (vfs.File, error) { return g.FS.Create(name, category) })
 }
 
@@ -217,6 +230,9 @@ func (g *guard) MkdirAll(dir string, mode os.FileMode) error {
 // Remove implements vfs.FS. That a file could not be removed harms nothing.
 func (g *guard) Remove(name string) error {
 	g.pass()
+	if err := g.settle(name); err != nil {
+		return err
+	}
 	return g.FS.Remove(name)
 }
 

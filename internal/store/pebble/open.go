@@ -93,7 +93,7 @@ func (o *Options) recover(s *Store) error {
 	}
 	dir, err := o.home(s)
 	if err == nil {
-		s.db, err = o.openEngine(s, dir)
+		s.db, err = o.openEngine(s, dir, true)
 	}
 	if err != nil {
 		return errors.Join(err, s.lock.Close())
@@ -118,7 +118,7 @@ func (o *Options) home(s *Store) (string, error) {
 	if err := fs.MkdirAll(making, 0o700); err != nil {
 		return "", err
 	}
-	db, err := o.openEngine(s, making)
+	db, err := o.openEngine(s, making, false)
 	if err != nil {
 		return "", err
 	}
@@ -178,13 +178,13 @@ func lockError(err error) error {
 	return fmt.Errorf("lock: %w", err)
 }
 
-func (o *Options) openEngine(s *Store, dir string) (*engine.DB, error) {
+func (o *Options) openEngine(s *Store, dir string, exists bool) (*engine.DB, error) {
 	cache := engine.NewCache(o.CacheBytes)
 	defer cache.Unref()
 	opts := &engine.Options{
 		FS: s.guard, Cache: cache, MemTableSize: o.MemTableBytes,
-		FormatMajorVersion: engineFormat,
-		Logger:             logger{s},
+		FormatMajorVersion: engineFormat, ErrorIfNotExists: exists,
+		Logger: logger{s},
 		EventListener: &engine.EventListener{
 			BackgroundError: func(err error) { s.log.Error("store: background work failed", "error", err) },
 			DataCorruption: func(info engine.DataCorruptionInfo) {
@@ -204,7 +204,7 @@ func (o *Options) openEngine(s *Store, dir string) (*engine.DB, error) {
 	switch {
 	case err == nil:
 		return db, nil
-	case engine.IsCorruptionError(err):
+	case engine.IsCorruptionError(err), errors.Is(err, engine.ErrDBDoesNotExist):
 		return nil, fmt.Errorf("%w: %w", store.ErrCorrupt, err)
 	}
 	return nil, err

@@ -1,6 +1,7 @@
 package pebble
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -61,7 +62,7 @@ func (s *Store) Document(ctx context.Context, key inventory.DocumentKey) (invent
 }
 
 // Shapes implements store.Store.
-func (s *Store) Shapes(ctx context.Context, shard int, p inventory.Partition, t inventory.TypeName, ids []inventory.ShapeID) ([]inventory.Shape, error) {
+func (s *Store) Shapes(ctx context.Context, shard int, p inventory.Partition, t inventory.TypeName, ids []inventory.ShapeID) (_ []inventory.Shape, err error) {
 	if err := s.enter(ctx); err != nil {
 		return nil, err
 	}
@@ -73,24 +74,45 @@ func (s *Store) Shapes(ctx context.Context, shard int, p inventory.Partition, t 
 	defer s.release(v)
 	space := s.dictionary.find(spaceKey{p, t})
 	shapes := make([]inventory.Shape, len(ids))
+	if len(ids) == 0 {
+		return shapes, nil
+	}
+	if space == nil {
+		return nil, fmt.Errorf("shape %s of %q: %w", ids[0], t, store.ErrNotFound)
+	}
+	// Rows are read in the order they lie in: a start without a snapshot asks for nearly all of them.
+	order := make([]shapeRow, len(ids))
 	for i, id := range ids {
-		found := false
-		if space != nil {
-			n, _ := space.lookup(id)
-			var err error
-			found, err = v.get(shapeRowKey(kindShape, space.number, n), func(value []byte) error {
-				shapes[i] = inventory.Shape{ID: id, Text: string(value)}
-				return nil
-			})
-			if err != nil {
-				return nil, err
-			}
+		shapes[i].ID = id
+		order[i].at = i
+		order[i].number, _ = space.lookup(id)
+	}
+	slices.SortFunc(order, func(a, b shapeRow) int { return cmp.Compare(a.number, b.number) })
+	texts, err := newShapeScan(v, space.number, len(ids))
+	if err != nil {
+		return nil, err
+	}
+	defer func() { err = errors.Join(err, texts.close()) }()
+	for i, row := range order {
+		if i%1024 == 0 && ctx.Err() != nil {
+			return nil, ctx.Err()
+		}
+		text, found, err := texts.text(row.number)
+		if err != nil {
+			return nil, err
 		}
 		if !found {
-			return nil, fmt.Errorf("shape %s of %q: %w", id, t, store.ErrNotFound)
+			return nil, fmt.Errorf("shape %s of %q: %w", ids[row.at], t, store.ErrNotFound)
 		}
+		shapes[row.at].Text = text
 	}
 	return shapes, ctx.Err()
+}
+
+// shapeRow is where the shape asked for at a place is stored.
+type shapeRow struct {
+	number uint32
+	at     int
 }
 
 // Scan implements store.Store. Its order is by account, region and node.

@@ -109,7 +109,8 @@ func (s *Store) Metrics() Metrics {
 }
 
 // Close implements store.Store. It flushes what is only in the log, so that the next start is quick. After a failure to
-// write, Pebble may stand in the middle of one: it is left as it is, and the directory stays taken until the process ends.
+// write, and on a full disk, Pebble may stand in the middle of something: it is left as it is, as a crash would leave it,
+// and the directory stays taken until the process ends.
 func (s *Store) Close() error {
 	s.calls.Lock()
 	defer s.calls.Unlock()
@@ -118,19 +119,15 @@ func (s *Store) Close() error {
 	}
 	s.closed = true
 	close(s.committer.queue)
-	select {
-	case <-s.committer.ended:
-	case <-s.guard.failed:
-		return s.unwritable(s.guard.failure())
+	if err := s.guard.failure(); err != nil {
+		return s.unwritable(err)
 	}
-	closed := make(chan error, 1)
-	go func() {
-		closed <- errors.Join(s.db.Flush(), s.views.replace(nil), s.db.Close(), s.lock.Close())
-	}()
-	select {
-	case err := <-closed:
-		return err
-	case <-s.guard.failed:
-		return s.unwritable(s.guard.failure())
+	err := s.guard.during(func() error {
+		<-s.committer.ended
+		return errors.Join(s.db.Flush(), s.views.replace(nil), s.db.Close(), s.lock.Close())
+	})
+	if failure := s.guard.failure(); failure != nil {
+		return s.unwritable(failure)
 	}
+	return err
 }
