@@ -46,7 +46,7 @@ type Replica struct {
 	opt   Options
 	log   *slog.Logger
 
-	shards []sync.Mutex // one shard's changes are applied one after the other
+	shards []shard
 
 	snapshots  sync.Mutex // one at a time
 	snapshotAt atomic.Int64
@@ -64,7 +64,7 @@ func Open(ctx context.Context, st store.Store, opt Options) (*Replica, error) {
 	if opt.Every == 0 {
 		opt.Every = DefaultEvery
 	}
-	r := &Replica{store: st, opt: opt, log: opt.Logger, shards: make([]sync.Mutex, st.Identity().Shards), done: make(chan struct{})}
+	r := &Replica{store: st, opt: opt, log: opt.Logger, shards: make([]shard, st.Identity().Shards), done: make(chan struct{})}
 	started := time.Now()
 	from := "snapshot"
 	if err := r.loadSnapshot(); err != nil {
@@ -107,26 +107,19 @@ func (r *Replica) Close() error {
 }
 
 // Apply takes the changes of a commit that just returned, with the text of the shapes they add, so that the usual case
-// reads nothing back. Changes that come early wait for those before them, which are read from the feed.
+// reads nothing back. Changes that come early wait a moment for those before them, which are then read from the feed.
 func (r *Replica) Apply(ctx context.Context, changes []inventory.Change, shapes []inventory.Shape) error {
-	for _, c := range changes {
-		if err := r.applyOne(ctx, c, shapes); err != nil {
+	for len(changes) > 0 {
+		n := 1
+		for n < len(changes) && changes[n].Shard == changes[0].Shard {
+			n++
+		}
+		if err := r.applyCommit(ctx, changes[0].Shard, &commit{changes: changes[:n], shapes: shapes}); err != nil {
 			return err
 		}
+		changes = changes[n:]
 	}
 	return nil
-}
-
-func (r *Replica) applyOne(ctx context.Context, c inventory.Change, shapes []inventory.Shape) error {
-	r.shards[c.Shard].Lock()
-	defer r.shards[c.Shard].Unlock()
-	switch at := r.index.Position(c.Shard).Seq; {
-	case c.Seq <= at:
-		return nil // somebody else read it from the feed
-	case c.Seq == at+1:
-		return r.applyNext(ctx, c, shapes)
-	}
-	return r.follow(ctx, c.Shard, c.Seq)
 }
 
 // CatchUp brings the index up to the store's heads of now.
@@ -151,7 +144,9 @@ func (r *Replica) catchUpShard(ctx context.Context, shard int, head inventory.Po
 	defer r.shards[shard].Unlock()
 	at := r.index.Position(shard)
 	if at.Seq < head.Seq {
-		return r.follow(ctx, shard, head.Seq)
+		err := r.follow(ctx, shard, head.Seq)
+		r.applyEarly(ctx, shard)
+		return err
 	}
 	// Whatever the index holds was committed before, so a head read now is at or after it, or of another history: a
 	// restored store, or a fail-over that lost changes.
