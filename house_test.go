@@ -39,7 +39,7 @@ var rooms = []room{
 	{name: "store/storetest", imports: []string{"store", "store/memory", "index", "inventory"}, testing: true},
 	{name: "store/memory", imports: []string{"store", "inventory"}, tests: []string{"store/storetest"}},
 	{name: "store/pebble", imports: []string{"store", "inventory"}, tests: []string{"store/storetest", "store/memory"}},
-	{name: "replica", imports: []string{"store", "index", "inventory"}, tests: []string{"store/memory", "store/pebble", "store/storetest"}},
+	{name: "replica", imports: []string{"store", "index", "inventory"}, tests: []string{"store/memory", "store/pebble", "store/storetest", "index/indextest"}},
 	{name: "iam", imports: []string{"store", "inventory"}, tests: []string{"store/memory"}},
 	{name: "ssm", imports: []string{"store", "replica", "index", "inventory"}, tests: []string{"store/memory", "store/pebble", "index/indextest", "simulate"}},
 	{name: "awsjson", imports: []string{"wire", "sigv4", "iam", "inventory"}, tests: []string{"store", "store/memory"}},
