@@ -153,9 +153,15 @@ func (part *partition) viewAll(views map[inventory.TypeName]*view, a inventory.A
 func (c *counter) groups(a inventory.Aggregator, plans []*plan, universe *roaring.Bitmap) ([]GroupCount, error) {
 	out := make([]GroupCount, len(a.Groups))
 	for i, g := range a.Groups {
+		if err := c.step(plans[i].cost); err != nil {
+			return nil, err
+		}
 		r := &Result{answer: plans[i].run(), ids: c.ids}
 		if r.maybe != nil {
 			r.maybe.And(universe)
+			if err := c.step(256 * int(r.maybe.GetCardinality())); err != nil {
+				return nil, err
+			}
 		}
 		set, err := r.decide(c.ctx, c.docs)
 		if err != nil {

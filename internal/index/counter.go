@@ -160,7 +160,7 @@ func (c *counter) read(a inventory.Aggregator, nodes *roaring.Bitmap) ([]bucket,
 			seen[t] = e
 			return e, err
 		}
-		if err := top.add(a, entries); err != nil {
+		if err := top.add(c, a, entries); err != nil {
 			return nil, err
 		}
 	}
@@ -178,9 +178,13 @@ type branch struct {
 // entriesOf gives a node's entries of a type; of a type bound already only those that have the values above.
 type entriesOf func(t inventory.TypeName) ([]inventory.Entry, error)
 
-func (bs branches) add(a inventory.Aggregator, entries entriesOf) error {
+// add counts a node. Within another type every value meets every other, so that each costs a step.
+func (bs branches) add(c *counter, a inventory.Aggregator, entries entriesOf) error {
 	all, err := entries(a.Type)
 	if err != nil {
+		return err
+	}
+	if err := c.step(1 + len(all)); err != nil {
 		return err
 	}
 	byValue := map[string][]inventory.Entry{}
@@ -193,6 +197,9 @@ func (bs branches) add(a inventory.Aggregator, entries entriesOf) error {
 	for value, same := range byValue {
 		b := bs[value]
 		if b == nil {
+			if c.rowsMade++; c.rowsMade > c.bounds.rows() {
+				return c.tooManyRows()
+			}
 			b = &branch{inner: make([]branches, len(a.Nested))}
 			bs[strings.Clone(value)] = b
 		}
@@ -207,7 +214,7 @@ func (bs branches) add(a inventory.Aggregator, entries entriesOf) error {
 			if b.inner[i] == nil {
 				b.inner[i] = branches{}
 			}
-			if err := b.inner[i].add(n, bound); err != nil {
+			if err := b.inner[i].add(c, n, bound); err != nil {
 				return err
 			}
 		}

@@ -183,11 +183,20 @@ func (l *levelRun) counted(val uint32, n int, list, shapes []uint32) error {
 		if b.inner, err = l.nested(list, shapes); err != nil {
 			return err
 		}
-	} else if l.rowsMade++; l.rowsMade > l.bounds.rows() {
-		return l.tooManyRows()
+	}
+	// One that turns out to make no row takes memory all the same.
+	if rowless(b.inner) {
+		if l.rowsMade++; l.rowsMade > l.bounds.rows() {
+			return l.tooManyRows()
+		}
 	}
 	l.out = append(l.out, b)
 	return nil
+}
+
+// rowless reports whether a bucket has no buckets inside it: it makes a row itself, or none.
+func rowless(inner [][]bucket) bool {
+	return !slices.ContainsFunc(inner, func(bs []bucket) bool { return len(bs) > 0 })
 }
 
 // nested counts what is nested in a value that the nodes of list have, by entries of the given shapes.

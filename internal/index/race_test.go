@@ -26,6 +26,27 @@ func TestEverythingAtOnce(t *testing.T) {
 	for _, id := range []inventory.NodeID{"i-00000000", "i-00000010", "i-00000020"} {
 		r.put(id, marked, []inventory.Entry{{{Name: "Name", Value: "Still"}}}, 0)
 	}
+	stop := askEverything(t, r, marked.Type)
+	for i := range 1500 {
+		switch node, key := random.Node(), random.Key(); {
+		case i%300 == 299:
+			r.index.SweepAll()
+		case i%400 == 399:
+			r.reload(random, 1+random.IntN(shards-1))
+		case random.IntN(3) == 0 && shardOf(node) != 0:
+			r.remove(node, key)
+		case shardOf(node) != 0:
+			r.put(node, key, random.Entries(), len(r.splits)-1)
+		}
+	}
+	stop()
+	for range 50 {
+		r.ask(random)
+	}
+}
+
+// askEverything asks until the function it gives is called. Three nodes that do not change have a type of their own.
+func askEverything(t *testing.T, r *rig, marked inventory.TypeName) (stop func()) {
 	var readers sync.WaitGroup
 	var done atomic.Bool
 	ask := func(seed uint64, question func(indextest.Random) error) {
@@ -39,7 +60,7 @@ func TestEverythingAtOnce(t *testing.T) {
 			}
 		})
 	}
-	still := []inventory.Filter{{Type: marked.Type, Attribute: "Name", Values: []string{"still"}}}
+	still := []inventory.Filter{{Type: marked, Attribute: "Name", Values: []string{"still"}}}
 	ask(1, func(random indextest.Random) error {
 		_, err := r.index.Query(here, random.Filters(true)).Count(context.Background(), &indextest.Fleet{})
 		return err
@@ -66,21 +87,8 @@ func TestEverythingAtOnce(t *testing.T) {
 		r.index.Volatility(here, "AWS:Application", nil)
 		return err
 	})
-	for i := range 1500 {
-		switch node, key := random.Node(), random.Key(); {
-		case i%300 == 299:
-			r.index.SweepAll()
-		case i%400 == 399:
-			r.reload(random, 1+random.IntN(shards-1))
-		case random.IntN(3) == 0 && shardOf(node) != 0:
-			r.remove(node, key)
-		case shardOf(node) != 0:
-			r.put(node, key, random.Entries(), len(r.splits)-1)
-		}
-	}
-	done.Store(true)
-	readers.Wait()
-	for range 50 {
-		r.ask(random)
+	return func() {
+		done.Store(true)
+		readers.Wait()
 	}
 }
