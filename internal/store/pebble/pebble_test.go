@@ -61,3 +61,29 @@ func TestModel(t *testing.T) {
 		})
 	}
 }
+
+func BenchmarkStore(b *testing.B) { storetest.Benchmarks(b, maker(64, nil)) }
+
+// BenchmarkDisk loads simulated machines, one an iteration, and reports what each takes on disk once the store is closed
+// (bytes/node), the memory of the numbering of shapes, and the time to open the store again.
+func BenchmarkDisk(b *testing.B) {
+	dir := filepath.Join(b.TempDir(), "store")
+	s := open(b, pebble.Options{Dir: dir})
+	w, src := storetest.NewWriter(s), storetest.NewSource(1)
+	for i := range b.N {
+		if _, err := w.Report(b.Context(), storetest.Node(i), storetest.Epoch, src.Fleet(i)...); err != nil {
+			b.Fatal(err)
+		}
+	}
+	shapes := s.Metrics()
+	if err := s.Close(); err != nil {
+		b.Fatal(err)
+	}
+	b.StopTimer()
+	begin := time.Now()
+	s = open(b, pebble.Options{Dir: dir})
+	b.ReportMetric(float64(time.Since(begin).Milliseconds()), "ms-to-open")
+	b.ReportMetric(float64(s.Metrics().DiskBytes)/float64(b.N), "bytes/node")
+	b.ReportMetric(float64(shapes.Shapes), "shapes")
+	b.ReportMetric(float64(shapes.DictionaryBytes)/float64(b.N), "dictionary-bytes/node")
+}
