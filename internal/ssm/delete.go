@@ -219,6 +219,8 @@ func (s *Service) startDeletion(ctx context.Context, p inventory.Partition, d *D
 	} else if !errors.Is(err, store.ErrNotFound) {
 		return err
 	}
+	// A write given up halfway may still happen; from here on the caller going away would leave a job that nobody runs.
+	ctx = context.WithoutCancel(ctx)
 	if _, err := s.store.PutRecord(ctx, claim); errors.Is(err, store.ErrConflict) {
 		return deletionRuns(d.Type, "another call")
 	} else if err != nil {
@@ -238,7 +240,7 @@ func (s *Service) startDeletion(ctx context.Context, p inventory.Partition, d *D
 		return err
 	}
 	// The job is durable now and will be done, whatever becomes of the caller.
-	err = s.applySchemaOption(context.WithoutCancel(ctx), p, d)
+	err = s.applySchemaOption(ctx, p, d)
 	job := &deletionJob{service: s, partition: p, state: *d, revision: revision}
 	job.state.SchemaDone = err == nil
 	job.state.Versions = slices.Clone(d.Versions) // the caller answers with its own while the job counts down
@@ -329,9 +331,7 @@ func (s *Service) disableSchema(ctx context.Context, rec store.Record) error {
 	if err := json.Unmarshal(rec.Value, &own); err != nil {
 		return fmt.Errorf("%w: record %s: %w", store.ErrCorrupt, rec.Key, err)
 	}
-	if n := len(own.Versions); n > 0 {
-		own.Disabled = own.Versions[n-1]
-	}
+	own.Disabled = own.Version
 	text, err := json.Marshal(own)
 	if err != nil {
 		return err

@@ -3,6 +3,7 @@ package ssm_test
 import (
 	"context"
 	"fmt"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -10,6 +11,7 @@ import (
 
 	"stocktake/internal/inventory"
 	"stocktake/internal/ssm"
+	"stocktake/internal/store"
 )
 
 const rack inventory.TypeName = "Custom:Rack"
@@ -199,4 +201,37 @@ func (tr *trial) holders(t inventory.TypeName) int {
 		}
 	}
 	return n
+}
+
+// leaving is a store whose caller goes away while a job's record is written.
+type leaving struct {
+	store.Store
+	leave func()
+}
+
+func (l leaving) PutRecord(ctx context.Context, r store.Record) (uint64, error) {
+	revision, err := l.Store.PutRecord(context.WithoutCancel(ctx), r)
+	if strings.HasPrefix(r.Key, "deletion/") {
+		l.leave()
+	}
+	if err == nil && ctx.Err() != nil {
+		return 0, ctx.Err()
+	}
+	return revision, err
+}
+
+func TestDeletionIsDoneThoughItsCallerLeft(t *testing.T) {
+	tr := newTrial(t)
+	ctx, leave := context.WithCancel(t.Context())
+	tr.wrap = func(st store.Store) store.Store { return leaving{st, leave} }
+	tr.restart()
+	defer tr.stop()
+	tr.mustReport(node(1), item(rack, entry("Location", "A")))
+	if _, err := tr.DeleteInventory(ctx, home, ssm.DeleteInventoryInput{Type: rack}); err != nil {
+		t.Errorf("the caller is told %v", err)
+	}
+	tr.finished()
+	if n := tr.holders(rack); n != 0 {
+		t.Errorf("%d nodes still hold the type", n)
+	}
 }
