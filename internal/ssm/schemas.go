@@ -19,8 +19,8 @@ import (
 type customSchema struct {
 	// Attributes is the union over all versions, sorted. All are strings.
 	Attributes []string
-	// Versions are those seen, lowest first.
-	Versions []string
+	// Version is the highest seen. Callers choose versions freely, so that a list of all would grow without end.
+	Version string
 	// Disabled is the version at or below which items are ignored; empty for none.
 	Disabled string `json:",omitempty"`
 	// Split is how entries are cut since the type's volatile attributes were learnt.
@@ -28,19 +28,11 @@ type customSchema struct {
 }
 
 func (c customSchema) schema(t inventory.TypeName) inventory.Schema {
-	s := inventory.Schema{Type: t, Listed: true, Volatile: c.Split.Volatile}
-	if n := len(c.Versions); n > 0 {
-		s.Version = c.Versions[n-1]
-	}
+	s := inventory.Schema{Type: t, Version: c.Version, Listed: true, Volatile: c.Split.Volatile}
 	for _, a := range c.Attributes {
 		s.Attributes = append(s.Attributes, inventory.SchemaAttribute{Name: a})
 	}
 	return s
-}
-
-func (c customSchema) clone() customSchema {
-	c.Attributes, c.Versions = slices.Clone(c.Attributes), slices.Clone(c.Versions)
-	return c
 }
 
 // catalogue is everything known of a partition's types at one moment. It is not changed once made.
@@ -86,13 +78,6 @@ func newSchemaRegistry(st store.Store) *schemaRegistry {
 	return &schemaRegistry{store: st, known: map[inventory.Partition]*catalogue{}}
 }
 
-// partitions gives those with a catalogue in memory.
-func (r *schemaRegistry) partitions() []inventory.Partition {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	return slices.Collect(maps.Keys(r.known))
-}
-
 const (
 	recordSchema  = "schema"
 	recordSubType = "subtype"
@@ -104,6 +89,9 @@ const (
 func schemaKey(p inventory.Partition, t inventory.TypeName) string {
 	return store.Key(recordSchema, p.Account, p.Region, string(t))
 }
+
+// knownCatalogues bounds the catalogues in memory: a question in a made-up region makes one too.
+const knownCatalogues = 1024
 
 // catalogue gives the partition's catalogue as fresh as the records are.
 func (r *schemaRegistry) catalogue(ctx context.Context, p inventory.Partition) (*catalogue, error) {
@@ -124,6 +112,9 @@ func (r *schemaRegistry) catalogue(ctx context.Context, p inventory.Partition) (
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	if c := r.known[p]; c == nil || c.head < fresh.head {
+		if c == nil && len(r.known) >= knownCatalogues {
+			clear(r.known)
+		}
 		r.known[p] = fresh
 	}
 	return fresh, nil
@@ -213,12 +204,10 @@ func (r *schemaRegistry) learn(ctx context.Context, p inventory.Partition, c *ca
 // teach gives the schema after an item of the given version and attribute names, and whether it differs from before.
 func (c customSchema) teach(t inventory.TypeName, version string, content []inventory.Entry, limit int) (customSchema, bool, error) {
 	next, changed := c, false
-	if !slices.Contains(c.Versions, version) {
-		next = c.clone()
-		next.Versions = append(next.Versions, version)
-		slices.SortFunc(next.Versions, compareVersions)
-		changed = true
+	if c.Version == "" || compareVersions(version, c.Version) > 0 {
+		next.Version, changed = version, true
 	}
+	shared := true // next's attributes with c's
 	for _, e := range content {
 		for _, a := range e {
 			at, known := slices.BinarySearch(next.Attributes, a.Name)
@@ -233,8 +222,8 @@ func (c customSchema) teach(t inventory.TypeName, version string, content []inve
 				return c, false, inventory.ItemErrorf(inventory.InvalidItemContent, t,
 					"The inventory type %s would have more than %d attributes, all versions together.", t, limit)
 			}
-			if !changed {
-				next, changed = c.clone(), true
+			if shared {
+				next.Attributes, shared, changed = slices.Clone(c.Attributes), false, true
 			}
 			next.Attributes = slices.Insert(next.Attributes, at, a.Name)
 		}

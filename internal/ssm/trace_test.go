@@ -153,3 +153,38 @@ func TestUnchangedReportsWriteTheRecordAlone(t *testing.T) {
 		t.Errorf("%d reports are counted as unchanged", unchanged)
 	}
 }
+
+// TestVersionsLeaveNoTrail reports under ever other versions: the record of the type keeps the highest alone.
+func TestVersionsLeaveNoTrail(t *testing.T) {
+	tr := newTrial(t)
+	defer tr.stop()
+	size := func() (n int) {
+		records, err := tr.store.ListRecords(t.Context(), store.Key("schema", home.Account, home.Region, ""), "", 10)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, r := range records {
+			n += len(r.Value)
+		}
+		return n
+	}
+	put := func(version string) {
+		t.Helper()
+		it := item("Custom:Rack", entry("Name", "a"))
+		it.SchemaVersion = version
+		tr.mustReport(node(1), it)
+	}
+	put("100.100")
+	first := size()
+	for i := range 20 {
+		put(fmt.Sprintf("%d.1", 101+i))
+		put(fmt.Sprintf("%d.1", 1+i))
+	}
+	if now := size(); now > first {
+		t.Errorf("the record grew from %d to %d bytes", first, now)
+	}
+	out, err := tr.GetInventorySchema(t.Context(), home, ssm.GetInventorySchemaInput{Type: "Custom:Rack"})
+	if err != nil || len(out.Schemas) != 1 || out.Schemas[0].Version != "120.1" {
+		t.Errorf("schemas %+v, error %v, want version 120.1", out.Schemas, err)
+	}
+}
