@@ -247,10 +247,10 @@ func (r *report) checkContext(it *inventory.Item) (string, error) {
 	if sub == "" || utf8.RuneCountInString(sub) > 100 {
 		return "", inventory.Errorf(inventory.InvalidInventoryItemContext, "The Context of %s needs a ComplianceType of 1 to 100 characters.", it.Type)
 	}
-	if strings.HasPrefix(sub, "Custom:") && r.node.Item(inventory.ItemKey{Type: it.Type, SubType: sub}) == nil {
+	if kind := complianceKind(sub); kind != knownCompliance && r.node.Item(inventory.ItemKey{Type: it.Type, SubType: sub}) == nil {
 		own := 0
 		for _, state := range r.node.ItemsOf(it.Type) {
-			if strings.HasPrefix(state.SubType, "Custom:") {
+			if complianceKind(state.SubType) == kind {
 				own++
 			}
 		}
@@ -260,6 +260,24 @@ func (r *report) checkContext(it *inventory.Item) (string, error) {
 	}
 	r.subTypes = append(r.subTypes, sub)
 	return sub, nil
+}
+
+// The kinds of compliance types. The limit holds for the custom ones, and for those nobody knows by themselves: a node
+// could have any number of them otherwise.
+const (
+	knownCompliance = iota // AWS writes it
+	customCompliance
+	otherCompliance
+)
+
+func complianceKind(sub string) int {
+	switch {
+	case sub == "Association" || sub == "Patch":
+		return knownCompliance
+	case strings.HasPrefix(sub, "Custom:"):
+		return customCompliance
+	}
+	return otherCompliance
 }
 
 // checkContent judges attributes: against the schema of a built-in type, or as lessons on one of the account's own.
