@@ -36,6 +36,9 @@ func (s *Service) runRetention(ctx context.Context, report func(inventory.Partit
 	if s.cfg.Limits.Retention == 0 {
 		return nil
 	}
+	if err := s.noteAlive(ctx); err != nil { // the machine may have slept, or its clock jumped, a moment ago
+		return err
+	}
 	var alive aliveRecord
 	if _, err := s.readRecord(ctx, recordAlive, &alive); err != nil {
 		return err
