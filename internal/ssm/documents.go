@@ -59,7 +59,7 @@ type typeContent struct {
 func (s *Service) content(ctx context.Context, node inventory.NodeKey, t inventory.TypeName) (c typeContent, err error) {
 	for range readTries {
 		c, err = s.readContent(ctx, node, t)
-		if !errors.Is(err, store.ErrNotFound) {
+		if !errors.Is(err, store.ErrNotFound) && !errors.Is(err, store.ErrConflict) {
 			return c, err
 		}
 	}
@@ -87,7 +87,14 @@ func (s *Service) readContent(ctx context.Context, node inventory.NodeKey, t inv
 		}
 		c.add(state, entries)
 	}
-	return c, nil
+	if !c.Reports {
+		return c, nil
+	}
+	_, same, err := s.still(ctx, record, t)
+	if err == nil && !same { // the entries may be newer than the context and the times beside them
+		err = fmt.Errorf("%s of %s: %w", t, node.Node, store.ErrConflict)
+	}
+	return c, err
 }
 
 func (c *typeContent) add(state inventory.ItemState, entries []inventory.Entry) {

@@ -1,10 +1,12 @@
 package ssm
 
 import (
+	"bytes"
 	"cmp"
 	"context"
 	"encoding/binary"
 	"errors"
+	"fmt"
 
 	"stocktake/internal/inventory"
 	"stocktake/internal/store"
@@ -65,24 +67,46 @@ func (s *Service) ListInventoryEntries(ctx context.Context, p inventory.Partitio
 
 func (s *Service) listPage(ctx context.Context, p inventory.Partition, node inventory.Node, in ListInventoryEntriesInput, filters []inventory.Filter, asked []byte, from *token) (ListInventoryEntriesOutput, error) {
 	var out ListInventoryEntriesOutput
-	basis := documentsBasis(node, in.Type)
 	offset := 0
 	if from != nil {
-		if string(from.Basis) != string(basis) {
-			return out, inventory.Errorf(inventory.InvalidNextToken, "The entries of %s have changed since the page before. Repeat the request without NextToken to begin again.", in.Type)
-		}
 		offset = from.Offset
 	}
 	limit := pageSize(cmp.Or(in.MaxResults, usualPage), s.cfg.Limits.PageEntries)
-	c, more, err := s.entriesFrom(ctx, node, in.Type, filters, offset, limit)
-	if err != nil {
-		return out, err
+	var basis []byte
+	var c typeContent
+	more, whole := false, false
+	for try := 0; !whole; try++ {
+		if try == readTries {
+			return out, fmt.Errorf("%s of %s is written faster than it can be read: %w", in.Type, in.Node, store.ErrConflict)
+		}
+		basis = documentsBasis(node, in.Type)
+		if from != nil && string(from.Basis) != string(basis) {
+			return out, inventory.Errorf(inventory.InvalidNextToken, "The entries of %s have changed since the page before. Repeat the request without NextToken to begin again.", in.Type)
+		}
+		var err error
+		if c, more, err = s.entriesFrom(ctx, node, in.Type, filters, offset, limit); err != nil {
+			return out, err
+		}
+		if node, whole, err = s.still(ctx, node, in.Type); err != nil {
+			return out, err
+		}
 	}
+	var err error
 	out = ListInventoryEntriesOutput{SchemaVersion: c.SchemaVersion, CaptureTime: c.CaptureTime, Entries: c.Entries}
 	if more {
 		out.NextToken, err = s.sealToken(p, "ListInventoryEntries", asked, token{Offset: offset + limit, Basis: basis})
 	}
 	return out, err
+}
+
+// still gives a node's record as it is now, and whether its documents of a type are those it had: what was read of them
+// in between is of one state then.
+func (s *Service) still(ctx context.Context, was inventory.Node, t inventory.TypeName) (now inventory.Node, same bool, err error) {
+	now, err = s.store.Node(ctx, was.Key)
+	if errors.Is(err, store.ErrNotFound) {
+		now, err = inventory.Node{Key: was.Key}, nil
+	}
+	return now, bytes.Equal(documentsBasis(now, t), documentsBasis(was, t)), err
 }
 
 // entriesFrom gives one page of the entries that meet the filters. Without filters only the page's own entries are put
