@@ -231,8 +231,12 @@ func (s *server) serveAdmin(ctx context.Context) error {
 // openService loads the index and starts the rules over it.
 func (s *server) openService(ctx context.Context) (err error) {
 	limits := s.config.limits()
+	every := time.Duration(s.config.SnapshotInterval)
+	if every == 0 {
+		every = -1 // at the stop alone; the replica's zero is its own choice
+	}
 	s.replica, err = replica.Open(ctx, s.store, replica.Options{
-		Dir: filepath.Join(s.config.Data, indexFolder), Every: time.Duration(s.config.SnapshotInterval), Limits: limits, Logger: s.log,
+		Dir: filepath.Join(s.config.Data, indexFolder), Every: every, Limits: limits, Logger: s.log,
 	})
 	if err != nil {
 		return err

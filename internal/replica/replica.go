@@ -28,7 +28,7 @@ import (
 type Options struct {
 	// Dir is the folder of the snapshot; "" keeps none, and every start reads the whole store.
 	Dir string
-	// Every is how often a snapshot is written while changes come in; 0 means DefaultEvery.
+	// Every is how often a snapshot is written while changes come in; 0 means DefaultEvery, less: only on Close.
 	Every  time.Duration
 	Limits inventory.Limits
 	Logger *slog.Logger
@@ -48,7 +48,8 @@ type Replica struct {
 
 	shards []shard
 
-	snapshots  sync.Mutex // one at a time
+	loading    sync.RWMutex // held for reading while a shard is read again, for writing by Sweep
+	snapshots  sync.Mutex   // one at a time
 	snapshotAt atomic.Int64
 	changes    atomic.Int64 // applied since the last snapshot
 
@@ -120,6 +121,14 @@ func (r *Replica) Apply(ctx context.Context, changes []inventory.Change, shapes 
 		changes = changes[n:]
 	}
 	return nil
+}
+
+// Sweep gives back the memory of what no node has any more, once it is a good part of the whole. It gives how many shapes
+// and nodes it dropped from the index.
+func (r *Replica) Sweep() (shapes, nodes int) {
+	r.loading.Lock()
+	defer r.loading.Unlock()
+	return r.index.Sweep()
 }
 
 // CatchUp brings the index up to the store's heads of now.
@@ -223,9 +232,7 @@ func (r *Replica) loadAll(ctx context.Context) error {
 // reload replaces what the index holds of a shard. The shard's lock is held.
 func (r *Replica) reload(ctx context.Context, shard int) error {
 	r.log.Warn("the feed no longer leads on from the index; reading the shard again", "shard", shard)
-	r.index.DropShard(shard)
-	var nodes atomic.Int64
-	if err := r.loadShard(ctx, shard, &nodes); err != nil {
+	if err := r.replaceShard(ctx, shard); err != nil {
 		return err
 	}
 	heads, err := r.store.Heads(ctx)
@@ -233,6 +240,14 @@ func (r *Replica) reload(ctx context.Context, shard int) error {
 		return err
 	}
 	return r.follow(ctx, shard, heads[shard].Seq)
+}
+
+func (r *Replica) replaceShard(ctx context.Context, shard int) error {
+	r.loading.RLock()
+	defer r.loading.RUnlock()
+	r.index.DropShard(shard)
+	var nodes atomic.Int64
+	return r.loadShard(ctx, shard, &nodes)
 }
 
 // scanPage is how many nodes are read at a time.
@@ -283,7 +298,7 @@ func loaded(n store.NodeScan) []index.Loaded {
 	out := make([]index.Loaded, len(n.Documents))
 	for i, d := range n.Documents {
 		state := n.Node.Items[i]
-		out[i] = index.Loaded{Key: state.ItemKey, Split: d.Split, Shapes: d.ShapeSet(), Volatile: index.VolatileContext(state.Type, state.Context)}
+		out[i] = index.Loaded{Key: state.ItemKey, Split: d.Split, Shapes: shapesOf(d), Volatile: index.VolatileContext(state.Type, state.Context)}
 		for _, ref := range d.Refs {
 			for _, a := range ref.Volatile {
 				if !slices.Contains(out[i].Volatile, a.Name) {
@@ -293,6 +308,15 @@ func loaded(n store.NodeScan) []index.Loaded {
 		}
 	}
 	return out
+}
+
+// shapesOf gives the shape of each ref: the index asks for no set, and making one means sorting.
+func shapesOf(d inventory.Document) []inventory.ShapeID {
+	ids := make([]inventory.ShapeID, len(d.Refs))
+	for i, r := range d.Refs {
+		ids[i] = r.Shape
+	}
+	return ids
 }
 
 // dictionary names one dictionary of shapes.
@@ -307,7 +331,7 @@ func (r *Replica) defineShapes(ctx context.Context, shard int, nodes []store.Nod
 	for _, n := range nodes {
 		for i, state := range n.Node.Items {
 			d := dictionary{n.Node.Key.Partition, state.Type}
-			wanted[d] = append(wanted[d], r.index.Missing(d.partition, d.t, n.Documents[i].ShapeSet())...)
+			wanted[d] = append(wanted[d], r.index.Missing(d.partition, d.t, shapesOf(n.Documents[i]))...)
 		}
 	}
 	for d, ids := range wanted {

@@ -276,3 +276,30 @@ func snapshotFile(t *testing.T, dir string) string {
 	}
 	return files[0]
 }
+
+func TestSweepGivesBackWhatNoNodeHas(t *testing.T) {
+	st := newMemory(t)
+	w := storetest.NewWriter(st)
+	r := openReplica(t, st, "")
+	defer closed(t, r)
+	report := func(version string, entries int) {
+		t.Helper()
+		item := inventory.Item{Type: "AWS:Application", SchemaVersion: "1.1", HasContent: true}
+		for i := range entries {
+			item.Content = append(item.Content, inventory.Entry{{Name: "Name", Value: fmt.Sprint(i)}, {Name: "Version", Value: version}})
+		}
+		if _, err := w.Report(t.Context(), storetest.Node(1), time.Now(), item); err != nil {
+			t.Fatal(err)
+		}
+		if err := r.CatchUp(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+	}
+	report("1", 3000)
+	report("2", 10)
+	if shapes, _ := r.Sweep(); shapes != 3000 {
+		t.Errorf("%d shapes were dropped, want the 3000 of the report before", shapes)
+	}
+	report("1", 10)
+	check(t, "after a sweep", r, st)
+}

@@ -97,11 +97,13 @@ func (r *Replica) SnapshotAge() time.Duration {
 // snapshotNowAndThen writes snapshots while changes come in. A failure is logged: the store has the truth.
 func (r *Replica) snapshotNowAndThen(ctx context.Context) {
 	defer close(r.done)
-	if r.opt.Dir == "" {
+	if r.opt.Dir != "" {
+		r.removeLeftovers()
+	}
+	if r.opt.Dir == "" || r.opt.Every < 0 {
 		<-ctx.Done()
 		return
 	}
-	r.removeLeftovers()
 	tick := time.NewTicker(r.opt.Every)
 	defer tick.Stop()
 	for {

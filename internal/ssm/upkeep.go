@@ -71,13 +71,16 @@ func (s *Service) attempt(ctx context.Context, what string, f func(context.Conte
 	}
 }
 
-// prune keeps the feed and the dictionary of shapes from growing without end.
+// prune keeps the feed and the dictionaries of shapes, in the store and in memory, from growing without end.
 func (s *Service) prune(ctx context.Context) error {
 	if _, err := s.store.Prune(ctx, time.Now().Add(-s.cfg.FeedAge)); err != nil {
 		return err
 	}
-	_, err := s.store.Sweep(ctx)
-	return err
+	if _, err := s.store.Sweep(ctx); err != nil {
+		return err
+	}
+	s.replica.Sweep()
+	return nil
 }
 
 // noteAlive moves the mark that the service is up. A mark that is old means that the service, or its clock, was away:
