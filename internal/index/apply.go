@@ -45,6 +45,22 @@ func (t *table) missing(ids []inventory.ShapeID) []inventory.ShapeID {
 	return out
 }
 
+// appendFound appends the numbers of shapes under a sub-type, none where a shape is known under another alone, and gives
+// those not known at all.
+func (t *table) appendFound(dst []uint32, ids []inventory.ShapeID, sub uint32) (found []uint32, missing []inventory.ShapeID) {
+	for _, id := range ids {
+		n, ok := t.find(id, sub)
+		if !ok {
+			n = none
+			if _, ok = t.findAny(id); !ok {
+				missing = append(missing, id)
+			}
+		}
+		dst = append(dst, n)
+	}
+	return dst, missing
+}
+
 // defineStep is how many shapes are defined under one hold of the lock.
 const defineStep = 512
 
@@ -74,7 +90,7 @@ func (part *partition) define(t inventory.TypeName, shapes []inventory.Shape) er
 // Loaded is one document as a scan finds it, as far as the index is concerned.
 type Loaded struct {
 	Key inventory.ItemKey
-	// Split is the document's; Shapes its set of shapes; Volatile the names of all attributes its refs carry themselves.
+	// Split is the document's; Shapes its shapes, in any order, repeated or not; Volatile the names of all attributes its refs carry themselves.
 	Split    uint32
 	Shapes   []inventory.ShapeID
 	Volatile []string
@@ -88,21 +104,31 @@ func (x *Index) Load(shard int, node inventory.NodeKey, documents []Loaded) erro
 	part := x.makePartition(node.Partition)
 	part.mu.Lock()
 	defer part.mu.Unlock()
+	found := part.found[:0] // the numbers of all shapes, or none of those that only a twin stands for so far
+	defer func() { part.found = found }()
 	for _, d := range documents {
-		if missing := part.table(d.Key.Type).missing(d.Shapes); len(missing) > 0 {
+		t := part.table(d.Key.Type)
+		var missing []inventory.ShapeID
+		if found, missing = t.appendFound(found, d.Shapes, t.sub(d.Key.SubType)); len(missing) > 0 {
 			return &MissingError{Partition: node.Partition, Type: d.Key.Type, IDs: missing}
 		}
 	}
 	n := part.register(node.Node, shard)
+	numbers := found
 	for _, d := range documents {
 		t := part.table(d.Key.Type)
 		sub := t.sub(d.Key.SubType)
 		t.begin()
-		for _, id := range d.Shapes {
-			if s, ok := t.resolve(id, sub); ok {
+		for i, id := range d.Shapes {
+			s, ok := numbers[i], true
+			if s == none {
+				s, ok = t.resolve(id, sub)
+			}
+			if ok {
 				t.enter(s, n)
 			}
 		}
+		numbers = numbers[len(d.Shapes):]
 		if t.report(n, sub) {
 			part.entered(n)
 		}

@@ -31,6 +31,7 @@ type partition struct {
 	order      atomic.Pointer[order]
 
 	tables map[inventory.TypeName]*table
+	found  []uint32 // scratch of Load
 }
 
 // life is what changes about a node.

@@ -1,6 +1,8 @@
 package inventory
 
 import (
+	"cmp"
+	"encoding/binary"
 	"slices"
 	"time"
 )
@@ -34,7 +36,12 @@ func (d Document) ShapeSet() []ShapeID {
 }
 
 // CompareShapeIDs orders shape ids bytewise.
-func CompareShapeIDs(a, b ShapeID) int { return slices.Compare(a[:], b[:]) }
+func CompareShapeIDs(a, b ShapeID) int {
+	if c := cmp.Compare(binary.BigEndian.Uint64(a[:8]), binary.BigEndian.Uint64(b[:8])); c != 0 {
+		return c
+	}
+	return cmp.Compare(binary.BigEndian.Uint64(a[8:]), binary.BigEndian.Uint64(b[8:]))
+}
 
 // ItemState is what a node's record says of one document: all that is written when an unchanged report arrives.
 type ItemState struct {

@@ -27,6 +27,7 @@ func (s *Service) cut(t inventory.TypeName, split inventory.Split, entries []inv
 		document: inventory.Document{Split: split.Number, Refs: make([]inventory.Ref, len(entries))},
 		end:      make([]int, len(entries)),
 		ref:      make([]int32, len(entries)),
+		text:     make([]byte, 0, textBytes(entries)),
 	}
 	for i, e := range entries {
 		shape, volatile := split.Cut(e)
@@ -44,6 +45,17 @@ func (s *Service) cut(t inventory.TypeName, split inventory.Split, entries []inv
 		d.set[i] = refs[r].Shape
 	}
 	return d
+}
+
+// textBytes is about how much the shape texts of entries take.
+func textBytes(entries []inventory.Entry) int {
+	n := 0
+	for _, e := range entries {
+		for _, a := range e {
+			n += len(a.Name) + len(a.Value) + 3
+		}
+	}
+	return n
 }
 
 // writeOver gives the write that puts the document in place of the one before it. The caller sets its Key.
