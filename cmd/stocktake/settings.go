@@ -54,6 +54,8 @@ type limitSettings struct {
 	AggregateWork    int  `default:"${limit_aggregate_work}" placeholder:"N" help:"Steps of counting for one question (${default})."`
 	Nodes            int  `default:"${limit_nodes}" placeholder:"N" help:"Nodes of an account in a region (${default})."`
 	Shapes           int  `default:"${limit_shapes}" placeholder:"N" help:"Distinct entries of a type in an account and region (${default})."`
+	Regions          int  `default:"${limit_regions}" placeholder:"N" help:"Regions of an account that hold nodes (${default})."`
+	Attributes       int  `default:"${limit_attributes}" placeholder:"N" help:"Attributes of an AWS type, unknown ones included (${default})."`
 }
 
 // defaults gives the flags the limits of the inventory room, so that neither can drift.
@@ -70,6 +72,8 @@ func defaults() kong.Option {
 		"limit_aggregate_work":    strconv.Itoa(d.AggregateWork),
 		"limit_nodes":             strconv.Itoa(d.Nodes),
 		"limit_shapes":            strconv.Itoa(d.Shapes),
+		"limit_regions":           strconv.Itoa(d.Regions),
+		"limit_attributes":        strconv.Itoa(d.Attributes),
 	}
 	groups := kong.ExplicitGroups([]kong.Group{
 		{Key: "service", Title: "Service:"},
@@ -114,6 +118,8 @@ func (s *settings) limits() inventory.Limits {
 		AggregateWork:    s.Limits.AggregateWork,
 		Nodes:            s.Limits.Nodes,
 		Shapes:           s.Limits.Shapes,
+		Regions:          s.Limits.Regions,
+		Attributes:       s.Limits.Attributes,
 	}
 }
 
@@ -166,6 +172,8 @@ func (s *settings) checkCounts() error {
 		{"limit_aggregate_work", s.Limits.AggregateWork, 1 << 40},
 		{"limit_nodes", s.Limits.Nodes, 1 << 31},
 		{"limit_shapes", s.Limits.Shapes, 1 << 31},
+		{"limit_regions", s.Limits.Regions, 100_000},
+		{"limit_attributes", s.Limits.Attributes, 10_000},
 	}
 	for _, c := range counts {
 		if c.value < 1 || c.value > c.most {

@@ -18,6 +18,8 @@ type Config struct {
 	// 0 is no bound.
 	Nodes  int
 	Shapes int
+	// Regions bounds the partitions of an account that have nodes; Fits tells when a node would begin one more.
+	Regions int
 }
 
 // Index is the fleet of one store in memory.
@@ -133,6 +135,11 @@ func (x *Index) Partitions() []inventory.Partition {
 // inventory.Error for the reporter.
 func (x *Index) Fits(p inventory.Partition, nodes int, t inventory.TypeName, shapes int) error {
 	haveNodes, haveShapes := 0, 0
+	if nodes > 0 {
+		if err := x.fitsRegion(p); err != nil {
+			return err
+		}
+	}
 	if part := x.partition(p); part != nil {
 		part.mu.RLock()
 		haveNodes = int(part.known.GetCardinality())
@@ -150,6 +157,54 @@ func (x *Index) Fits(p inventory.Partition, nodes int, t inventory.TypeName, sha
 			"The account holds %d different entries of %s in this region; its limit is %d. Delete inventory of the type, or raise the limit.", haveShapes, t, most)
 	}
 	return nil
+}
+
+// fitsRegion reports whether the partition has nodes already, or its account has room for one more region.
+func (x *Index) fitsRegion(p inventory.Partition) error {
+	if x.config.Regions == 0 {
+		return nil
+	}
+	regions := 0
+	for _, part := range x.all() {
+		if part.key.Account != p.Account {
+			continue
+		}
+		part.mu.RLock()
+		used := !part.known.IsEmpty()
+		part.mu.RUnlock()
+		if used && part.key == p {
+			return nil
+		}
+		if used {
+			regions++
+		}
+	}
+	if regions >= x.config.Regions {
+		return inventory.Errorf(inventory.TotalSizeLimitExceeded,
+			"The account holds nodes in %d regions, its limit; %s would be one more. Use one of those, or raise the limit.", regions, p.Region)
+	}
+	return nil
+}
+
+// NewAttributes gives how many attributes the partition knows of a type, and how many of the given names, each of them
+// different, are not among them.
+func (x *Index) NewAttributes(p inventory.Partition, t inventory.TypeName, names []string) (known, fresh int) {
+	part := x.partition(p)
+	if part == nil {
+		return 0, len(names)
+	}
+	part.mu.RLock()
+	defer part.mu.RUnlock()
+	tab := part.tables[t]
+	if tab == nil {
+		return 0, len(names)
+	}
+	for _, name := range names {
+		if _, ok := tab.attrNumber[name]; !ok {
+			fresh++
+		}
+	}
+	return len(tab.attrs), fresh
 }
 
 // TypeStats counts what a partition holds of one type.

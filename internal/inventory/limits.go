@@ -27,6 +27,10 @@ type Limits struct {
 	// Nodes and Shapes bound a partition: nodes known, and shapes of one type. A report that would pass them is refused.
 	Nodes  int
 	Shapes int
+	// Regions bounds the regions of an account that hold anything: a region is whatever a signature names.
+	Regions int
+	// Attributes bounds the attributes of a built-in type in a partition, those its schema does not have included.
+	Attributes int
 }
 
 // DefaultLimits gives AWS's quotas, with the exceptions the fields name.
@@ -44,5 +48,7 @@ func DefaultLimits() Limits {
 		AggregateWork:    50_000_000,
 		Nodes:            2_000_000,
 		Shapes:           20_000_000,
+		Regions:          100,
+		Attributes:       250,
 	}
 }

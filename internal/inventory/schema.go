@@ -44,6 +44,11 @@ func (s Schema) Attribute(name string) (SchemaAttribute, bool) {
 	return s.Attributes[i], true
 }
 
+// Has reports whether the type has an attribute with exactly this name.
+func (s Schema) Has(name string) bool {
+	return slices.ContainsFunc(s.Attributes, func(a SchemaAttribute) bool { return a.Name == name })
+}
+
 // Aggregatable reports whether callers may count by any attribute of the type.
 func (s Schema) Aggregatable() bool { return s.DisplayName != "" }
 

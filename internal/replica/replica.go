@@ -91,7 +91,7 @@ func Open(ctx context.Context, st store.Store, opt Options) (*Replica, error) {
 
 func (r *Replica) indexConfig() index.Config {
 	id := r.store.Identity()
-	return index.Config{Store: id.ID, Shards: id.Shards, Nodes: r.opt.Limits.Nodes, Shapes: r.opt.Limits.Shapes}
+	return index.Config{Store: id.ID, Shards: id.Shards, Nodes: r.opt.Limits.Nodes, Shapes: r.opt.Limits.Shapes, Regions: r.opt.Limits.Regions}
 }
 
 // Index gives the index. Callers only read it.

@@ -293,19 +293,43 @@ func (r *report) checkContent(it *inventory.Item) error {
 	if it.Type == inventory.TypeInstanceInformation && len(it.Content) > 1 {
 		return inventory.ItemErrorf(inventory.InvalidItemContent, it.Type, "A node has one entry of %s; the item has %d.", it.Type, len(it.Content))
 	}
+	return r.checkUnknown(it)
+}
+
+// checkUnknown judges attributes that a built-in type's schema does not have. They are kept, unless the configuration
+// says otherwise, up to a bound: each name a type was ever reported with costs memory for ever.
+func (r *report) checkUnknown(it *inventory.Item) error {
 	schema, _ := inventory.BuiltIn(it.Type)
+	limit := r.s.cfg.Limits.Attributes
+	var unknown []string
 	for _, e := range it.Content {
 		for _, a := range e {
-			if known, ok := schema.Attribute(a.Name); ok && known.Name == a.Name {
+			if schema.Has(a.Name) || slices.Contains(unknown, a.Name) {
 				continue
 			}
 			if r.s.cfg.RefuseUnknownAttributes {
 				return inventory.ItemErrorf(inventory.InvalidItemContent, it.Type, "The inventory type %s has no attribute %q.", it.Type, clip(a.Name))
 			}
-			r.s.noteUnknownAttribute(schema.Type, a.Name)
+			if unknown = append(unknown, a.Name); len(unknown) > limit {
+				return r.tooManyAttributes(it)
+			}
 		}
 	}
+	if len(unknown) == 0 {
+		return nil
+	}
+	if known, fresh := r.s.replica.Index().NewAttributes(r.key.Partition, it.Type, unknown); fresh > 0 && known+fresh > limit {
+		return r.tooManyAttributes(it)
+	}
+	for _, name := range unknown {
+		r.s.noteUnknownAttribute(schema.Type, name)
+	}
 	return nil
+}
+
+func (r *report) tooManyAttributes(it *inventory.Item) error {
+	return inventory.ItemErrorf(inventory.InvalidItemContent, it.Type,
+		"The inventory type %s would be known with more than %d attributes, most of them not in its schema.", it.Type, r.s.cfg.Limits.Attributes)
 }
 
 // ownSchema gives a Custom type's schema as this call has taught it so far.

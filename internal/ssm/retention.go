@@ -75,10 +75,12 @@ type ageRule struct {
 	now       time.Time
 	retention time.Duration
 	outages   []outage
+	// strict is true when no node enrols itself: one that was forgotten could not come back.
+	strict bool
 }
 
 func (s *Service) ages(ctx context.Context) (ageRule, error) {
-	rule := ageRule{now: time.Now().UTC(), retention: s.cfg.Limits.Retention}
+	rule := ageRule{now: time.Now().UTC(), retention: s.cfg.Limits.Retention, strict: s.cfg.StrictEnrollment}
 	_, err := s.readRecord(ctx, recordOutages, &rule.outages)
 	return rule, err
 }
@@ -101,11 +103,11 @@ func (a ageRule) expired(state inventory.ItemState) bool {
 }
 
 // leaves gives which documents of a node go, and whether the node goes with them. A node is known for as long as its
-// AWS:InstanceInformation is fresh, which every report makes it; one that was activated or registered stays known until
+// AWS:InstanceInformation is fresh, which every report makes it; one that could not enrol itself again stays known until
 // it is terminated.
 func (a ageRule) leaves(n inventory.Node) (pick func(inventory.ItemState) bool, documents int, wholly bool) {
 	information := n.Item(inventory.ItemKey{Type: inventory.TypeInstanceInformation})
-	wholly = information != nil && a.expired(*information) && (n.Status == inventory.Terminated || !n.Key.Node.Activated())
+	wholly = information != nil && a.expired(*information) && (n.Status == inventory.Terminated || !a.strict && !n.Key.Node.Activated())
 	pick = func(state inventory.ItemState) bool {
 		return wholly || a.expired(state) && state.Type != inventory.TypeInstanceInformation
 	}

@@ -175,7 +175,7 @@ func (s *Service) checkRoom(p inventory.Partition, enrolls bool, writes []store.
 	}
 	idx := s.replica.Index()
 	for _, w := range writes {
-		if err := idx.Fits(p, nodes, w.Key.Type, len(w.Added)); err != nil {
+		if err := idx.Fits(p, nodes, w.Key.Type, len(idx.Missing(p, w.Key.Type, w.Added))); err != nil {
 			return err
 		}
 	}
