@@ -240,10 +240,9 @@ func (s *Service) startDeletion(ctx context.Context, p inventory.Partition, d *D
 		return err
 	}
 	// The job is durable now and will be done, whatever becomes of the caller.
-	err = s.applySchemaOption(ctx, p, d)
 	job := &deletionJob{service: s, partition: p, state: *d, revision: revision}
-	job.state.SchemaDone = err == nil
 	job.state.Versions = slices.Clone(d.Versions) // the caller answers with its own while the job counts down
+	err = job.settleSchema(ctx)
 	s.background(job.run)
 	return err
 }

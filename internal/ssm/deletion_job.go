@@ -29,7 +29,7 @@ const deletionWorkers = 8
 // progressEvery is how often a running job writes down how far it is.
 const progressEvery = time.Second
 
-// resumeDeletions goes on with the jobs an earlier process left.
+// resumeDeletions goes on with the jobs an earlier process left. No report may come in before it returns.
 func (s *Service) resumeDeletions(ctx context.Context) error {
 	return eachRecord(ctx, s.store, store.Key(recordDeletion, ""), func(rec store.Record) error {
 		d, err := parseDeletion(rec)
@@ -42,6 +42,9 @@ func (s *Service) resumeDeletions(ctx context.Context) error {
 			partition: inventory.Partition{Account: parts[1], Region: parts[2]},
 		}
 		s.log.Info("resuming deletion", "deletion", d.ID, "type", string(d.Type))
+		if err := job.settleSchema(ctx); err != nil { // before any report comes in
+			return err
+		}
 		s.background(job.run)
 		return nil
 	})
@@ -65,12 +68,9 @@ func (j *deletionJob) run(ctx context.Context) {
 
 func (j *deletionJob) work(ctx context.Context) error {
 	s := j.service
-	if err := s.applySchemaOption(ctx, j.partition, &j.state); err != nil {
+	if err := j.settleSchema(ctx); err != nil {
 		return err
 	}
-	j.mu.Lock()
-	j.state.SchemaDone = true
-	j.mu.Unlock()
 	if err := j.recount(ctx); err != nil {
 		return err
 	}
@@ -88,6 +88,18 @@ func (j *deletionJob) work(ctx context.Context) error {
 		return err
 	}
 	return j.finish(ctx)
+}
+
+// settleSchema lets the schema option take effect and writes down that it did, so that a newer schema is left alone.
+func (j *deletionJob) settleSchema(ctx context.Context) error {
+	if j.state.SchemaOption == "" || j.state.SchemaDone {
+		return nil
+	}
+	if err := j.service.applySchemaOption(ctx, j.partition, &j.state); err != nil {
+		return err
+	}
+	j.state.SchemaDone = true
+	return j.save(ctx, false)
 }
 
 // recount corrects what remains: documents went with the process that died, or were replaced by later reports. A job that
