@@ -156,7 +156,7 @@ func (c *counter) read(a inventory.Aggregator, nodes *roaring.Bitmap) ([]bucket,
 			if err := c.step(256); err != nil {
 				return nil, err
 			}
-			e, _, err := c.docs.Entries(c.ctx, *c.ids.get(n), t)
+			e, _, err := c.docs.Entries(c.ctx, *c.ids.get(n), t, nil)
 			seen[t] = e
 			return e, err
 		}

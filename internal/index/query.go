@@ -12,9 +12,10 @@ import (
 
 // Documents reads what nodes of one partition report, for questions shapes can't answer. Entries are whole: shape,
 // volatile and context attributes together. reports tells whether the node has a document of the type at all; of a node
-// that is gone it is false, without an error. It must be safe for concurrent use.
+// that is gone it is false, without an error. Entries may leave out attributes that are not among those asked for; nil asks
+// for all. It must be safe for concurrent use.
 type Documents interface {
-	Entries(ctx context.Context, node inventory.NodeID, t inventory.TypeName) (entries []inventory.Entry, reports bool, err error)
+	Entries(ctx context.Context, node inventory.NodeID, t inventory.TypeName, attributes []string) (entries []inventory.Entry, reports bool, err error)
 }
 
 // Result is the answer to a set of filters, as of when it was asked. It does not change and can be kept for the pages
@@ -147,7 +148,7 @@ func (r *Result) check(ctx context.Context, docs Documents, n uint32) (bool, err
 		if err := ctx.Err(); err != nil {
 			return false, err
 		}
-		entries, reports, err := docs.Entries(ctx, *r.ids.get(n), q.Type)
+		entries, reports, err := docs.Entries(ctx, *r.ids.get(n), q.Type, attributesOf(q))
 		if err != nil {
 			return false, err
 		}
@@ -156,6 +157,17 @@ func (r *Result) check(ctx context.Context, docs Documents, n uint32) (bool, err
 		}
 	}
 	return true, nil
+}
+
+// attributesOf gives the attributes a question looks at.
+func attributesOf(q inventory.TypeQuestion) []string {
+	var names []string
+	for _, filters := range [][]inventory.Filter{q.Same, q.Differ, q.None} {
+		for _, f := range filters {
+			names = append(names, f.Attribute)
+		}
+	}
+	return names
 }
 
 // Page gives the first n nodes after the given id ("" for the first page), in byte order of ids, and whether there are

@@ -55,10 +55,10 @@ type typeContent struct {
 }
 
 // content reads all entries a node holds of a type. Sub-types follow each other in byte order; the capture time is the
-// newest of them. A node that is not known has none.
-func (s *Service) content(ctx context.Context, node inventory.NodeKey, t inventory.TypeName) (c typeContent, err error) {
+// newest of them. A node that is not known has none. Of entries all attributes are given, or at least those named.
+func (s *Service) content(ctx context.Context, node inventory.NodeKey, t inventory.TypeName, attributes []string) (c typeContent, err error) {
 	for range readTries {
-		c, err = s.readContent(ctx, node, t)
+		c, err = s.readContent(ctx, node, t, attributes)
 		if !errors.Is(err, store.ErrNotFound) && !errors.Is(err, store.ErrConflict) {
 			return c, err
 		}
@@ -66,7 +66,7 @@ func (s *Service) content(ctx context.Context, node inventory.NodeKey, t invento
 	return c, err
 }
 
-func (s *Service) readContent(ctx context.Context, node inventory.NodeKey, t inventory.TypeName) (typeContent, error) {
+func (s *Service) readContent(ctx context.Context, node inventory.NodeKey, t inventory.TypeName, attributes []string) (typeContent, error) {
 	var c typeContent
 	record, err := s.store.Node(ctx, node)
 	if errors.Is(err, store.ErrNotFound) {
@@ -81,9 +81,11 @@ func (s *Service) readContent(ctx context.Context, node inventory.NodeKey, t inv
 		if err != nil {
 			return c, err
 		}
-		entries, err := s.entries(ctx, key, d.Refs, state.Context)
-		if err != nil {
-			return c, err
+		entries, own := volatileEntries(d.Refs, attributes)
+		if !own || len(state.Context) > 0 {
+			if entries, err = s.entries(ctx, key, d.Refs, state.Context); err != nil {
+				return c, err
+			}
 		}
 		c.add(state, entries)
 	}
@@ -95,6 +97,24 @@ func (s *Service) readContent(ctx context.Context, node inventory.NodeKey, t inv
 		err = fmt.Errorf("%s of %s: %w", t, node.Node, store.ErrConflict)
 	}
 	return c, err
+}
+
+// volatileEntries gives the volatile attributes of each ref, where they hold all that is asked for: then no shape need be
+// looked up.
+func volatileEntries(refs []inventory.Ref, attributes []string) (entries []inventory.Entry, all bool) {
+	if len(attributes) == 0 {
+		return nil, false
+	}
+	entries = make([]inventory.Entry, len(refs))
+	for i, r := range refs {
+		for _, name := range attributes {
+			if _, has := r.Volatile.Get(name); !has {
+				return nil, false
+			}
+		}
+		entries[i] = r.Volatile
+	}
+	return entries, true
 }
 
 func (c *typeContent) add(state inventory.ItemState, entries []inventory.Entry) {
@@ -112,7 +132,7 @@ type documents struct {
 }
 
 // Entries makes documents an index.Documents.
-func (d documents) Entries(ctx context.Context, node inventory.NodeID, t inventory.TypeName) (entries []inventory.Entry, reports bool, err error) {
-	c, err := d.service.content(ctx, inventory.NodeKey{Partition: d.partition, Node: node}, t)
+func (d documents) Entries(ctx context.Context, node inventory.NodeID, t inventory.TypeName, attributes []string) (entries []inventory.Entry, reports bool, err error) {
+	c, err := d.service.content(ctx, inventory.NodeKey{Partition: d.partition, Node: node}, t, attributes)
 	return c.Entries, c.Reports, err
 }

@@ -131,7 +131,7 @@ func (s *Service) nodesPage(ctx context.Context, q fleetQuestion, t inventory.Ty
 // entity gives a node with its content of one type; none of it when it does not report the type.
 func (s *Service) entity(ctx context.Context, node inventory.NodeKey, t inventory.TypeName) (Entity, error) {
 	e := Entity{Node: node.Node}
-	c, err := s.content(ctx, node, t)
+	c, err := s.content(ctx, node, t, nil)
 	if err != nil || !c.Reports {
 		return e, err
 	}

@@ -55,7 +55,7 @@ func (f *Fleet) Document(node inventory.NodeID, key inventory.ItemKey) ([]invent
 }
 
 // Entries gives a node's entries of a type, all sub-types together. It makes Fleet an index.Documents.
-func (f *Fleet) Entries(_ context.Context, node inventory.NodeID, t inventory.TypeName) ([]inventory.Entry, bool, error) {
+func (f *Fleet) Entries(_ context.Context, node inventory.NodeID, t inventory.TypeName, _ []string) ([]inventory.Entry, bool, error) {
 	entries, reports := f.entries(node, t)
 	return entries, reports, nil
 }
