@@ -47,7 +47,7 @@ var rooms = []room{
 	{name: "client", imports: []string{"wire", "sigv4"}},
 	{name: "collect", imports: []string{"client", "inventory"}, tests: []string{"wire", "sigv4"}},
 	{name: "simulate", imports: []string{"inventory", "wire"}},
-	{name: "bench", imports: []string{"client", "simulate", "wire", "inventory"}},
+	{name: "bench", imports: []string{"client", "simulate", "wire", "inventory"}, tests: []string{"sigv4"}},
 	{name: "cmd/stocktake", imports: []string{anyRoom}},
 	{name: "e2e", tests: []string{anyRoom}, testing: true},
 	{name: root, testing: true},
