@@ -107,22 +107,19 @@ func (p *posting) add(node, epoch uint32) bool {
 	return true
 }
 
-// remove takes a node out of the set and reports whether it was there.
-func (p *posting) remove(node, epoch uint32) bool {
-	if p.bits != nil {
-		if !p.bits.Contains(node) {
-			return false
+// remove takes a node out of the set.
+func (p *posting) remove(node, epoch uint32) {
+	if p.bits == nil {
+		if i, found := p.search(node); found {
+			p.few = p.few[:4*i] + p.few[4*i+4:]
 		}
+		return
+	}
+	if p.bits.Contains(node) {
 		p.bits = p.bits.own(epoch)
 		p.bits.Remove(node)
 		p.shrink()
-		return true
 	}
-	i, found := p.search(node)
-	if found {
-		p.few = p.few[:4*i] + p.few[4*i+4:]
-	}
-	return found
 }
 
 // removeAll takes a set of nodes out and gives how many were there.

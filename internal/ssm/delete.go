@@ -124,7 +124,7 @@ func (s *Service) deletionByToken(ctx context.Context, p inventory.Partition, in
 	if err != nil {
 		return Deletion{}, false, err
 	}
-	d, _, err := s.deletion(ctx, p, string(rec.Value))
+	d, err := s.deletion(ctx, p, string(rec.Value))
 	if errors.Is(err, store.ErrNotFound) {
 		return Deletion{}, false, nil // the call that took the token did not get as far as the job
 	}
@@ -208,7 +208,7 @@ func (s *Service) eachNode(ctx context.Context, p inventory.Partition, result *i
 func (s *Service) startDeletion(ctx context.Context, p inventory.Partition, d *Deletion, in DeleteInventoryInput) error {
 	claim := store.Record{Key: deletionTypeKey(p, d.Type), Value: []byte(d.ID)}
 	if old, err := s.store.Record(ctx, claim.Key); err == nil {
-		running, _, err := s.deletion(ctx, p, string(old.Value))
+		running, err := s.deletion(ctx, p, string(old.Value))
 		if err == nil && !running.Done {
 			return deletionRuns(d.Type, running.ID)
 		}
@@ -256,7 +256,7 @@ func (s *Service) runningDeletion(ctx context.Context, p inventory.Partition, t 
 	if err != nil {
 		return nil, err
 	}
-	d, _, err := s.deletion(ctx, p, string(claim.Value))
+	d, err := s.deletion(ctx, p, string(claim.Value))
 	if errors.Is(err, store.ErrNotFound) || err == nil && d.Done {
 		return nil, nil
 	}
@@ -272,13 +272,12 @@ func deletionRuns(t inventory.TypeName, id string) error {
 	return inventory.Errorf(inventory.InvalidInventoryRequest, "A deletion of %s is under way already (%s). DescribeInventoryDeletions tells when it is complete.", t, id)
 }
 
-func (s *Service) deletion(ctx context.Context, p inventory.Partition, id string) (Deletion, uint64, error) {
+func (s *Service) deletion(ctx context.Context, p inventory.Partition, id string) (Deletion, error) {
 	rec, err := s.store.Record(ctx, deletionKey(p, id))
 	if err != nil {
-		return Deletion{}, 0, err
+		return Deletion{}, err
 	}
-	d, err := parseDeletion(rec)
-	return d, rec.Revision, err
+	return parseDeletion(rec)
 }
 
 func parseDeletion(rec store.Record) (Deletion, error) {
@@ -367,7 +366,7 @@ func (s *Service) DescribeInventoryDeletions(ctx context.Context, p inventory.Pa
 		return out, err
 	}
 	if in.ID != "" {
-		d, _, err := s.deletion(ctx, p, in.ID)
+		d, err := s.deletion(ctx, p, in.ID)
 		if errors.Is(err, store.ErrNotFound) {
 			return out, inventory.Errorf(inventory.InvalidDeletionID, "There is no deletion with the id %s. DescribeInventoryDeletions without DeletionId lists those of the last 30 days.", clip(in.ID))
 		}

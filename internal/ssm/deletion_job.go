@@ -200,7 +200,7 @@ func (j *deletionJob) deleteFrom(ctx context.Context, key inventory.NodeKey) err
 		if err != nil {
 			return err
 		}
-		_, err = s.dropItems(ctx, node, inventory.CauseDeletion, func(state inventory.ItemState) bool { return j.state.covers(key, state) }, false)
+		err = s.dropItems(ctx, node, inventory.CauseDeletion, func(state inventory.ItemState) bool { return j.state.covers(key, state) }, false)
 		if errors.Is(err, store.ErrConflict) {
 			continue
 		}

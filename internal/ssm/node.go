@@ -89,7 +89,7 @@ func (s *Service) RemoveNode(ctx context.Context, p inventory.Partition, id inve
 		if err != nil {
 			return err
 		}
-		if _, err = s.dropItems(ctx, node, inventory.CauseDeletion, func(inventory.ItemState) bool { return true }, true); !errors.Is(err, store.ErrConflict) {
+		if err = s.dropItems(ctx, node, inventory.CauseDeletion, func(inventory.ItemState) bool { return true }, true); !errors.Is(err, store.ErrConflict) {
 			return err
 		}
 	}
@@ -100,9 +100,9 @@ func unknownNode(id inventory.NodeID) error {
 	return inventory.Errorf(inventory.InvalidInstanceID, "The node %s isn't known here. GetInventory lists the nodes.", id)
 }
 
-// dropItems removes a node's documents that the given function picks, and the node itself if remove is set. It gives how
-// many documents went. ErrConflict: the node was written in between; read it and decide again.
-func (s *Service) dropItems(ctx context.Context, node inventory.Node, cause inventory.Cause, pick func(inventory.ItemState) bool, remove bool) (int, error) {
+// dropItems removes a node's documents that the given function picks, and the node itself if remove is set.
+// ErrConflict: the node was written in between; read it and decide again.
+func (s *Service) dropItems(ctx context.Context, node inventory.Node, cause inventory.Cause, pick func(inventory.ItemState) bool, remove bool) error {
 	c := store.Commit{Node: node.Clone(), Remove: remove}
 	for _, state := range node.Items {
 		if !pick(state) {
@@ -110,15 +110,15 @@ func (s *Service) dropItems(ctx context.Context, node inventory.Node, cause inve
 		}
 		before, _, err := s.storedDocument(ctx, node.Key, state.ItemKey)
 		if err != nil {
-			return 0, err
+			return err
 		}
 		c.Node.RemoveItem(state.ItemKey)
 		c.Writes = append(c.Writes, removal(state.ItemKey, before, cause))
 	}
 	if len(c.Writes) == 0 && !remove {
-		return 0, nil
+		return nil
 	}
-	return len(c.Writes), s.commit(ctx, c)
+	return s.commit(ctx, c)
 }
 
 // NodeSummary is one line of a listing of nodes.

@@ -159,7 +159,7 @@ func (s *Service) retainNode(ctx context.Context, key inventory.NodeKey, ages ag
 			return err
 		}
 		pick, _, wholly := ages.leaves(node)
-		if _, err = s.dropItems(ctx, node, inventory.CauseRetention, pick, wholly); !errors.Is(err, store.ErrConflict) {
+		if err = s.dropItems(ctx, node, inventory.CauseRetention, pick, wholly); !errors.Is(err, store.ErrConflict) {
 			return err
 		}
 	}

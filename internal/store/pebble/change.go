@@ -260,7 +260,7 @@ func (d *decoder) shapeIDs(id idOf) []inventory.ShapeID {
 // are of.
 func changeNumbers(value []byte) (key spaceKey, numbers []uint32, err error) {
 	// Reading with a look-up that knows every number collects them.
-	collect := func(n uint32) (inventory.ShapeID, bool) {
+	collect := func(n uint32) (_ inventory.ShapeID, known bool) { //nolint:unparam // the ids do not matter here
 		numbers = append(numbers, n)
 		return inventory.ShapeID{}, true
 	}

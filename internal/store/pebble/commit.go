@@ -67,7 +67,7 @@ func (s *Store) Commit(ctx context.Context, c store.Commit) (store.Committed, er
 	}
 	c.Arrival = c.Arrival.UTC().Round(0)
 	shard := store.ShardOf(c.Node.Key, s.identity.Shards)
-	o := &commit{s: s, c: c, shard: shard, key: nodeKey(kindNode, shard, c.Node.Key)}
+	o := &commit{s: s, c: c, shard: shard, key: nodeKey(shard, c.Node.Key)}
 	if err := o.prepare(); err != nil {
 		return store.Committed{}, err
 	}

@@ -100,7 +100,7 @@ func (v *view) checkPosition(shard int, at inventory.Position) error {
 
 // borrowedRefs reads the refs of a document for the change that borrows them.
 func (v *view) borrowedRefs(shard int, k inventory.DocumentKey) (refs []byte, err error) {
-	key := documentKey(nodeKey(kindNode, shard, k.NodeKey), inventory.ItemKey{Type: k.Type, SubType: k.SubType})
+	key := documentKey(nodeKey(shard, k.NodeKey), inventory.ItemKey{Type: k.Type, SubType: k.SubType})
 	found, err := v.get(key, func(value []byte) error {
 		part, err := documentRefs(value)
 		refs = slices.Clone(part)

@@ -74,9 +74,9 @@ func keyAfter(prefix []byte) []byte {
 	return nil
 }
 
-func nodeKey(kind byte, shard int, k inventory.NodeKey) []byte {
+func nodeKey(shard int, k inventory.NodeKey) []byte {
 	key := make([]byte, 0, 64)
-	key = append(key, kind)
+	key = append(key, kindNode)
 	key = binary.BigEndian.AppendUint16(key, uint16(shard))
 	key = appendKeyString(key, k.Account)
 	key = appendKeyString(key, k.Region)

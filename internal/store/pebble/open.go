@@ -214,11 +214,11 @@ func (o *Options) openEngine(s *Store, dir string, exists bool) (*engine.DB, err
 type logger struct{ s *Store }
 
 func (l logger) Infof(format string, args ...any) {
-	l.s.log.Debug("store: " + fmt.Sprintf(format, args...))
+	l.s.log.Debug("store: engine", "message", fmt.Sprintf(format, args...))
 }
 
 func (l logger) Errorf(format string, args ...any) {
-	l.s.log.Error("store: " + fmt.Sprintf(format, args...))
+	l.s.log.Error("store: engine", "message", fmt.Sprintf(format, args...))
 }
 
 func (l logger) Fatalf(format string, args ...any) {

@@ -30,7 +30,7 @@ func (s *Store) Node(ctx context.Context, key inventory.NodeKey) (inventory.Node
 	v := s.views.acquire()
 	defer s.release(v)
 	var r record
-	found, err := v.get(nodeKey(kindNode, store.ShardOf(key, s.identity.Shards), key), func(value []byte) (err error) {
+	found, err := v.get(nodeKey(store.ShardOf(key, s.identity.Shards), key), func(value []byte) (err error) {
 		r, err = decodeNode(key, value)
 		return err
 	})
@@ -48,7 +48,7 @@ func (s *Store) Document(ctx context.Context, key inventory.DocumentKey) (invent
 	defer s.leave()
 	v := s.views.acquire()
 	defer s.release(v)
-	node := nodeKey(kindNode, store.ShardOf(key.NodeKey, s.identity.Shards), key.NodeKey)
+	node := nodeKey(store.ShardOf(key.NodeKey, s.identity.Shards), key.NodeKey)
 	var doc inventory.Document
 	at := documentKey(node, inventory.ItemKey{Type: key.Type, SubType: key.SubType})
 	found, err := v.get(at, func(value []byte) (err error) {
@@ -129,7 +129,7 @@ func (s *Store) Scan(ctx context.Context, shard int, after *inventory.NodeKey, l
 	prefix := shardKey(kindNode, shard)
 	lower := prefix
 	if after != nil {
-		lower = keyAfter(nodeKey(kindNode, shard, *after))
+		lower = keyAfter(nodeKey(shard, *after))
 	}
 	documents, err := newDocumentScan(v, shard)
 	if err != nil {
