@@ -3,6 +3,7 @@ package pebble
 import (
 	"context"
 	"crypto/rand"
+	"errors"
 	"fmt"
 	"slices"
 	"time"
@@ -21,6 +22,7 @@ type commit struct {
 	// What follows was prepared from the view of this number, after so many sweeps.
 	view   uint64
 	sweeps uint64
+	anew   bool    // preparing failed for want of a text, and is to be tried again by the committer
 	places []place // of c.Node.Items; those of documents written are filled in at the end
 	body   []byte
 	writes []write
@@ -68,7 +70,10 @@ func (s *Store) Commit(ctx context.Context, c store.Commit) (store.Committed, er
 	c.Arrival = c.Arrival.UTC().Round(0)
 	shard := store.ShardOf(c.Node.Key, s.identity.Shards)
 	o := &commit{s: s, c: c, shard: shard, key: nodeKey(shard, c.Node.Key)}
-	if err := o.prepare(); err != nil {
+	err := o.prepare()
+	// A sweep that ended meanwhile takes numbers away between two looks at the dictionary. The committer, which ends
+	// sweeps, finds out whether it was that.
+	if o.anew = errors.Is(err, errNoText); err != nil && !o.anew {
 		return store.Committed{}, err
 	}
 	if err := s.submit(ctx, o, false); err != nil {
@@ -253,7 +258,7 @@ func (o *commit) check(b *batch) error {
 			return o.conflict()
 		}
 	}
-	if o.sweeps != b.s.dictionary.sweeps.Load() {
+	if o.anew || o.sweeps != b.s.dictionary.sweeps.Load() {
 		if err := o.prepare(); err != nil {
 			return err
 		}
