@@ -157,6 +157,10 @@ func (part *partition) apply(c inventory.Change, shapes []inventory.Shape) error
 	defer part.mu.Unlock()
 	t := part.table(c.Document.Type)
 	for _, s := range shapes {
+		// The others are of other documents of the commit, and of other types.
+		if _, ours := slices.BinarySearchFunc(c.Added, s.ID, inventory.CompareShapeIDs); !ours {
+			continue
+		}
 		if err := t.define(s); err != nil {
 			return err
 		}

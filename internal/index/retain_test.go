@@ -46,3 +46,29 @@ func TestNothingOfTheCallersTextIsKept(t *testing.T) {
 		}
 	}
 }
+
+// A commit hands in the shapes of all its documents, whatever their types: each belongs to the dictionary of one.
+func TestShapesOfOtherDocumentsAreNotLearnt(t *testing.T) {
+	p := inventory.Partition{Account: "1", Region: "r"}
+	x := index.New(index.Config{Shards: 1})
+	types := []inventory.TypeName{"Custom:A", "Custom:B"}
+	var shapes []inventory.Shape
+	for i := range types {
+		shapes = append(shapes, inventory.Shape{ID: inventory.ShapeID{byte(i)}, Text: string(inventory.AppendShapeText(nil, inventory.Entry{{Name: "N", Value: "v"}}))})
+	}
+	for i, name := range types {
+		change := inventory.Change{Position: inventory.Position{Seq: uint64(i + 1)}, Added: []inventory.ShapeID{shapes[i].ID}}
+		change.Document = inventory.DocumentKey{NodeKey: inventory.NodeKey{Partition: p, Node: "i-00000001"}, Type: name}
+		if err := x.Apply(change, shapes); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for i, name := range types {
+		if _, known := x.Entry(p, name, shapes[1-i].ID); known {
+			t.Errorf("%s knows a shape of %s", name, types[1-i])
+		}
+		if _, known := x.Entry(p, name, shapes[i].ID); !known {
+			t.Errorf("%s does not know its own shape", name)
+		}
+	}
+}
