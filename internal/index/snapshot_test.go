@@ -43,17 +43,25 @@ func rewrite(x *index.Index) []byte {
 	return b.Bytes()
 }
 
+// The first reading may drop the groups of values that had many shapes before and have few now; from then on nothing may
+// change.
 func TestSnapshotOfSnapshotIsTheSame(t *testing.T) {
 	seed := uint64(time.Now().UnixNano())
 	t.Logf("seed %d", seed)
-	body := snapshotOf(t, seed, 60)
+	first := reread(t, snapshotOf(t, seed, 60))
+	if !bytes.Equal(first, reread(t, first)) {
+		t.Error("a snapshot of what was read from a snapshot differs")
+	}
+}
+
+// reread writes what it reads from a snapshot, byte by byte.
+func reread(t *testing.T, body []byte) []byte {
+	t.Helper()
 	x, err := index.ReadSnapshot(iotest.OneByteReader(bytes.NewReader(body)), config)
 	if err != nil {
 		t.Fatal(err)
 	}
-	if !bytes.Equal(body, rewrite(x)) {
-		t.Error("a snapshot of what was read from a snapshot differs")
-	}
+	return rewrite(x)
 }
 
 func TestDamagedSnapshotIsRefused(t *testing.T) {
