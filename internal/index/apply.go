@@ -259,6 +259,9 @@ func (t *table) enter(s, n uint32) {
 		fresh = p.add(n, t.epoch)
 		t.elements++
 	}
+	if t.bulk {
+		return
+	}
 	// Groups are entered even when the shape is not new to the node: a replay of a removal may have left only them.
 	for _, val := range t.row(s) {
 		v := t.values.get(val)

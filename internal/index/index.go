@@ -28,6 +28,7 @@ type Index struct {
 
 	mu         sync.RWMutex
 	partitions map[inventory.Partition]*partition
+	bulk       bool // of new partitions
 
 	positionsMu sync.Mutex
 	positions   []inventory.Position
@@ -100,6 +101,7 @@ func (x *Index) makePartition(p inventory.Partition) *partition {
 	if part == nil {
 		p = inventory.Partition{Account: strings.Clone(p.Account), Region: strings.Clone(p.Region)}
 		part = newPartition(p)
+		part.bulk = x.bulk
 		x.partitions[p] = part
 	}
 	return part

@@ -32,6 +32,7 @@ type partition struct {
 
 	tables map[inventory.TypeName]*table
 	found  []uint32 // scratch of Load
+	bulk   bool     // of new tables
 }
 
 // life is what changes about a node.
@@ -73,6 +74,7 @@ func (part *partition) table(t inventory.TypeName) *table {
 	if tab == nil {
 		t = inventory.TypeName(strings.Clone(string(t)))
 		tab = newTable(t)
+		tab.bulk = part.bulk
 		part.tables[t] = tab
 	}
 	return tab

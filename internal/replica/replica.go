@@ -72,7 +72,7 @@ func Open(ctx context.Context, st store.Store, opt Options) (*Replica, error) {
 		r.log.Info("no snapshot to start from; reading the whole store", "reason", err)
 		r.index = index.New(r.indexConfig())
 		from = "store"
-		if err := r.loadAll(ctx); err != nil {
+		if err := r.index.Bulk(func() error { return r.loadAll(ctx) }); err != nil {
 			return nil, fmt.Errorf("build the index: %w", err)
 		}
 	}
@@ -280,13 +280,19 @@ func (r *Replica) loadShard(ctx context.Context, shard int, done *atomic.Int64) 
 	return nil
 }
 
-// loadNodes loads nodes into the index, which asks for the text of shapes it has not seen.
+// loadNodes loads nodes into the index. At the first that has shapes it has not seen it gets the text of those of all
+// the rest.
 func (r *Replica) loadNodes(ctx context.Context, shard int, nodes []store.NodeScan) error {
-	if err := r.defineShapes(ctx, shard, nodes); err != nil {
-		return err
-	}
-	for _, n := range nodes {
-		if err := r.index.Load(shard, n.Node.Key, loaded(n)); err != nil {
+	for i, n := range nodes {
+		documents := loaded(n)
+		err := r.index.Load(shard, n.Node.Key, documents)
+		if missing := (*index.MissingError)(nil); errors.As(err, &missing) {
+			if err := r.defineShapes(ctx, shard, nodes[i:]); err != nil {
+				return err
+			}
+			err = r.index.Load(shard, n.Node.Key, documents)
+		}
+		if err != nil {
 			return fmt.Errorf("node %s: %w", n.Node.Key.Node, err)
 		}
 	}
