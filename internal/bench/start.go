@@ -35,19 +35,19 @@ func (r *run) starts(ctx context.Context) error {
 	}); err != nil {
 		return err
 	}
+	d := &Durability{}
+	r.result.Durability = d
+	if err := r.start(ctx, "after kill -9 under load", done, func() error { return r.killUnderLoad(ctx, d) }); err != nil {
+		return err
+	}
 	if err := r.start(ctx, "without a snapshot, from the documents", done, func() error {
 		return errors.Join(stop(), r.Control.DropSnapshot())
 	}); err != nil {
 		return err
 	}
-	if err := r.remember(ctx, "after a start from the documents"); err != nil {
-		return err
-	}
 	s := spreadOf(stops)
 	r.result.StopSeconds = &s
-	d := &Durability{}
-	r.result.Durability = d
-	return r.start(ctx, "after kill -9 under load", done, func() error { return r.killUnderLoad(ctx, d) })
+	return r.remember(ctx, "after a start from the documents")
 }
 
 // start ends the server each round by the function given and starts it again, to the first answer.

@@ -80,12 +80,9 @@ func Open(ctx context.Context, st store.Store, opt Options) (*Replica, error) {
 		return nil, fmt.Errorf("bring the index up to the store: %w", err)
 	}
 	r.log.Info("index is current", "from", from, "duration", time.Since(started))
-	if from == "store" {
-		r.changes.Add(1) // worth a snapshot
-	}
 	run, stop := context.WithCancel(context.Background())
 	r.stop = stop
-	go r.snapshotNowAndThen(run)
+	go r.snapshotNowAndThen(run, from == "store")
 	return r, nil
 }
 

@@ -94,8 +94,9 @@ func (r *Replica) SnapshotAge() time.Duration {
 	return time.Since(time.Unix(at, 0))
 }
 
-// snapshotNowAndThen writes snapshots while changes come in. A failure is logged: the store has the truth.
-func (r *Replica) snapshotNowAndThen(ctx context.Context) {
+// snapshotNowAndThen writes snapshots while changes come in, the first at once where there was none to start from. A
+// failure is logged: the store has the truth.
+func (r *Replica) snapshotNowAndThen(ctx context.Context, atOnce bool) {
 	defer close(r.done)
 	if r.opt.Dir != "" {
 		r.removeLeftovers()
@@ -107,16 +108,16 @@ func (r *Replica) snapshotNowAndThen(ctx context.Context) {
 	tick := time.NewTicker(r.opt.Every)
 	defer tick.Stop()
 	for {
+		if atOnce || r.changes.Load() > 0 {
+			if err := r.Snapshot(); err != nil {
+				r.log.Error("snapshot not written; the next start reads the store instead", "error", err)
+			}
+		}
+		atOnce = false
 		select {
 		case <-ctx.Done():
 			return
 		case <-tick.C:
-		}
-		if r.changes.Load() == 0 {
-			continue
-		}
-		if err := r.Snapshot(); err != nil {
-			r.log.Error("snapshot not written; the next start reads the store instead", "error", err)
 		}
 	}
 }
