@@ -80,6 +80,7 @@ const damagedSeed, damagedSteps = 9, 150
 // TestDamageIsNeverRead flips bits in, blanks pages of and cuts short the files of a closed store, one thing at a time.
 // Whatever can then be read must be what was stored, and the rest an error that says so.
 func TestDamageIsNeverRead(t *testing.T) {
+	t.Parallel()
 	sound := t.TempDir()
 	s := open(t, pebble.Options{Dir: sound, Shards: 2, MemTableBytes: 24 << 10})
 	played := storetest.NewPlayer(s, damagedSeed)

@@ -200,6 +200,7 @@ func sample(n int64, oneIn int, try func(write int64)) {
 // TestFaultAtEveryWrite lets each write, sync, rename and so on fail in turn, once or from then on. What was acknowledged
 // must be there after a restart, with the failure and with the loss of power right after it.
 func TestFaultAtEveryWrite(t *testing.T) {
+	t.Parallel()
 	const seed = 5
 	sc, n := newScript(t, seed), countWrites(t, seed)
 	t.Logf("%d writes", n)
@@ -251,6 +252,7 @@ func (sc *script) readable(t *testing.T, played *storetest.Player, steps int64, 
 
 // TestCrashAtEveryWrite cuts the power before each write in turn. All that was not synced is lost, or a random part of it.
 func TestCrashAtEveryWrite(t *testing.T) {
+	t.Parallel()
 	const seed = 6
 	sc, n := newScript(t, seed), countWrites(t, seed)
 	t.Logf("%d writes", n)

@@ -74,7 +74,7 @@ func (state *State) addNode(ctx context.Context, s store.Store, n store.NodeScan
 	if err != nil {
 		return err
 	}
-	if d := cmp.Diff(n.Node, node, Equate); d != "" {
+	if d := differ(n.Node, node); d != "" {
 		return fmt.Errorf("node %s as scanned and as read (-scanned +read):\n%s", n.Node.Key.Node, d)
 	}
 	for i, item := range n.Node.Items {
@@ -83,7 +83,7 @@ func (state *State) addNode(ctx context.Context, s store.Store, n store.NodeScan
 		if err != nil {
 			return err
 		}
-		if d := cmp.Diff(n.Documents[i], doc, Equate); d != "" {
+		if d := differ(n.Documents[i], doc); d != "" {
 			return fmt.Errorf("document %q of node %s as scanned and as read (-scanned +read):\n%s", key.Type, key.Node, d)
 		}
 		if err := state.addTexts(ctx, s, key, doc.ShapeSet()); err != nil {
@@ -124,7 +124,9 @@ func ShapesOf(c inventory.Change) []inventory.ShapeID {
 var Equate = cmpopts.EquateEmpty()
 
 // Diff tells how two states differ; empty when they do not.
-func Diff(a, b State) string {
+func Diff(a, b State) string { return differ(a, b) }
+
+func differ(a, b any) string {
 	if reflect.DeepEqual(a, b) { // much the faster of the two
 		return ""
 	}
