@@ -11,7 +11,7 @@ import (
 )
 
 // benchNodes is how many simulated nodes the benchmarks work over.
-const benchNodes = 1000
+const benchNodes = 300
 
 // newBench starts a service over an empty store on disk with the sizes it has in production, and gives a fleet.
 func newBench(b *testing.B) (*trial, *simulate.Fleet) {
