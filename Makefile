@@ -27,8 +27,8 @@ bench: build ## measure the service with 2,000 simulated nodes; ARGS="--help" fo
 bench-code: ## every benchmark of the code, long enough to compare (benchstat)
 	$(GO) test -run '^$$' -bench . -benchmem -count 6 ./...
 
-fuzz: ## every fuzz target for ten seconds
-	scripts/fuzz 10s
+fuzz: ## every fuzz target for 50,000 inputs
+	scripts/fuzz 50000x
 
 fuzz-long: ## every fuzz target for ten minutes
 	scripts/fuzz 10m
