@@ -38,6 +38,11 @@ var (
 	ErrInUse = errors.New("store is in use by another process")
 	// ErrClosed: the store was closed.
 	ErrClosed = errors.New("store is closed")
+	// ErrFenced: the lease the commit was made under was taken over. Stop the work; another server does it.
+	ErrFenced = errors.New("lease was taken over")
+	// ErrUnavailable: the store's server does not answer, or cannot write. Whether a commit that failed so took effect is
+	// not known; what was refused for another reason did not.
+	ErrUnavailable = errors.New("store does not answer")
 )
 
 // Identity is what a store is given once, when it is made, and keeps for ever.

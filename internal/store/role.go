@@ -1,0 +1,56 @@
+package store
+
+import (
+	"context"
+	"io"
+
+	"stocktake/internal/inventory"
+)
+
+// Fence is the number of a lease a commit was made under. Whoever takes the lease over has a greater one, and raises the
+// fence before doing any of the work, so that a holder that was only paused can write no more.
+type Fence struct {
+	// Lease is the lease's name; empty: the commit is made under none.
+	Lease string
+	// Number is the lease's at the time its holder took it, from 1 on.
+	Number uint64
+}
+
+// Fences is the store's role for work that one server does at a time.
+type Fences interface {
+	// RaiseFence makes every commit that carries a smaller number of the lease fail with ErrFenced from now on: none that
+	// has not returned yet can still take effect. Raising to the number it has is no error; to a smaller one is ErrFenced.
+	RaiseFence(ctx context.Context, f Fence) error
+}
+
+// Snapshots is the role of a store that keeps the newest snapshot of the index for servers without one of their own. A
+// snapshot is a cache: one that is lost or damaged costs time only.
+type Snapshots interface {
+	// SaveSnapshot keeps what write writes in the place of the snapshot before, once all of it is written and write gave no
+	// error.
+	SaveSnapshot(ctx context.Context, write func(io.Writer) error) error
+	// LoadSnapshot has read read the snapshot kept, or gives ErrNotFound without calling it.
+	LoadSnapshot(ctx context.Context, read func(io.Reader) error) error
+}
+
+// Typed is a shape with what it belongs to.
+type Typed struct {
+	inventory.Partition
+	Type inventory.TypeName
+	inventory.Shape
+}
+
+// Loader is the role of a store that takes over the content of another: what is loaded keeps its revisions, sequences
+// and ids. It is for a store nobody else uses yet, made with the other's identity; loading the same again changes
+// nothing, so that an interrupted copy goes on from wherever it likes. What a call loaded is durable when it returns.
+type Loader interface {
+	// LoadShapes puts shapes that nodes and changes loaded later name. Until they do, Sweep may not be called.
+	LoadShapes(ctx context.Context, shard int, shapes []Typed) error
+	// LoadNodes puts nodes of a shard as a scan of the other store gave them.
+	LoadNodes(ctx context.Context, shard int, nodes []NodeScan) error
+	// LoadChanges puts consecutive changes at the end of a shard's feed. The first ever loaded begins the feed, whatever its
+	// sequence; what lies before it counts as pruned.
+	LoadChanges(ctx context.Context, shard int, changes []inventory.Change) error
+	// LoadRecords puts records with their revisions; revisions given later are greater than any of them.
+	LoadRecords(ctx context.Context, records []Record) error
+}
