@@ -56,9 +56,9 @@ func (s faulty) Node(ctx context.Context, key inventory.NodeKey) (inventory.Node
 	return s.Store.Node(ctx, key)
 }
 
-func (s faulty) RecordsHead(ctx context.Context) (uint64, error) {
+func (s faulty) RecordsHead(ctx context.Context) (inventory.Position, error) {
 	if s.faults.broken.Load() {
-		return 0, errBroken
+		return inventory.Position{}, errBroken
 	}
 	return s.Store.RecordsHead(ctx)
 }

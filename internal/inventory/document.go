@@ -60,10 +60,11 @@ type ItemState struct {
 	Seq uint64
 }
 
-// Node is the record of one node: its life and, for each document, its state. Revision moves with every write to it.
+// Node is the record of one node: its life and, for each document, its state. Revision changes with every write to it.
 type Node struct {
 	Key NodeKey
-	// Revision is set by the store. In a commit it is the revision the commit was computed from; 0 means not stored.
+	// Revision is set by the store, below 1<<63, and never given twice. In a commit it is the revision the commit was
+	// computed from; 0 means not stored. Otherwise it is opaque: a greater one need not be newer.
 	Revision uint64
 	Status   Status
 	// Enrolled is when the node first became known.

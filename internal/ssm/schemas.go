@@ -37,7 +37,7 @@ func (c customSchema) schema(t inventory.TypeName) inventory.Schema {
 
 // catalogue is everything known of a partition's types at one moment. It is not changed once made.
 type catalogue struct {
-	head     uint64 // of the records it was read at
+	head     inventory.Position // of the records it was read at
 	custom   map[inventory.TypeName]customSchema
 	revision map[inventory.TypeName]uint64
 	room     uint64   // revision of the record that moves with every type added
@@ -102,7 +102,7 @@ func (r *schemaRegistry) catalogue(ctx context.Context, p inventory.Partition) (
 	r.mu.Lock()
 	c := r.known[p]
 	r.mu.Unlock()
-	if c != nil && c.head >= head {
+	if c != nil && c.head == head {
 		return c, nil
 	}
 	fresh, err := r.read(ctx, p, head)
@@ -111,12 +111,10 @@ func (r *schemaRegistry) catalogue(ctx context.Context, p inventory.Partition) (
 	}
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	if c := r.known[p]; c == nil || c.head < fresh.head {
-		if c == nil && len(r.known) >= knownCatalogues {
-			clear(r.known)
-		}
-		r.known[p] = fresh
+	if r.known[p] == nil && len(r.known) >= knownCatalogues {
+		clear(r.known)
 	}
+	r.known[p] = fresh
 	return fresh, nil
 }
 
@@ -124,7 +122,7 @@ func schemaRoomKey(p inventory.Partition) string {
 	return store.Key(recordSchemaRoom, p.Account, p.Region)
 }
 
-func (r *schemaRegistry) read(ctx context.Context, p inventory.Partition, head uint64) (*catalogue, error) {
+func (r *schemaRegistry) read(ctx context.Context, p inventory.Partition, head inventory.Position) (*catalogue, error) {
 	c := &catalogue{head: head, custom: map[inventory.TypeName]customSchema{}, revision: map[inventory.TypeName]uint64{}}
 	room, err := r.store.Record(ctx, schemaRoomKey(p))
 	if err != nil && !errors.Is(err, store.ErrNotFound) {

@@ -3,6 +3,7 @@ package store
 import (
 	"errors"
 	"fmt"
+	"math"
 	"slices"
 
 	"stocktake/internal/inventory"
@@ -19,6 +20,11 @@ func (c Commit) Check() error {
 	if c.Remove && len(c.Node.Items) > 0 {
 		return errors.New("commit removes a node that keeps documents")
 	}
+	if c.Fence != (Fence{}) {
+		if err := c.Fence.Check(); err != nil {
+			return fmt.Errorf("commit of node %s: %w", k.Node, err)
+		}
+	}
 	for i := 1; i < len(c.Node.Items); i++ {
 		if inventory.CompareItemKeys(c.Node.Items[i-1].ItemKey, c.Node.Items[i].ItemKey) >= 0 {
 			return fmt.Errorf("commit of node %s has its items out of order at %q", k.Node, c.Node.Items[i].Type)
@@ -34,6 +40,25 @@ func (c Commit) Check() error {
 		if err := w.check(); err != nil {
 			return fmt.Errorf("commit of node %s, %q: %w", k.Node, w.Key.Type, err)
 		}
+	}
+	return nil
+}
+
+// Check reports what is wrong with a fence to raise, or of a commit that has one.
+func (f Fence) Check() error {
+	if f.Lease == "" || f.Number == 0 || f.Number > math.MaxInt64 {
+		return fmt.Errorf("fence %d of the lease %q is none: it needs a name and a number from 1 to %d", f.Number, f.Lease, math.MaxInt64)
+	}
+	return nil
+}
+
+// Check reports whether a store can be made with the identity.
+func (id Identity) Check() error {
+	if id.Shards < 1 || id.Shards > 1024 {
+		return fmt.Errorf("a store has 1 to 1024 shards, not %d", id.Shards)
+	}
+	if id.ID == ([16]byte{}) {
+		return errors.New("a store's identity needs an id")
 	}
 	return nil
 }

@@ -10,16 +10,18 @@ import (
 // Fence is the number of a lease a commit was made under. Whoever takes the lease over has a greater one, and raises the
 // fence before doing any of the work, so that a holder that was only paused can write no more.
 type Fence struct {
-	// Lease is the lease's name; empty: the commit is made under none.
+	// Lease is the lease's name; empty: the commit is made under none. A store keeps the number of every name for ever, so
+	// names are of kinds of work, not of pieces of it.
 	Lease string
-	// Number is the lease's at the time its holder took it, from 1 on.
+	// Number is the lease's at the time its holder took it: from 1 on, below 1<<63.
 	Number uint64
 }
 
 // Fences is the store's role for work that one server does at a time.
 type Fences interface {
-	// RaiseFence makes every commit that carries a smaller number of the lease fail with ErrFenced from now on: none that
-	// has not returned yet can still take effect. Raising to the number it has is no error; to a smaller one is ErrFenced.
+	// RaiseFence makes every commit that carries a smaller number of the lease fail with ErrFenced: once it has returned,
+	// none of them takes effect any more, whenever it began. It is durable. Raising to the number it has is no error; to a
+	// smaller one is ErrFenced.
 	RaiseFence(ctx context.Context, f Fence) error
 }
 
@@ -42,15 +44,21 @@ type Typed struct {
 
 // Loader is the role of a store that takes over the content of another: what is loaded keeps its revisions, sequences
 // and ids. It is for a store nobody else uses yet, made with the other's identity; loading the same again changes
-// nothing, so that an interrupted copy goes on from wherever it likes. What a call loaded is durable when it returns.
+// nothing, so that an interrupted copy goes on from wherever it likes. What a call loaded is durable when it returns; one
+// that fails loaded nothing, unless the store did not answer. ErrConflict: the store holds something else in its place,
+// because the other store has changed since; begin with an empty one.
+//
+// Shapes come before what names them, and nodes are best loaded before changes: a store may keep but once what both
+// hold. Callers keep to some hundreds of nodes, changes or records a call. Fences and readers are not taken over.
 type Loader interface {
 	// LoadShapes puts shapes that nodes and changes loaded later name. Until they do, Sweep may not be called.
 	LoadShapes(ctx context.Context, shard int, shapes []Typed) error
-	// LoadNodes puts nodes of a shard as a scan of the other store gave them.
+	// LoadNodes puts nodes of a shard as a scan of the other store gave them. Revisions given later differ from all theirs.
 	LoadNodes(ctx context.Context, shard int, nodes []NodeScan) error
 	// LoadChanges puts consecutive changes at the end of a shard's feed. The first ever loaded begins the feed, whatever its
-	// sequence; what lies before it counts as pruned.
+	// sequence; what lies before it counts as pruned. Changes the feed holds already are passed over.
 	LoadChanges(ctx context.Context, shard int, changes []inventory.Change) error
-	// LoadRecords puts records with their revisions; revisions given later are greater than any of them.
+	// LoadRecords puts records with their revisions; revisions given later are greater than any of them. It moves the
+	// records' head.
 	LoadRecords(ctx context.Context, records []Record) error
 }

@@ -85,6 +85,9 @@ type Commit struct {
 	Arrival time.Time
 	// Remove drops the node's record itself. Writes must then remove every document it has.
 	Remove bool
+	// Fence is the lease the commit is made under; the zero Fence for none. A commit whose fence is below the one raised
+	// is refused with ErrFenced, one without writes too.
+	Fence Fence
 }
 
 // Write is one document put or removed.
@@ -114,7 +117,7 @@ type Committed struct {
 // NodeScan is one node as a scan finds it: its record and all its documents, consistent with each other.
 type NodeScan struct {
 	Node inventory.Node
-	// Documents run parallel to Node.Items.
+	// Documents run parallel to Node.Items. Read leaves those zero that it was not asked for.
 	Documents []inventory.Document
 }
 
@@ -124,13 +127,18 @@ type Store interface {
 	// Identity is read once at opening and never fails after.
 	Identity() Identity
 
-	// Commit writes; see the package's promises. ErrConflict when Node.Revision is not the stored revision.
+	// Commit writes; see the package's promises. ErrConflict when Node.Revision is not the stored revision, ErrFenced when
+	// the lease it was made under was taken over.
 	Commit(ctx context.Context, c Commit) (Committed, error)
 	// Node gives a node's record, or ErrNotFound.
 	Node(ctx context.Context, key inventory.NodeKey) (inventory.Node, error)
 	// Document gives a node's document, or ErrNotFound. Its sequence is the Seq of the record's item read before it or a
 	// later one.
 	Document(ctx context.Context, key inventory.DocumentKey) (inventory.Document, error)
+	// Read gives the nodes asked for, none twice, in the order of keys; those that are not stored are left out. Each has
+	// the documents of the types given (of every sub-type), consistent with its record; documents of other types are left
+	// zero, and without types there are none. It takes one round trip however many keys; callers keep to some hundreds.
+	Read(ctx context.Context, keys []inventory.NodeKey, types []inventory.TypeName) ([]NodeScan, error)
 	// Shapes gives the text of the shapes asked for, in the same order, as documents of the shard name them. A shape that
 	// no longer exists is ErrNotFound: the document that named it was changed in between; read it again.
 	Shapes(ctx context.Context, shard int, p inventory.Partition, t inventory.TypeName, ids []inventory.ShapeID) ([]inventory.Shape, error)
@@ -144,6 +152,9 @@ type Store interface {
 	// Changes gives up to limit changes of a shard after the given position, in order; fewer means the end was reached.
 	// ErrBehind when the position is not in the feed (pruned, or of another history).
 	Changes(ctx context.Context, shard int, after inventory.Position, limit int) ([]inventory.Change, error)
+	// OldestChange gives the oldest change a shard's feed still holds, or ErrNotFound where there is none. Changes gives
+	// what follows it.
+	OldestChange(ctx context.Context, shard int) (inventory.Change, error)
 	// Prune drops changes that arrived before the given time from the old end of every shard's feed, except those a
 	// registered reader has not passed and the one it stands on, so that it can go on from there. The newest change of a
 	// shard always stays. It gives the number dropped.
@@ -153,12 +164,15 @@ type Store interface {
 
 	Records
 	Readers
+	Fences
+	Loader
 
 	// Close waits for calls under way and releases the store. Everything acknowledged is durable already.
 	Close() error
 }
 
-// Record is one control-plane record: a schema, a job, an event. Key is a path made by Key; Value is opaque.
+// Record is one control-plane record: a schema, a job, an event. Key is a path made by Key; Value is opaque. Revision is
+// below 1<<63.
 type Record struct {
 	Key      string
 	Value    []byte
@@ -176,8 +190,10 @@ type Records interface {
 	PutRecord(ctx context.Context, r Record) (uint64, error)
 	// DeleteRecord removes the record if its revision is the stored one; else ErrConflict (ErrNotFound where there is none).
 	DeleteRecord(ctx context.Context, key string, revision uint64) error
-	// RecordsHead gives a number that moves with every write to any record, so that a cache knows it is fresh.
-	RecordsHead(ctx context.Context) (uint64, error)
+	// RecordsHead gives the position of the newest write to any record: a sequence that moves with each and an id of the
+	// write's own, the zero Position before the first. A cache is fresh while the position is equal to the one it was
+	// read at; a fail-over can go back in history, so a smaller one is no older.
+	RecordsHead(ctx context.Context) (inventory.Position, error)
 }
 
 // Readers is the store's role for those who follow the feed and want it kept until they have read it.

@@ -55,6 +55,22 @@ func (s *Store) Changes(ctx context.Context, shard int, after inventory.Position
 	return slices.Clone(changes[:min(limit, len(changes))]), nil
 }
 
+// OldestChange implements store.Store.
+func (s *Store) OldestChange(ctx context.Context, shard int) (inventory.Change, error) {
+	if err := s.enter(ctx); err != nil {
+		return inventory.Change{}, err
+	}
+	defer s.mu.Unlock()
+	if err := s.checkShard(shard); err != nil {
+		return inventory.Change{}, err
+	}
+	changes := s.feeds[shard].changes
+	if len(changes) == 0 {
+		return inventory.Change{}, fmt.Errorf("change of shard %d: %w", shard, store.ErrNotFound)
+	}
+	return changes[0], nil
+}
+
 // Prune implements store.Store.
 func (s *Store) Prune(ctx context.Context, before time.Time) (int, error) {
 	if err := s.enter(ctx); err != nil {

@@ -1,7 +1,7 @@
 // Package memory is the store in plain maps under one mutex: the oracle other stores are held against, and the store for
 // tests and trials that may forget everything.
 //
-// Begin with New. It keeps every promise of package store but one: what it holds ends with the process. It trades all
+// Begin with New, or NewLike to take over the content of another store. It keeps every promise of package store but one: what it holds ends with the process. It trades all
 // speed for being obviously right, and should not be made faster at the cost of that.
 package memory
 
@@ -29,8 +29,10 @@ type Store struct {
 	shapes   map[shapeKey]string
 	feeds    []feed
 	records  map[string]store.Record
-	head     uint64 // the records' head
+	head     inventory.Position // of the records
 	readers  map[string][]uint64
+	fences   map[string]uint64
+	snapshot []byte // nil before the first
 }
 
 // shapeKey names a shape's text: shapes belong to a partition and a type.
@@ -46,30 +48,40 @@ type feed struct {
 	changes []inventory.Change
 }
 
-var _ store.Store = (*Store)(nil)
+var (
+	_ store.Store     = (*Store)(nil)
+	_ store.Snapshots = (*Store)(nil)
+)
 
 // New makes an empty store with so many shards (1 to 1024; 0 is store.DefaultShards) and a random identity.
 func New(shards int) (*Store, error) {
 	if shards == 0 {
 		shards = store.DefaultShards
 	}
-	if shards < 1 || shards > 1024 {
-		return nil, fmt.Errorf("a store has 1 to 1024 shards, not %d", shards)
+	id := store.Identity{Shards: shards}
+	for _, b := range [][]byte{id.ID[:], id.HashKey[:], id.TokenKey[:], id.RootKey[:]} {
+		_, _ = rand.Read(b) // does not fail: it ends the process instead
+	}
+	return NewLike(id)
+}
+
+// NewLike makes an empty store with an identity, that of a store whose content it is to take over.
+func NewLike(id store.Identity) (*Store, error) {
+	if err := id.Check(); err != nil {
+		return nil, err
 	}
 	s := &Store{
-		identity: store.Identity{Shards: shards},
+		identity: id,
 		nodes:    map[inventory.NodeKey]inventory.Node{},
 		docs:     map[inventory.DocumentKey]inventory.Document{},
 		shapes:   map[shapeKey]string{},
-		feeds:    make([]feed, shards),
+		feeds:    make([]feed, id.Shards),
 		records:  map[string]store.Record{},
 		readers:  map[string][]uint64{},
+		fences:   map[string]uint64{},
 	}
 	for i := range s.feeds {
 		s.feeds[i].next = 1
-	}
-	for _, b := range [][]byte{s.identity.ID[:], s.identity.HashKey[:], s.identity.TokenKey[:], s.identity.RootKey[:]} {
-		_, _ = rand.Read(b) // does not fail: it ends the process instead
 	}
 	return s, nil
 }
@@ -107,6 +119,9 @@ func (s *Store) Commit(ctx context.Context, c store.Commit) (store.Committed, er
 		return store.Committed{}, err
 	}
 	defer s.mu.Unlock()
+	if err := s.fenced(c.Fence); err != nil {
+		return store.Committed{}, err
+	}
 	old := s.nodes[c.Node.Key]
 	if old.Revision != c.Node.Revision {
 		return store.Committed{}, fmt.Errorf("node %s: %w", c.Node.Key.Node, store.ErrConflict)
@@ -115,7 +130,11 @@ func (s *Store) Commit(ctx context.Context, c store.Commit) (store.Committed, er
 		return store.Committed{}, err
 	}
 	for _, w := range c.Writes {
-		if err := s.checkShapes(c.Node.Key.Partition, w); err != nil {
+		ids := shapesOf(inventory.Change{Delta: w.Delta, Removed: w.Removed})
+		if w.Document != nil {
+			ids = append(ids, w.Document.ShapeSet()...)
+		}
+		if err := s.checkShapes(c.Node.Key.Partition, w.Key.Type, ids, w.Added); err != nil {
 			return store.Committed{}, err
 		}
 	}
@@ -125,15 +144,11 @@ func (s *Store) Commit(ctx context.Context, c store.Commit) (store.Committed, er
 	return s.apply(c, old), nil
 }
 
-// checkShapes finds a shape the write names whose text neither the store nor the write has.
-func (s *Store) checkShapes(p inventory.Partition, w store.Write) error {
-	ids := shapesOf(inventory.Change{Delta: w.Delta, Removed: w.Removed})
-	if w.Document != nil {
-		ids = append(ids, w.Document.ShapeSet()...)
-	}
-	for _, id := range ids {
-		if _, ok := s.shapes[shapeKey{p, w.Key.Type, id}]; !ok && !slices.Contains(w.Added, id) {
-			return fmt.Errorf("a document of type %q names shape %s, which has no text", w.Key.Type, id)
+// checkShapes finds a shape named whose text the store does not have, nor what is being written adds.
+func (s *Store) checkShapes(p inventory.Partition, t inventory.TypeName, named, added []inventory.ShapeID) error {
+	for _, id := range named {
+		if _, ok := s.shapes[shapeKey{p, t, id}]; !ok && !slices.Contains(added, id) {
+			return fmt.Errorf("a document of type %q names shape %s, which has no text", t, id)
 		}
 	}
 	return nil
@@ -222,6 +237,33 @@ func (s *Store) Document(ctx context.Context, key inventory.DocumentKey) (invent
 	return d, nil
 }
 
+// Read implements store.Store.
+func (s *Store) Read(ctx context.Context, keys []inventory.NodeKey, types []inventory.TypeName) ([]store.NodeScan, error) {
+	if err := s.enter(ctx); err != nil {
+		return nil, err
+	}
+	defer s.mu.Unlock()
+	var nodes []store.NodeScan
+	for _, k := range keys {
+		if _, ok := s.nodes[k]; ok {
+			nodes = append(nodes, s.scan(k, func(t inventory.TypeName) bool { return slices.Contains(types, t) }))
+		}
+	}
+	return nodes, nil
+}
+
+// scan gives a node that is stored, with its documents of the types wanted.
+func (s *Store) scan(key inventory.NodeKey, wanted func(inventory.TypeName) bool) store.NodeScan {
+	scan := store.NodeScan{Node: s.nodes[key].Clone()}
+	scan.Documents = make([]inventory.Document, len(scan.Node.Items))
+	for i, item := range scan.Node.Items {
+		if wanted(item.Type) {
+			scan.Documents[i] = s.docs[inventory.DocumentKey{NodeKey: key, Type: item.Type, SubType: item.SubType}]
+		}
+	}
+	return scan
+}
+
 // Shapes implements store.Store.
 func (s *Store) Shapes(ctx context.Context, shard int, p inventory.Partition, t inventory.TypeName, ids []inventory.ShapeID) ([]inventory.Shape, error) {
 	if err := s.enter(ctx); err != nil {
@@ -268,11 +310,7 @@ func (s *Store) Scan(ctx context.Context, shard int, after *inventory.NodeKey, l
 	more := len(keys) > limit
 	var nodes []store.NodeScan
 	for _, k := range keys[:min(limit, len(keys))] {
-		scan := store.NodeScan{Node: s.nodes[k].Clone()}
-		for _, item := range scan.Node.Items {
-			scan.Documents = append(scan.Documents, s.docs[inventory.DocumentKey{NodeKey: k, Type: item.Type, SubType: item.SubType}])
-		}
-		nodes = append(nodes, scan)
+		nodes = append(nodes, s.scan(k, func(inventory.TypeName) bool { return true }))
 	}
 	return nodes, more, nil
 }

@@ -2,11 +2,13 @@ package memory
 
 import (
 	"context"
+	"crypto/rand"
 	"errors"
 	"fmt"
 	"slices"
 	"strings"
 
+	"stocktake/internal/inventory"
 	"stocktake/internal/store"
 )
 
@@ -55,8 +57,7 @@ func (s *Store) PutRecord(ctx context.Context, r store.Record) (uint64, error) {
 	if s.records[r.Key].Revision != r.Revision {
 		return 0, fmt.Errorf("record %q: %w", r.Key, store.ErrConflict)
 	}
-	s.revision++
-	s.head = s.revision
+	s.moveHead()
 	r = cloneRecord(r)
 	r.Revision = s.revision
 	s.records[r.Key] = r
@@ -76,19 +77,25 @@ func (s *Store) DeleteRecord(ctx context.Context, key string, revision uint64) e
 	if r.Revision != revision {
 		return fmt.Errorf("record %q: %w", key, store.ErrConflict)
 	}
-	s.revision++
-	s.head = s.revision
+	s.moveHead()
 	delete(s.records, key)
 	return nil
 }
 
 // RecordsHead implements store.Records.
-func (s *Store) RecordsHead(ctx context.Context) (uint64, error) {
+func (s *Store) RecordsHead(ctx context.Context) (inventory.Position, error) {
 	if err := s.enter(ctx); err != nil {
-		return 0, err
+		return inventory.Position{}, err
 	}
 	defer s.mu.Unlock()
 	return s.head, nil
+}
+
+// moveHead gives out a revision, which is the records' head from now on.
+func (s *Store) moveHead() {
+	s.revision++
+	s.head.Seq = s.revision
+	_, _ = rand.Read(s.head.ID[:])
 }
 
 // cloneRecord keeps the caller's bytes and the store's apart.

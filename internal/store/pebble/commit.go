@@ -211,6 +211,9 @@ func (o *commit) prepareLoan(seq uint64, document []byte, v *view) error {
 
 // apply implements op.
 func (o *commit) apply(b *batch) error {
+	if err := b.fenced(o.c.Fence); err != nil {
+		return err
+	}
 	if _, written := b.nodes[string(o.key)]; written {
 		return o.conflict()
 	}
@@ -292,21 +295,26 @@ func (w *write) check() error {
 
 // storeTexts stores the texts of shapes that are not stored yet, and tells a sweep what the write names.
 func (w *write) storeTexts(b *batch) {
-	if !w.space.stored && len(w.added) > 0 {
-		b.set(spaceRowKey(w.space.number), appendSpace(nil, spaceKey{w.change.Document.Partition, w.change.Document.Type}))
-		w.space.stored = true
-	}
 	for _, a := range w.added {
-		if w.space.texts.has(a.number) {
-			continue
-		}
-		b.set(shapeRowKey(kindShapeID, w.space.number, a.number), a.shape.ID[:])
-		b.set(shapeRowKey(kindShape, w.space.number, a.number), []byte(a.shape.Text))
-		w.space.texts.set(a.number)
+		b.storeText(spaceKey{w.change.Document.Partition, w.change.Document.Type}, w.space, a)
 	}
 	if b.sweep != nil {
 		b.sweep.mark(w.space, w.numbers)
 	}
+}
+
+// storeText stores the text of a number that has none yet.
+func (b *batch) storeText(key spaceKey, s *space, a added) {
+	if s.texts.has(a.number) {
+		return
+	}
+	if !s.stored {
+		b.set(spaceRowKey(s.number), appendSpace(nil, key))
+		s.stored = true
+	}
+	b.set(shapeRowKey(kindShapeID, s.number, a.number), a.shape.ID[:])
+	b.set(shapeRowKey(kindShape, s.number, a.number), []byte(a.shape.Text))
+	s.texts.set(a.number)
 }
 
 func (o *commit) applyWrite(b *batch, w *write) {

@@ -53,11 +53,14 @@ type committer struct {
 
 	// What follows is the committer's own while it runs.
 	counters counters
-	heads    []inventory.Position
-	tails    []uint64
-	readers  map[string][]uint64
-	sweep    *sweep // the sweep under way, or nil
-	views    uint64 // how many views were made
+	// recordsID is the id of the last write to a record, stored with each; its sequence is one of the counters.
+	recordsID inventory.ChangeID
+	fences    map[string]uint64
+	heads     []inventory.Position
+	tails     []uint64
+	readers   map[string][]uint64
+	sweep     *sweep // the sweep under way, or nil
+	views     uint64 // how many views were made
 }
 
 // counters is what every batch stores anew.
@@ -170,7 +173,8 @@ func (c *committer) publish() error {
 	return c.s.views.replace(&view{
 		number:   c.views,
 		snapshot: c.s.db.NewSnapshot(),
-		heads:    c.heads, tails: c.tails, recordsHead: c.counters.recordsHead,
+		heads:    c.heads, tails: c.tails,
+		recordsHead: inventory.Position{Seq: c.counters.recordsHead, ID: c.recordsID},
 	})
 }
 

@@ -39,13 +39,44 @@ func (s *Store) Changes(ctx context.Context, shard int, after inventory.Position
 	if err := v.checkPosition(shard, after); err != nil {
 		return nil, err
 	}
+	changes, err := s.changesFrom(ctx, v, shard, after.Seq+1, limit)
+	if next := after.Seq + 1 + uint64(len(changes)); err == nil && len(changes) < limit && next != v.heads[shard].Seq+1 {
+		err = damaged(changeKey(shard, next), errors.New("the change is missing"))
+	}
+	return changes, err
+}
+
+// OldestChange implements store.Store.
+func (s *Store) OldestChange(ctx context.Context, shard int) (inventory.Change, error) {
+	if err := s.enter(ctx); err != nil {
+		return inventory.Change{}, err
+	}
+	defer s.leave()
+	if err := s.checkShard(shard); err != nil {
+		return inventory.Change{}, err
+	}
+	v := s.views.acquire()
+	defer s.release(v)
+	if v.heads[shard] == (inventory.Position{}) {
+		return inventory.Change{}, fmt.Errorf("change of shard %d: %w", shard, store.ErrNotFound)
+	}
+	changes, err := s.changesFrom(ctx, v, shard, v.tails[shard], 1)
+	if err != nil {
+		return inventory.Change{}, err
+	}
+	if len(changes) == 0 {
+		return inventory.Change{}, damaged(changeKey(shard, v.tails[shard]), errors.New("the change is missing"))
+	}
+	return changes[0], nil
+}
+
+// changesFrom reads up to limit changes of a shard, the first of which has the sequence next.
+func (s *Store) changesFrom(ctx context.Context, v *view, shard int, next uint64, limit int) ([]inventory.Change, error) {
 	from := changeSource{ids: s.dictionary.idsOf, borrowed: func(key inventory.DocumentKey) ([]byte, error) {
 		return v.borrowedRefs(shard, key)
 	}}
 	var changes []inventory.Change
-	next := after.Seq + 1
-	lower, upper := changeKey(shard, next), keyAfter(shardKey(kindChange, shard))
-	err := each(v.snapshot, lower, upper, func(key, value []byte) error {
+	err := each(v.snapshot, changeKey(shard, next), keyAfter(shardKey(kindChange, shard)), func(key, value []byte) error {
 		if len(changes) >= limit {
 			return io.EOF
 		}
@@ -62,9 +93,6 @@ func (s *Store) Changes(ctx context.Context, shard int, after inventory.Position
 		next++
 		return ctx.Err()
 	})
-	if err == nil && len(changes) < limit && next != v.heads[shard].Seq+1 {
-		err = damaged(changeKey(shard, next), errors.New("the change is missing"))
-	}
 	return changes, err
 }
 

@@ -9,7 +9,7 @@ import (
 
 // The first byte of a key says what it is the key of.
 const (
-	kindMeta     = 'm' // the format, the identity, the counters
+	kindMeta     = 'm' // the format, the identity, the counters, the id of the records' head
 	kindNode     = 'n' // shard, account, region, node -> the node's record
 	kindDocument = 'd' // shard, account, region, node, type, sub-type -> document
 	kindChange   = 'c' // shard, sequence -> change
@@ -18,11 +18,13 @@ const (
 	kindShape    = 't' // space, number -> shape text
 	kindRecord   = 'k' // key -> control-plane record
 	kindReader   = 'r' // name -> sequences read
+	kindFence    = 'f' // lease -> number
 )
 
 var (
 	keyIdentity = []byte{kindMeta, 'i'}
 	keyCounters = []byte{kindMeta, 'c'}
+	keyRecords  = []byte{kindMeta, 'r'}
 )
 
 // Strings in a key end with 0, 1 and hold 0 as 0, 255: keys order as the lists of their parts do, and no part can reach

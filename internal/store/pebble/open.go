@@ -23,6 +23,9 @@ type Options struct {
 	Dir string
 	// Shards is how many shards a new store has; 0 is store.DefaultShards, or for a store that exists whatever it has.
 	Shards int
+	// Identity is what a new store is made with, that of a store whose content it is to take over; a store that exists
+	// must have just it. Nil makes a random one, and opens any.
+	Identity *store.Identity
 	// CacheBytes bounds the cache of blocks read; 0 is 64 MiB.
 	CacheBytes int64
 	// MemTableBytes is the size of one memory table, of which there are a few; 0 is 32 MiB.
@@ -67,6 +70,14 @@ func (o *Options) parse() error {
 	if o.Shards < 0 || o.Shards > 1024 {
 		return fmt.Errorf("a store has 1 to 1024 shards, not %d", o.Shards)
 	}
+	if id := o.Identity; id != nil {
+		if err := id.Check(); err != nil {
+			return err
+		}
+		if o.Shards != 0 && o.Shards != id.Shards {
+			return fmt.Errorf("the identity is of a store of %d shards, not %d", id.Shards, o.Shards)
+		}
+	}
 	if o.CacheBytes == 0 {
 		o.CacheBytes = 64 << 20
 	}
@@ -98,7 +109,7 @@ func (o *Options) recover(s *Store) error {
 	if err != nil {
 		return errors.Join(err, s.lock.Close())
 	}
-	if err := s.load(o.Shards); err != nil {
+	if err := s.load(o); err != nil {
 		return errors.Join(err, s.db.Close(), s.lock.Close())
 	}
 	return nil
@@ -133,6 +144,9 @@ func (o *Options) home(s *Store) (string, error) {
 }
 
 func (o *Options) newIdentity() store.Identity {
+	if o.Identity != nil {
+		return *o.Identity
+	}
 	id := store.Identity{Shards: o.Shards}
 	if id.Shards == 0 {
 		id.Shards = store.DefaultShards
@@ -228,7 +242,7 @@ func (l logger) Fatalf(format string, args ...any) {
 }
 
 // load reads what is kept in memory.
-func (s *Store) load(shards int) error {
+func (s *Store) load(o *Options) error {
 	found, err := get(s.db, keyIdentity, func(value []byte) (err error) {
 		s.identity, err = decodeIdentity(value)
 		return err
@@ -239,8 +253,11 @@ func (s *Store) load(shards int) error {
 	if err != nil {
 		return err
 	}
-	if shards != 0 && shards != s.identity.Shards {
-		return fmt.Errorf("it has %d shards, which were chosen when it was made and cannot become %d", s.identity.Shards, shards)
+	if o.Shards != 0 && o.Shards != s.identity.Shards {
+		return fmt.Errorf("it has %d shards, which were chosen when it was made and cannot become %d", s.identity.Shards, o.Shards)
+	}
+	if o.Identity != nil && *o.Identity != s.identity {
+		return errors.New("it is another store than the one whose identity was asked for: choose an empty directory")
 	}
 	return s.dictionary.loadFrom(s.db)
 }
@@ -285,6 +302,7 @@ func (s *Store) start() error {
 		heads:   make([]inventory.Position, s.identity.Shards),
 		tails:   make([]uint64, s.identity.Shards),
 		readers: map[string][]uint64{},
+		fences:  map[string]uint64{},
 	}
 	s.committer = c
 	if err := c.load(); err != nil {
@@ -304,6 +322,9 @@ func (c *committer) load() error {
 	if err != nil {
 		return err
 	}
+	if _, err = get(db, keyRecords, c.setRecordsID); err != nil {
+		return err
+	}
 	err = each(db, []byte{kindReader}, []byte{kindReader + 1}, func(key, value []byte) error {
 		read, err := decodeReader(value)
 		if err == nil && len(read) != len(c.heads) {
@@ -315,12 +336,28 @@ func (c *committer) load() error {
 	if err != nil {
 		return err
 	}
+	err = each(db, []byte{kindFence}, []byte{kindFence + 1}, func(key, value []byte) (err error) {
+		c.fences[string(key[1:])], err = decodeFence(value)
+		return err
+	})
+	if err != nil {
+		return err
+	}
 	for shard := range c.heads {
 		if err := c.findEnds(shard); err != nil {
 			return err
 		}
 	}
 	return c.publish()
+}
+
+// setRecordsID reads the id of the records' head. A store that an earlier version wrote to last has none, or that of an
+// earlier sequence.
+func (c *committer) setRecordsID(value []byte) error {
+	if len(value) != copy(c.recordsID[:], value) || len(value) != len(c.recordsID) {
+		return fmt.Errorf("id of %d bytes", len(value))
+	}
+	return nil
 }
 
 // findEnds finds a shard's oldest and newest change.

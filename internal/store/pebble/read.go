@@ -40,6 +40,57 @@ func (s *Store) Node(ctx context.Context, key inventory.NodeKey) (inventory.Node
 	return r.node, err
 }
 
+// Read implements store.Store.
+func (s *Store) Read(ctx context.Context, keys []inventory.NodeKey, types []inventory.TypeName) ([]store.NodeScan, error) {
+	if err := s.enter(ctx); err != nil {
+		return nil, err
+	}
+	defer s.leave()
+	v := s.views.acquire()
+	defer s.release(v)
+	var nodes []store.NodeScan
+	for _, key := range keys {
+		at := nodeKey(store.ShardOf(key, s.identity.Shards), key)
+		var r record
+		found, err := v.get(at, func(value []byte) (err error) {
+			r, err = decodeNode(key, value)
+			return err
+		})
+		if err != nil {
+			return nil, err
+		}
+		if !found {
+			continue
+		}
+		scan := store.NodeScan{Node: r.node, Documents: make([]inventory.Document, len(r.node.Items))}
+		for i, item := range r.node.Items {
+			if !slices.Contains(types, item.Type) {
+				continue
+			}
+			if scan.Documents[i], err = s.documentIn(v, documentKey(at, item.ItemKey), key.Partition, item.Type); err != nil {
+				return nil, err
+			}
+		}
+		nodes = append(nodes, scan)
+		if err := ctx.Err(); err != nil {
+			return nil, err
+		}
+	}
+	return nodes, nil
+}
+
+// documentIn reads a document that the node's record in the same view says is there.
+func (s *Store) documentIn(v *view, key []byte, p inventory.Partition, t inventory.TypeName) (doc inventory.Document, err error) {
+	found, err := v.get(key, func(value []byte) (err error) {
+		doc, err = decodeDocument(value, s.dictionary.idsOf(p, t))
+		return err
+	})
+	if err == nil && !found {
+		err = damaged(key, errors.New("a stored document is missing"))
+	}
+	return doc, err
+}
+
 // Document implements store.Store.
 func (s *Store) Document(ctx context.Context, key inventory.DocumentKey) (inventory.Document, error) {
 	if err := s.enter(ctx); err != nil {

@@ -2,6 +2,7 @@ package pebble
 
 import (
 	"context"
+	"crypto/rand"
 	"encoding/binary"
 	"errors"
 	"fmt"
@@ -9,6 +10,7 @@ import (
 	"slices"
 	"strings"
 
+	"stocktake/internal/inventory"
 	"stocktake/internal/store"
 )
 
@@ -76,9 +78,9 @@ func (s *Store) ListRecords(ctx context.Context, prefix, after string, limit int
 }
 
 // RecordsHead implements store.Records.
-func (s *Store) RecordsHead(ctx context.Context) (uint64, error) {
+func (s *Store) RecordsHead(ctx context.Context) (inventory.Position, error) {
 	if err := s.enter(ctx); err != nil {
-		return 0, err
+		return inventory.Position{}, err
 	}
 	defer s.leave()
 	v := s.views.acquire()
@@ -98,9 +100,12 @@ func (b *batch) recordRevision(key string) (revision uint64, err error) {
 	return revision, err
 }
 
+// setRecordRevision notes a write to a record, for which a revision was just given out.
 func (b *batch) setRecordRevision(key string, revision uint64) {
 	b.records[key] = revision
 	b.counters.recordsHead = b.counters.revision
+	_, _ = rand.Read(b.recordsID[:]) // does not fail: it ends the process instead
+	b.set(keyRecords, b.recordsID[:])
 }
 
 type putRecord struct {

@@ -23,7 +23,7 @@ type view struct {
 	heads []inventory.Position
 	tails []uint64
 	// recordsHead is the records' head.
-	recordsHead uint64
+	recordsHead inventory.Position
 
 	users int // under views.mu; the store's own hold on the newest counts
 }

@@ -8,6 +8,7 @@ import (
 	"sync/atomic"
 	"testing"
 
+	"stocktake/internal/inventory"
 	"stocktake/internal/store"
 )
 
@@ -136,26 +137,50 @@ func (r *trial) list(keys []string, prefix, after string, limit int) {
 
 func recordsHeadMoves(t *testing.T, m Maker) {
 	r := newTrial(t, m)
-	seen := map[uint64]string{}
+	seen := map[inventory.Position]string{}
 	head := func(what string, moved bool) {
 		t.Helper()
-		h, err := r.s.RecordsHead(t.Context())
-		r.check(err)
+		h := r.recordsHead()
 		if before, again := seen[h]; again == moved {
-			t.Errorf("head after %s is %d, as after %q; moved should be %v", what, h, before, moved)
+			t.Errorf("head after %s is %v, as after %q; moved should be %v", what, h, before, moved)
+		}
+		if moved && (h.Seq == 0 || h.ID == (inventory.ChangeID{})) {
+			t.Errorf("head after %s is %v, which is no position", what, h)
 		}
 		seen[h] = what
 	}
-	head("nothing", true)
+	if h := r.recordsHead(); h != (inventory.Position{}) {
+		t.Errorf("head before the first write is %v", h)
+	}
 	one := r.put("k", "1", 0)
 	head("a first put", true)
 	two := r.put("k", "2", one)
 	head("a put", true)
-	r.put("l", "1", 0)
+	other := r.put("l", "1", 0)
 	head("a put of another", true)
 	r.check(r.s.DeleteRecord(t.Context(), "k", two))
 	head("a delete", true)
+	three := r.put("k", "2", 0)
+	head("a put of what was there before", true)
+	r.put("k", "2", three)
+	head("a put of the same", true)
 	r.report(Node(1), Epoch, packages("a"))
 	_, _ = r.s.PutRecord(t.Context(), store.Record{Key: "l"})
-	head("a report and a conflict", false)
+	_, _ = r.s.PutRecord(t.Context(), store.Record{Key: "m", Revision: other})
+	_ = r.s.DeleteRecord(t.Context(), "l", one)
+	_ = r.s.DeleteRecord(t.Context(), "m", one)
+	head("a report and conflicts", false)
+	var group sync.WaitGroup
+	for i := range 8 {
+		group.Go(func() { r.put(fmt.Sprint("n", i), "", 0) })
+	}
+	group.Wait()
+	head("puts at once", true)
+}
+
+func (r *trial) recordsHead() inventory.Position {
+	r.Helper()
+	head, err := r.s.RecordsHead(r.Context())
+	r.check(err)
+	return head
 }
