@@ -40,12 +40,14 @@ var rooms = []room{
 	{name: "store/memory", imports: []string{"store", "inventory"}, tests: []string{"store/storetest"}},
 	{name: "store/pebble", imports: []string{"store", "inventory"}, tests: []string{"store/storetest", "store/memory"}},
 	{name: "replica", imports: []string{"store", "index", "inventory"}, tests: []string{"store/memory", "store/pebble", "store/storetest", "index/indextest"}},
+	{name: "transfer", imports: []string{"store", "inventory"}, tests: []string{"store/memory", "store/pebble", "store/storetest"}},
 	{name: "iam", imports: []string{"store", "inventory"}, tests: []string{"store/memory"}},
 	{name: "ssm", imports: []string{"store", "replica", "index", "inventory"}, tests: []string{"store/memory", "store/pebble", "index/indextest", "simulate"}},
 	{name: "awsjson", imports: []string{"wire", "sigv4", "iam", "inventory"}, tests: []string{"store", "store/memory"}},
 	{name: "api", imports: []string{"awsjson", "wire", "ssm", "inventory"}, tests: []string{"store", "store/memory", "store/pebble", "replica", "index", "iam", "sigv4"}},
 	{name: "client", imports: []string{"wire", "sigv4"}},
 	{name: "collect", imports: []string{"client", "inventory"}, tests: []string{"wire", "sigv4"}},
+	{name: "pgtest", testing: true},
 	{name: "simulate", imports: []string{"inventory", "wire"}},
 	{name: "bench", imports: []string{"client", "simulate", "wire", "inventory"}, tests: []string{"sigv4"}},
 	{name: "cmd/stocktake", imports: []string{anyRoom}},
@@ -62,6 +64,7 @@ const (
 // imported by tests alone, of any room.
 var modules = map[string][]string{
 	"github.com/RoaringBitmap/roaring/v2": {"index"},
+	"github.com/Shopify/toxiproxy/v2":     {"pgtest"},
 	"github.com/alecthomas/kong":          {"cmd/stocktake"},
 	"github.com/aws/aws-sdk-go-v2":        {anyTest},
 	"github.com/aws/aws-sdk-go-v2/config": {"client", anyTest},
