@@ -43,7 +43,7 @@ scale: build ## load, query and restart 20,000 simulated nodes; prints the figur
 	bin/stocktake bench --nodes 20000 $(ARGS)
 
 tools: ## install what the tests need and this machine lacks
-	scripts/need gcc aws
+	scripts/need gcc aws postgres
 
 $(LINT): Makefile
 	GOBIN=$(CURDIR)/bin $(GO) install github.com/golangci/golangci-lint/v2/cmd/golangci-lint@$(LINT_AT) && touch $@

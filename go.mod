@@ -17,6 +17,7 @@ require (
 
 // What its tests are made of.
 require (
+	github.com/Shopify/toxiproxy/v2 v2.5.0 // a network that fails on demand
 	github.com/aws/aws-sdk-go-v2/credentials v1.20.14 // static keys
 	github.com/aws/aws-sdk-go-v2/service/ssm v1.81.3 // a real client
 	github.com/aws/smithy-go v1.28.8 // the codes of its errors
@@ -30,7 +31,6 @@ require (
 	github.com/DataDog/zstd v1.5.7 // indirect
 	github.com/RaduBerinde/axisds v0.1.0 // indirect
 	github.com/RaduBerinde/btreemap v0.0.0-20250419174037-3d62b7205d54 // indirect
-	github.com/Shopify/toxiproxy/v2 v2.5.0 // indirect
 	github.com/aws/aws-sdk-go-v2/feature/ec2/imds v1.20.6 // indirect
 	github.com/aws/aws-sdk-go-v2/internal/configsources v1.5.9 // indirect
 	github.com/aws/aws-sdk-go-v2/internal/endpoints/v2 v2.8.9 // indirect

@@ -1,0 +1,159 @@
+// Package pgtest runs throw-away PostgreSQL clusters on loopback, for tests and benchmarks.
+//
+// Begin with Database, which gives a test the URL of an empty database; Start and StartReplicated give clusters of their
+// own, to be stopped, killed and promoted; StartProxy puts a network that fails on demand before any of them.
+//
+// The package promises that nothing outlives the process that asked, however it ends: a small shell waits for that end,
+// stops the servers and removes their files. Connections are trusted, so nothing of worth belongs into such a cluster. A
+// machine without PostgreSQL fails the test and is told the command that installs it; no test is skipped.
+//
+// It refuses to know what is stored: it has no driver, and speaks to its servers through psql. It needs Linux.
+package pgtest
+
+import (
+	"context"
+	"crypto/rand"
+	"fmt"
+	"hash/fnv"
+	"net/url"
+	"os"
+	"path/filepath"
+	"strings"
+	"sync"
+	"syscall"
+	"testing"
+	"time"
+)
+
+// Environment names the variable with the URL of another PostgreSQL-wire engine that Database gives instead of its own.
+const Environment = "STOCKTAKE_TEST_DATABASE_URL"
+
+// patience bounds whatever should be quick, on a machine as busy as a test run makes it.
+const patience = 60 * time.Second
+
+// turn bounds how long a test waits for the one database that the environment names.
+const turn = 10 * time.Minute
+
+// shared is the cluster of this process, and the test that has the environment's database.
+var shared struct {
+	start   sync.Once
+	cluster *Cluster
+	err     error
+
+	mu     sync.Mutex
+	holder string
+}
+
+// Shared gives the one cluster of this process, started by the first call and ended with the process. It does not sync its
+// files, which no kill of a process can tell, and its databases sort text as English does, so that nothing comes to rely
+// on a database whose order is that of bytes.
+func Shared(tb testing.TB) *Cluster {
+	tb.Helper()
+	shared.start.Do(func() {
+		ctx, cancel := context.WithTimeout(context.Background(), patience)
+		defer cancel()
+		shared.cluster, shared.err = Start(ctx, Options{NoSync: true, English: true})
+	})
+	if shared.err != nil {
+		tb.Fatal(shared.err)
+	}
+	return shared.cluster
+}
+
+// Database gives the URL of an empty database: a new one of the shared cluster, dropped when the test ends, or the one
+// that the environment names, without its schema stocktake, for one test at a time. A test may ask for several of the
+// former and for one of the latter.
+func Database(tb testing.TB) string {
+	tb.Helper()
+	if given := os.Getenv(Environment); given != "" {
+		return external(tb, given)
+	}
+	return Shared(tb).Database(tb)
+}
+
+// Database creates a database in this cluster, dropped when the test ends, and gives its URL.
+func (c *Cluster) Database(tb testing.TB) string {
+	tb.Helper()
+	name := "test_" + strings.ToLower(rand.Text())
+	ctx, cancel := context.WithTimeout(context.Background(), patience)
+	defer cancel()
+	if _, err := c.Query(ctx, "CREATE DATABASE "+name); err != nil {
+		tb.Fatal(err)
+	}
+	tb.Cleanup(func() {
+		ctx, cancel := context.WithTimeout(context.Background(), patience)
+		defer cancel()
+		if _, err := c.Query(ctx, "DROP DATABASE "+name+" WITH (FORCE)"); err != nil && c.Running() {
+			tb.Error(err)
+		}
+	})
+	return c.url(name)
+}
+
+// external empties the database at a URL and keeps it to one test of this machine at a time.
+func external(tb testing.TB, given string) string {
+	tb.Helper()
+	name := tb.Name()
+	shared.mu.Lock()
+	holder := shared.holder
+	shared.mu.Unlock()
+	if holder != "" && (name == holder || strings.HasPrefix(name, holder+"/")) {
+		tb.Fatalf("%s asks for a second database, and %s names one", name, Environment)
+	}
+	sum := fnv.New64a()
+	_, _ = sum.Write([]byte(given)) // never fails
+	lock, err := os.OpenFile(filepath.Join(os.TempDir(), fmt.Sprintf("stocktake-test-database-%x.lock", sum.Sum64())), os.O_CREATE|os.O_RDWR, 0o600)
+	if err != nil {
+		tb.Fatal(err)
+	}
+	for deadline := time.Now().Add(turn); ; time.Sleep(20 * time.Millisecond) {
+		err := syscall.Flock(int(lock.Fd()), syscall.LOCK_EX|syscall.LOCK_NB)
+		if err == nil {
+			break
+		}
+		if time.Now().After(deadline) {
+			tb.Fatalf("another test has the database of %s: %v", Environment, err)
+		}
+	}
+	hold(name)
+	tb.Cleanup(func() {
+		hold("")
+		if err := lock.Close(); err != nil {
+			tb.Error(err)
+		}
+	})
+	ctx, cancel := context.WithTimeout(context.Background(), patience)
+	defer cancel()
+	site, err := find()
+	if err == nil {
+		_, err = site.psql(ctx, given, "DROP SCHEMA IF EXISTS stocktake CASCADE")
+	}
+	if err != nil {
+		tb.Fatal(err)
+	}
+	return given
+}
+
+func hold(name string) {
+	shared.mu.Lock()
+	defer shared.mu.Unlock()
+	shared.holder = name
+}
+
+// withoutPool drops the settings of pgx's pool from a URL: psql refuses what it does not know.
+func withoutPool(given string) string {
+	before, query, found := strings.Cut(given, "?")
+	if !found {
+		return given
+	}
+	values, err := url.ParseQuery(query)
+	if err != nil {
+		return given // psql says what is wrong
+	}
+	for name := range values {
+		if strings.HasPrefix(name, "pool_") {
+			values.Del(name)
+		}
+	}
+	return before + "?" + values.Encode()
+}
