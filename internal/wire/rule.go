@@ -10,19 +10,22 @@ import (
 
 // A rule is what the API model demands of one string shape.
 type rule struct {
-	least, most int            // length in characters; most 0: any length
-	pattern     string         // the model's text, as violations print it
-	match       *regexp.Regexp // pattern as it is applied
-	enum        []string       // in the model's order
+	least, most int               // length in characters; most 0: any length
+	pattern     string            // the model's text, as violations print it
+	match       func(string) bool // pattern as it is applied; nil: any text
+	enum        []string          // in the model's order
 }
 
 // The string shapes of the model that carry a constraint (the API model's pattern, min, max and enum).
 var (
-	nodeID      = patterned(`(^i-(\w{8}|\w{17})$)|(^mi-\w{17}$)`)
-	typeName    = lineRule(1, 100, `^(AWS|Custom):.*$`)
-	version     = patterned(`^([0-9]{1,6})(\.[0-9]{1,6})$`)
-	captureTime = patterned(`^(20)[0-9][0-9]-(0[1-9]|1[012])-([12][0-9]|3[01]|0[1-9])(T)(2[0-3]|[0-1][0-9])(:[0-5][0-9])(:[0-5][0-9])(Z)$`)
-	uuid        = patterned(`[a-f0-9]{8}-[a-f0-9]{4}-[a-f0-9]{4}-[a-f0-9]{4}-[a-f0-9]{12}`)
+	nodeID      = &rule{pattern: `(^i-(\w{8}|\w{17})$)|(^mi-\w{17}$)`, match: isNodeID}
+	typeName    = &rule{least: 1, most: 100, pattern: `^(AWS|Custom):.*$`, match: isTypeName}
+	version     = &rule{pattern: `^([0-9]{1,6})(\.[0-9]{1,6})$`, match: isVersion}
+	captureTime = &rule{
+		pattern: `^(20)[0-9][0-9]-(0[1-9]|1[012])-([12][0-9]|3[01]|0[1-9])(T)(2[0-3]|[0-1][0-9])(:[0-5][0-9])(:[0-5][0-9])(Z)$`,
+		match:   isCaptureTime,
+	}
+	uuid = patterned(`[a-f0-9]{8}-[a-f0-9]{4}-[a-f0-9]{4}-[a-f0-9]{4}-[a-f0-9]{12}`)
 
 	contentHash    = &rule{most: 256}
 	attributeName  = &rule{least: 1, most: 64}
@@ -36,14 +39,12 @@ var (
 )
 
 func patterned(pattern string) *rule {
-	return &rule{pattern: pattern, match: regexp.MustCompile(pattern)}
+	return &rule{pattern: pattern, match: regexp.MustCompile(pattern).MatchString}
 }
 
-// lineRule is for a pattern with `.`, which the model's regular expressions keep from every line terminator and Go's
-// only from \n.
-func lineRule(least, most int, pattern string) *rule {
-	match := regexp.MustCompile(strings.ReplaceAll(pattern, `.`, `[^\n\r\x{85}\x{2028}\x{2029}]`))
-	return &rule{least: least, most: most, pattern: pattern, match: match}
+// surely reports whether s plainly satisfies a rule of lengths; false says nothing.
+func (r *rule) surely(s string) bool {
+	return utf8.UTFMax*r.least <= len(s) && len(s) <= r.most && r.match == nil && r.enum == nil
 }
 
 // holds reports whether s satisfies the rule.
@@ -59,7 +60,7 @@ func (r *rule) tooShort(s string) bool {
 	return len(s) < r.least || len(s) < utf8.UTFMax*r.least && utf8.RuneCountInString(s) < r.least
 }
 
-func (r *rule) matches(s string) bool { return r.match == nil || r.match.MatchString(s) }
+func (r *rule) matches(s string) bool { return r.match == nil || r.match(s) }
 func (r *rule) listed(s string) bool  { return r.enum == nil || slices.Contains(r.enum, s) }
 
 // violated gives the texts of the constraints that s fails.
