@@ -54,6 +54,7 @@ type decoder struct {
 	names    []string // names of the objects now open, the innermost's last
 	pairs    []Pair   // the slab entries are cut from: what is filled of it
 	entries  []Entry  // scratch for the list of entries being read
+	like     Entry    // the last entry whose names hold nothing that JSON escapes
 }
 
 func (d *decoder) fail(message string) {

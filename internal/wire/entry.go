@@ -32,7 +32,7 @@ func (d *decoder) entryList(limit int) []Entry {
 		slab := d.pairs
 		e := d.entry()
 		if len(d.entries) > limit {
-			d.pairs = slab
+			d.pairs, d.like = slab, nil
 			continue
 		}
 		d.entries = append(d.entries, e)
@@ -49,10 +49,20 @@ func (d *decoder) entry() Entry {
 	d.grow()
 	from, base := len(d.pairs), len(d.names)
 	pairs := d.pairs[from:from]
-	sorted := true
+	sorted, alike, clean := true, true, true
 	for first := true; d.more(first, '}'); first = false {
-		p := Pair{Name: d.name()}
-		present := d.text(&p.Value)
+		var p Pair
+		var known bool
+		if p.Name, known = d.nameOf(len(pairs)); !known {
+			p.Name = d.name()
+			clean = clean && plain(p.Name) == len(p.Name)
+		}
+		present := true
+		if d.at('"') {
+			p.Value = d.quoted()
+		} else {
+			present = d.text(&p.Value)
+		}
 		if d.err != nil {
 			return nil
 		}
@@ -60,9 +70,11 @@ func (d *decoder) entry() Entry {
 			d.remember(p.Name, base)
 			continue
 		}
-		if n := len(pairs); n > 0 && pairs[n-1].Name >= p.Name {
+		// Names that go on as those of the entry before do are in order as those were.
+		if n := len(pairs); n > 0 && !(known && alike) && pairs[n-1].Name >= p.Name {
 			sorted = false
 		}
+		alike = known
 		pairs = append(pairs, p)
 	}
 	if !sorted {
@@ -75,7 +87,27 @@ func (d *decoder) entry() Entry {
 		d.distinct(base)
 	}
 	d.pairs = d.pairs[:from+len(pairs)]
-	return Entry(pairs[:len(pairs):len(pairs)])
+	e := Entry(pairs[:len(pairs):len(pairs)])
+	if clean {
+		d.like = e
+	}
+	return e
+}
+
+// nameOf reads a member's name and the colon after it where they stand as the i-th name of the entry before did: most
+// entries of an item have the same names in the same order, and then share their memory too.
+func (d *decoder) nameOf(i int) (name string, ok bool) {
+	if i >= len(d.like) || d.peek() != '"' {
+		return "", false
+	}
+	name = d.like[i].Name
+	rest := d.json[d.pos+1:]
+	n := len(name)
+	if len(rest) < n+2 || rest[n] != '"' || rest[n+1] != ':' || rest[:n] != name {
+		return "", false
+	}
+	d.pos += n + 3
+	return name, true
 }
 
 // grow makes room in the slab for the widest entry that is kept of what is left of the body.
@@ -125,7 +157,7 @@ func (e Entry) validate(c *checker, keys, values *rule) {
 // fits says the same as validate, without the texts.
 func (e Entry) fits(keys, values *rule) bool {
 	for i := range e {
-		if !keys.holds(e[i].Name) || !values.holds(e[i].Value) {
+		if !keys.surely(e[i].Name) && !keys.holds(e[i].Name) || !values.surely(e[i].Value) && !values.holds(e[i].Value) {
 			return false
 		}
 	}

@@ -1,6 +1,7 @@
 package wire
 
 import (
+	"math/bits"
 	"strconv"
 	"unicode/utf16"
 	"unicode/utf8"
@@ -11,33 +12,34 @@ import (
 func (d *decoder) quoted() string {
 	s := d.json
 	start := d.pos + 1
-	for i := start + plain(s[start:]); i < len(s); i++ {
-		c := s[i]
-		if c == '"' {
+	if i := start + plain(s[start:]); i < len(s) {
+		switch s[i] {
+		case '"':
 			d.pos = i + 1
 			return s[start:i]
-		}
-		if c == '\\' {
+		case '\\':
 			return d.unescape(start, i)
-		}
-		if c < ' ' {
-			break
 		}
 	}
 	d.malformed()
 	return ""
 }
 
-// plain gives the length of a prefix of s, in steps of eight bytes, that holds no quote, backslash or control character.
+// plain gives the length of the longest prefix of s that holds no quote, backslash or control character.
 func plain(s string) int {
 	const ones, tops = 0x0101010101010101, 0x8080808080808080
 	i := 0
 	for ; i+8 <= len(s); i += 8 {
 		w := uint64(s[i]) | uint64(s[i+1])<<8 | uint64(s[i+2])<<16 | uint64(s[i+3])<<24 |
 			uint64(s[i+4])<<32 | uint64(s[i+5])<<40 | uint64(s[i+6])<<48 | uint64(s[i+7])<<56
-		// The top bit of x-ones&^x is set in a byte of x that is zero (or, harmlessly, in one above such a byte).
+		// The top bit of x-ones&^x is set in a byte of x that is zero, and perhaps in ones above it: the lowest is right.
 		quote, slash := w^ones*'"', w^ones*'\\'
-		if ((w-ones*' ')&^w|(quote-ones)&^quote|(slash-ones)&^slash)&tops != 0 {
+		if found := ((w-ones*' ')&^w | (quote-ones)&^quote | (slash-ones)&^slash) & tops; found != 0 {
+			return i + bits.TrailingZeros64(found)/8
+		}
+	}
+	for ; i < len(s); i++ {
+		if c := s[i]; c == '"' || c == '\\' || c < ' ' {
 			break
 		}
 	}
