@@ -9,15 +9,30 @@ import (
 )
 
 func TestLaws(t *testing.T) {
-	storetest.Run(t, storetest.Maker{Open: func(tb testing.TB) store.Store {
-		s, err := memory.New(4)
+	closing := func(tb testing.TB, s *memory.Store, err error) store.Store {
 		if err != nil {
 			tb.Fatal(err)
 		}
 		tb.Cleanup(func() { _ = s.Close() })
 		return s
-	}})
+	}
+	storetest.Run(t, storetest.Maker{
+		Open: func(tb testing.TB) store.Store {
+			s, err := memory.New(4)
+			return closing(tb, s, err)
+		},
+		Like: func(tb testing.TB, id store.Identity) store.Store {
+			s, err := memory.NewLike(id)
+			return closing(tb, s, err)
+		},
+		Handle: func(_ testing.TB, s store.Store) store.Store { return unclosed{s.(*memory.Store)} },
+	})
 }
+
+// unclosed is a second handle on a store, which outlives it.
+type unclosed struct{ *memory.Store }
+
+func (unclosed) Close() error { return nil }
 
 func TestNewRefusesShards(t *testing.T) {
 	for _, shards := range []int{-1, 1025} {

@@ -41,6 +41,12 @@ func maker(shards int, fs vfs.FS) storetest.Maker {
 	}
 	return storetest.Maker{
 		Open: func(tb testing.TB) store.Store { return openIn(tb, filepath.Join(tb.TempDir(), "data", "store")) },
+		Like: func(tb testing.TB, id store.Identity) store.Store {
+			dir := filepath.Join(tb.TempDir(), "store")
+			s := open(tb, pebble.Options{Dir: dir, Identity: &id, FS: fs})
+			dirs[s] = dir
+			return s
+		},
 		Reopen: func(tb testing.TB, s store.Store) store.Store {
 			if err := s.Close(); err != nil {
 				tb.Fatal(err)

@@ -3,6 +3,7 @@ package storetest
 import (
 	"context"
 	"errors"
+	"fmt"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -119,16 +120,17 @@ func staleCommitConflicts(t *testing.T, m Maker) {
 	}
 }
 
-// race commits from many goroutines at once what each is given, and gives how many won. All others must conflict.
+// race commits from many goroutines at once what each is given, through all handles, and gives how many won. All others
+// must conflict.
 func (r *trial) race(commits []store.Commit) int {
 	r.Helper()
 	var won atomic.Int32
 	var group sync.WaitGroup
 	begin := make(chan struct{})
-	for _, c := range commits {
+	for i, c := range commits {
 		group.Go(func() {
 			<-begin
-			_, err := r.s.Commit(r.Context(), c)
+			_, err := r.handle(i).Commit(r.Context(), c)
 			switch {
 			case err == nil:
 				won.Add(1)
@@ -142,8 +144,10 @@ func (r *trial) race(commits []store.Commit) int {
 	return int(won.Load())
 }
 
-func racingCommitsOneWins(t *testing.T, m Maker) {
-	r := newTrial(t, m)
+func racingCommitsOneWins(t *testing.T, m Maker) { newTrial(t, m).raceCommits() }
+
+func (r *trial) raceCommits() {
+	r.Helper()
 	r.report(Node(1), Epoch, packages("a"))
 	for round := range 20 {
 		var commits []store.Commit
@@ -151,26 +155,71 @@ func racingCommitsOneWins(t *testing.T, m Maker) {
 			commits = append(commits, r.build(Node(1), Epoch, packages("p", string(rune('a'+i)), string(rune('a'+round)))))
 		}
 		if won := r.race(commits); won != 1 {
-			t.Fatalf("round %d: %d of 8 racing commits won", round, won)
+			r.Fatalf("round %d: %d of 8 racing commits won", round, won)
 		}
 	}
 	changes := r.changes(Node(1))
 	if len(changes) != 21 {
-		t.Fatalf("21 commits won and the feed has %d changes", len(changes))
+		r.Fatalf("21 commits won and the feed has %d changes", len(changes))
 	}
 }
 
-func racingFirstCommitsOneWins(t *testing.T, m Maker) {
-	r := newTrial(t, m)
+func racingFirstCommitsOneWins(t *testing.T, m Maker) { newTrial(t, m).raceFirstCommits() }
+
+func (r *trial) raceFirstCommits() {
+	r.Helper()
 	for round := range 10 {
 		var commits []store.Commit
 		for range 8 {
 			commits = append(commits, r.build(Node(round), Epoch, packages("a", "b")))
 		}
 		if won := r.race(commits); won != 1 {
-			t.Fatalf("round %d: %d of 8 first commits of a node won", round, won)
+			r.Fatalf("round %d: %d of 8 first commits of a node won", round, won)
 		}
 	}
+}
+
+func racingUnchangedOneWins(t *testing.T, m Maker) { newTrial(t, m).raceUnchanged() }
+
+// raceUnchanged races reports that write no document against each other and, every third round, against one that does.
+func (r *trial) raceUnchanged() {
+	r.Helper()
+	for i := range 3 {
+		r.report(Node(i), Epoch, packages("a"), rack("r"))
+	}
+	for round := range 20 {
+		won := 0
+		var commits []store.Commit
+		for i := range 24 {
+			item := packages()
+			item.HasContent = round%3 == 0 && i < 3
+			item.CaptureTime = fmt.Sprintf("2024-06-%02dT00:00:%02dZ", round+1, i)
+			commits = append(commits, r.build(Node(i%3), Epoch, item)) // reports of other nodes beside it
+		}
+		if won = r.race(commits); won != 3 {
+			r.Fatalf("round %d: %d of 3 times 8 racing unchanged reports won", round, won)
+		}
+		for i := range 3 {
+			r.wonBy(commits, Node(i))
+		}
+	}
+}
+
+// wonBy checks that a node's record is just what one of the commits of it left.
+func (r *trial) wonBy(commits []store.Commit, key inventory.NodeKey) {
+	r.Helper()
+	node := r.node(key)
+	for _, c := range commits {
+		want := c.Node.Clone()
+		want.Revision = node.Revision
+		for i := range want.Items {
+			want.Items[i].Seq = node.Items[i].Seq
+		}
+		if differ(want, node) == "" && c.Node.Revision != node.Revision {
+			return
+		}
+	}
+	r.Fatalf("node %s is as none of the racing commits left it: %+v", key.Node, node)
 }
 
 func soundCommitsOnly(t *testing.T, m Maker) {

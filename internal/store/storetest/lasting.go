@@ -17,8 +17,7 @@ func reopenKeepsAll(t *testing.T, m Maker) {
 		r.put("job/"+string(rune('a'+round)), "state", 0)
 		before, heads, identity := r.all(), r.heads(), r.s.Identity()
 		head := r.recordsHead()
-		r.s = m.Reopen(t, r.s)
-		r.w = NewWriter(r.s)
+		r.reopen(m)
 		if d := Diff(before, r.all()); d != "" {
 			t.Fatalf("reopening lost or changed something (-before +after):\n%s", d)
 		}
@@ -45,8 +44,7 @@ func reopenGoesOn(t *testing.T, m Maker) {
 	record := r.put("k", "1", 0)
 	r.report(key, Epoch.Add(10*time.Hour), packages("newer"))
 
-	r.s = m.Reopen(t, r.s)
-	r.w = NewWriter(r.s)
+	r.reopen(m)
 	if _, err := r.s.Commit(t.Context(), stale); err == nil {
 		t.Error("reopening let a stale commit win")
 	}
@@ -68,8 +66,7 @@ func reopenGoesOn(t *testing.T, m Maker) {
 	}
 	r.report(Node(2), Epoch, packages("shape after reopening", "a"))
 
-	r.s = m.Reopen(t, r.s)
-	r.w = NewWriter(r.s)
+	r.reopen(m)
 	r.behind(r.shardOf(key), changes[1].Position)
 	r.after(changes[2], 4+more)
 	r.sweep()

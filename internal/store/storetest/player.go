@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"slices"
 	"time"
 
@@ -41,6 +42,18 @@ func (p *Player) Take(s store.Store) {
 	p.Store = s
 	p.w = NewWriter(s)
 	p.w.HashKey = playHash
+}
+
+// On gives a player that goes on from the same step on a store loaded with all that this one's has.
+func (p *Player) On(s store.Store) *Player {
+	q := *p
+	q.fed = slices.Clone(p.fed)
+	for shard := range q.fed {
+		q.fed[shard] = slices.Clone(q.fed[shard])
+	}
+	q.records = maps.Clone(p.records)
+	q.Take(s)
+	return &q
 }
 
 // Next plays one step and gives what came of it, in words that are the same for every sound store. An error is one that

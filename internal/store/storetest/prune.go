@@ -5,6 +5,8 @@ import (
 	"testing"
 	"time"
 
+	"github.com/google/go-cmp/cmp"
+
 	"stocktake/internal/inventory"
 	"stocktake/internal/store"
 )
@@ -60,6 +62,27 @@ func behindIsTold(t *testing.T, m Maker) {
 		if _, err := r.s.Changes(t.Context(), shard, inventory.Position{}, 10); err == nil || errors.Is(err, store.ErrBehind) {
 			t.Errorf("changes of shard %d, which is none: %v", shard, err)
 		}
+	}
+}
+
+func oldestChangeBeginsTheFeed(t *testing.T, m Maker) {
+	r := newTrial(t, m)
+	key := Node(1)
+	if c, err := r.s.OldestChange(t.Context(), r.shardOf(key)); !errors.Is(err, store.ErrNotFound) {
+		t.Errorf("oldest change of an empty feed: %+v, %v; want ErrNotFound", c, err)
+	}
+	changes := r.hours(key, 5)
+	for pruned, want := range []inventory.Change{changes[0], changes[1], changes[3], changes[4], changes[4]} {
+		r.prune(Epoch.Add(time.Duration([]int{0, 1, 3, 4, 1000}[pruned]) * time.Hour))
+		got, err := r.s.OldestChange(t.Context(), r.shardOf(key))
+		r.check(err)
+		if d := cmp.Diff(want, got, Equate); d != "" {
+			t.Errorf("oldest change (-want +got):\n%s", d)
+		}
+		r.after(got, int(5-got.Seq))
+	}
+	if _, err := r.s.OldestChange(t.Context(), r.s.Identity().Shards); err == nil || errors.Is(err, store.ErrNotFound) {
+		t.Errorf("oldest change of a shard that is none: %v", err)
 	}
 }
 

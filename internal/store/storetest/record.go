@@ -51,27 +51,29 @@ func recordsCompareAndSwap(t *testing.T, m Maker) {
 	}
 }
 
-func racingRecordsOneWins(t *testing.T, m Maker) {
-	r := newTrial(t, m)
+func racingRecordsOneWins(t *testing.T, m Maker) { newTrial(t, m).raceRecords() }
+
+func (r *trial) raceRecords() {
+	r.Helper()
 	revision := uint64(0)
 	for round := range 15 {
 		var won, next atomic.Uint64
 		var group sync.WaitGroup
 		for i := range 8 {
 			group.Go(func() {
-				got, err := r.s.PutRecord(t.Context(), store.Record{Key: "lease", Value: fmt.Append(nil, i), Revision: revision})
+				got, err := r.handle(i).PutRecord(r.Context(), store.Record{Key: "lease", Value: fmt.Append(nil, i), Revision: revision})
 				switch {
 				case err == nil:
 					won.Add(1)
 					next.Store(got)
 				case !errors.Is(err, store.ErrConflict):
-					t.Errorf("racing put: %v", err)
+					r.Errorf("racing put: %v", err)
 				}
 			})
 		}
 		group.Wait()
 		if won.Load() != 1 || next.Load() <= revision {
-			t.Fatalf("round %d: %d of 8 racing puts won, revision %d after %d", round, won.Load(), next.Load(), revision)
+			r.Fatalf("round %d: %d of 8 racing puts won, revision %d after %d", round, won.Load(), next.Load(), revision)
 		}
 		revision = next.Load()
 	}

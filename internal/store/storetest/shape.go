@@ -69,22 +69,26 @@ func (r *trial) whole() State {
 	return state
 }
 
-func sweptShapeReturns(t *testing.T, m Maker) {
-	r := newTrial(t, m)
+func sweptShapeReturns(t *testing.T, m Maker) { newTrial(t, m).returnSweptShape() }
+
+// returnSweptShape commits through one handle and prunes, sweeps and looks through the next.
+func (r *trial) returnSweptShape() {
+	r.Helper()
+	other := r.on(1)
 	for round := range 3 {
 		at := Epoch.Add(time.Duration(round) * time.Hour)
 		r.report(Node(1), at, packages("comes", "goes"))
 		ids := r.shapesOf(Node(1))
 		r.report(Node(1), at, packages("other"))
 		r.report(Node(1), at, packages("other", "others"))
-		r.prune(at.Add(time.Hour))
-		if n := r.sweep(); n < 2 || r.hasShapes(ids[:1]) || r.hasShapes(ids[1:]) {
-			t.Fatalf("round %d: a sweep dropped %d shapes, want 2 or more", round, n)
+		other.prune(at.Add(time.Hour))
+		if n := other.sweep(); n < 2 || other.hasShapes(ids[:1]) || other.hasShapes(ids[1:]) {
+			r.Fatalf("round %d: a sweep dropped %d shapes, want 2 or more", round, n)
 		}
 		if round > 0 {
 			r.report(Node(2), at, packages("goes", "new", string(rune('a'+round))))
-			if !r.hasShapes(r.shapesOf(Node(2))) {
-				t.Fatalf("round %d: shapes that come again are not all there", round)
+			if !other.hasShapes(r.shapesOf(Node(2))) {
+				r.Fatalf("round %d: shapes that come again are not all there", round)
 			}
 			r.commit(r.drop(Node(2), at, inventory.CauseDeletion))
 			r.report(Node(2), at, rack("r"))
@@ -93,8 +97,12 @@ func sweptShapeReturns(t *testing.T, m Maker) {
 	}
 }
 
-func sweepBesideCommits(t *testing.T, m Maker) {
-	r := newTrial(t, m)
+func sweepBesideCommits(t *testing.T, m Maker) { newTrial(t, m).sweepWhileCommitting() }
+
+// sweepWhileCommitting commits through one handle and sweeps through the next.
+func (r *trial) sweepWhileCommitting() {
+	r.Helper()
+	other := r.on(1)
 	var group sync.WaitGroup
 	stop := make(chan struct{})
 	for i := range 4 {
@@ -117,20 +125,20 @@ func sweepBesideCommits(t *testing.T, m Maker) {
 	}
 	dropped := 0
 	for range 30 {
-		r.prune(Epoch.Add(time.Hour))
-		dropped += r.sweep()
+		other.prune(Epoch.Add(time.Hour))
+		dropped += other.sweep()
 		for i := range 4 {
 			// The document may change between two reads, and what it then no longer names may be swept: ErrNotFound.
-			r.hasShapes(r.shapesOf(Node(i)))
+			other.hasShapes(other.shapesOf(Node(i)))
 		}
 	}
 	close(stop)
 	group.Wait()
 	for i := range 4 {
 		if !r.hasShapes(r.shapesOf(Node(i))) {
-			t.Errorf("node %d names a shape that was swept", i)
+			r.Errorf("node %d names a shape that was swept", i)
 		}
 	}
-	t.Logf("%d shapes were swept", dropped)
+	r.Logf("%d shapes were swept", dropped)
 	r.whole()
 }

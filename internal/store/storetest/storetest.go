@@ -8,6 +8,7 @@
 package storetest
 
 import (
+	"slices"
 	"testing"
 
 	"stocktake/internal/store"
@@ -15,61 +16,102 @@ import (
 
 // Maker makes the stores under test.
 type Maker struct {
+	// Name is what the kind of store is called in the names of tests.
+	Name string
 	// Open makes a store without anything in it, which is closed when the test ends.
 	Open func(tb testing.TB) store.Store
-	// Reopen closes a store that Open or Reopen gave and opens it again. A store that forgets leaves it nil, and is spared
-	// the laws of what lasts.
+	// Like makes a store without anything in it that has the given identity, and is closed when the test ends.
+	Like func(tb testing.TB, id store.Identity) store.Store
+	// Reopen closes a store that Open, Like or Reopen gave and opens it again. A store that forgets leaves it nil, and is
+	// spared the laws of what lasts.
 	Reopen func(tb testing.TB, s store.Store) store.Store
+	// Handle opens the store that another handle has open once more, for a second server of the same truth; it is closed
+	// when the test ends. A store of one process leaves it nil, and is spared the laws of several servers.
+	Handle func(tb testing.TB, s store.Store) store.Store
 }
 
-// law is one promise of the contract. lasting laws need Reopen.
+// law is one promise of the contract.
 type law struct {
-	name    string
-	hold    func(t *testing.T, m Maker)
-	lasting bool
+	name string
+	hold func(t *testing.T, m Maker)
 }
 
+// laws are those of every store.
 var laws = []law{
-	{name: "CommitIsAllOrNothing", hold: commitIsAllOrNothing},
-	{name: "CommitGivesWhatIsStored", hold: commitGivesWhatIsStored},
-	{name: "StaleCommitConflicts", hold: staleCommitConflicts},
-	{name: "RacingCommitsOneWins", hold: racingCommitsOneWins},
-	{name: "RacingFirstCommitsOneWins", hold: racingFirstCommitsOneWins},
-	{name: "SoundCommitsOnly", hold: soundCommitsOnly},
-	{name: "UnchangedReportWritesNoChange", hold: unchangedReportWritesNoChange},
-	{name: "RemovedNodeIsGone", hold: removedNodeIsGone},
-	{name: "RevisionNeverReturns", hold: revisionNeverReturns},
-	{name: "GivenUpCallStops", hold: givenUpCallStops},
-	{name: "ClosedStoreSaysSo", hold: closedStoreSaysSo},
-	{name: "DocumentsKeepOrderAndDuplicates", hold: documentsKeepOrderAndDuplicates},
-	{name: "AnyTextIsKept", hold: anyTextIsKept},
-	{name: "PartitionsAreApart", hold: partitionsAreApart},
-	{name: "ScanPages", hold: scanPages},
-	{name: "ScanIsConsistent", hold: scanIsConsistent},
-	{name: "ChangesNeverGoBack", hold: changesNeverGoBack},
-	{name: "ChangesSayWhatHappened", hold: changesSayWhatHappened},
-	{name: "ReplayOverScanGivesNow", hold: replayOverScanGivesNow},
-	{name: "BehindIsTold", hold: behindIsTold},
-	{name: "PruneKeepsReaders", hold: pruneKeepsReaders},
-	{name: "PruneStopsAtAge", hold: pruneStopsAtAge},
-	{name: "NewestChangeStays", hold: newestChangeStays},
-	{name: "ShapeLivesWhileNamed", hold: shapeLivesWhileNamed},
-	{name: "SweptShapeReturns", hold: sweptShapeReturns},
-	{name: "SweepBesideCommits", hold: sweepBesideCommits},
-	{name: "RecordsCompareAndSwap", hold: recordsCompareAndSwap},
-	{name: "RacingRecordsOneWins", hold: racingRecordsOneWins},
-	{name: "ListRecordsOrder", hold: listRecordsOrder},
-	{name: "RecordsHeadMoves", hold: recordsHeadMoves},
-	{name: "ReopenKeepsAll", hold: reopenKeepsAll, lasting: true},
-	{name: "ReopenGoesOn", hold: reopenGoesOn, lasting: true},
+	{"CommitIsAllOrNothing", commitIsAllOrNothing},
+	{"CommitGivesWhatIsStored", commitGivesWhatIsStored},
+	{"StaleCommitConflicts", staleCommitConflicts},
+	{"RacingCommitsOneWins", racingCommitsOneWins},
+	{"RacingFirstCommitsOneWins", racingFirstCommitsOneWins},
+	{"RacingUnchangedOneWins", racingUnchangedOneWins},
+	{"SoundCommitsOnly", soundCommitsOnly},
+	{"UnchangedReportWritesNoChange", unchangedReportWritesNoChange},
+	{"RemovedNodeIsGone", removedNodeIsGone},
+	{"RevisionNeverReturns", revisionNeverReturns},
+	{"GivenUpCallStops", givenUpCallStops},
+	{"ClosedStoreSaysSo", closedStoreSaysSo},
+	{"DocumentsKeepOrderAndDuplicates", documentsKeepOrderAndDuplicates},
+	{"AnyTextIsKept", anyTextIsKept},
+	{"PartitionsAreApart", partitionsAreApart},
+	{"ReadGivesNodesWithDocuments", readGivesNodesWithDocuments},
+	{"ReadIsConsistent", readIsConsistent},
+	{"ScanPages", scanPages},
+	{"ScanIsConsistent", scanIsConsistent},
+	{"ChangesNeverGoBack", changesNeverGoBack},
+	{"ChangesSayWhatHappened", changesSayWhatHappened},
+	{"ReplayOverScanGivesNow", replayOverScanGivesNow},
+	{"BehindIsTold", behindIsTold},
+	{"OldestChangeBeginsTheFeed", oldestChangeBeginsTheFeed},
+	{"PruneKeepsReaders", pruneKeepsReaders},
+	{"PruneStopsAtAge", pruneStopsAtAge},
+	{"NewestChangeStays", newestChangeStays},
+	{"ShapeLivesWhileNamed", shapeLivesWhileNamed},
+	{"SweptShapeReturns", sweptShapeReturns},
+	{"SweepBesideCommits", sweepBesideCommits},
+	{"RecordsCompareAndSwap", recordsCompareAndSwap},
+	{"RacingRecordsOneWins", racingRecordsOneWins},
+	{"ListRecordsOrder", listRecordsOrder},
+	{"RecordsHeadMoves", recordsHeadMoves},
+	{"FencedCommitIsRefused", fencedCommitIsRefused},
+	{"RaiseFenceStopsRacingCommits", raiseFenceStopsRacingCommits},
+	{"SnapshotsKeepTheNewest", snapshotsKeepTheNewest},
+	{"LoaderGivesTheSameStore", loaderGivesTheSameStore},
+	{"LoaderGoesOn", loaderGoesOn},
+	{"LoaderRefusesOther", loaderRefusesOther},
 }
 
-// Run holds a store to every law.
+// lasting are those of stores that can be opened again.
+var lasting = []law{
+	{"ReopenKeepsAll", reopenKeepsAll},
+	{"ReopenGoesOn", reopenGoesOn},
+	{"ReopenKeepsFences", reopenKeepsFences},
+	{"ReopenKeepsWhatWasLoaded", reopenKeepsWhatWasLoaded},
+	{"ReopenKeepsTheSnapshot", reopenKeepsTheSnapshot},
+}
+
+// shared are those of stores that several servers open.
+var shared = []law{
+	{"HandlesReadAtOnce", handlesReadAtOnce},
+	{"HandlesShareTheFeed", handlesShareTheFeed},
+	{"HandlesRaceCommits", func(t *testing.T, m Maker) { newTrialBy2(t, m).raceCommits() }},
+	{"HandlesRaceFirstCommits", func(t *testing.T, m Maker) { newTrialBy2(t, m).raceFirstCommits() }},
+	{"HandlesRaceUnchanged", func(t *testing.T, m Maker) { newTrialBy2(t, m).raceUnchanged() }},
+	{"HandlesRaceRecords", func(t *testing.T, m Maker) { newTrialBy2(t, m).raceRecords() }},
+	{"HandlesRaceFences", func(t *testing.T, m Maker) { newTrialBy2(t, m).raceFences() }},
+	{"HandlesSweepBesideCommits", func(t *testing.T, m Maker) { newTrialBy2(t, m).sweepWhileCommitting() }},
+	{"HandlesReturnSweptShapes", func(t *testing.T, m Maker) { newTrialBy2(t, m).returnSweptShape() }},
+}
+
+// Run holds a store to every law that is for its like.
 func Run(t *testing.T, m Maker) {
-	for _, l := range laws {
-		if l.lasting && m.Reopen == nil {
-			continue
-		}
+	all := slices.Clone(laws)
+	if m.Reopen != nil {
+		all = append(all, lasting...)
+	}
+	if m.Handle != nil {
+		all = append(all, shared...)
+	}
+	for _, l := range all {
 		t.Run(l.name, func(t *testing.T) { l.hold(t, m) })
 	}
 }

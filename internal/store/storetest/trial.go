@@ -13,12 +13,36 @@ type trial struct {
 	*testing.T
 	s store.Store
 	w *Writer
+	// handles are of one store, s the first of them.
+	handles []store.Store
 }
 
 func newTrial(t *testing.T, m Maker) *trial {
 	t.Helper()
+	return newTrialOf(t, m.Open(t))
+}
+
+func newTrialOf(t *testing.T, handles ...store.Store) *trial {
+	return &trial{T: t, s: handles[0], w: NewWriter(handles[0]), handles: handles}
+}
+
+// newTrialBy2 tries a law through two handles on one store.
+func newTrialBy2(t *testing.T, m Maker) *trial {
+	t.Helper()
 	s := m.Open(t)
-	return &trial{T: t, s: s, w: NewWriter(s)}
+	return newTrialOf(t, s, m.Handle(t, s))
+}
+
+// handle gives the i-th handle, round and round where there are fewer.
+func (r *trial) handle(i int) store.Store { return r.handles[i%len(r.handles)] }
+
+// on goes on with the i-th handle.
+func (r *trial) on(i int) *trial { return newTrialOf(r.T, r.handle(i)) }
+
+// reopen goes on with the store opened anew.
+func (r *trial) reopen(m Maker) {
+	r.Helper()
+	*r = *newTrialOf(r.T, m.Reopen(r.T, r.s))
 }
 
 func (r *trial) check(err error) {

@@ -1,0 +1,336 @@
+package storetest
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"maps"
+	"slices"
+	"testing"
+	"time"
+
+	gocmp "github.com/google/go-cmp/cmp"
+
+	"stocktake/internal/inventory"
+	"stocktake/internal/store"
+	"stocktake/internal/store/memory"
+)
+
+// content is all that a copy of a store takes over, with the revisions and ids the store gave.
+type content struct {
+	Nodes   map[int][]store.NodeScan
+	Changes map[int][]inventory.Change
+	Shapes  map[int][]store.Typed
+	Records []store.Record
+	Heads   []inventory.Position
+}
+
+// contentOf reads all of a store. Nodes and shapes are sorted, because each store scans in an order of its own.
+func contentOf(ctx context.Context, s store.Store) (content, error) {
+	c := content{Nodes: map[int][]store.NodeScan{}, Changes: map[int][]inventory.Change{}, Shapes: map[int][]store.Typed{}}
+	var err error
+	if c.Heads, err = s.Heads(ctx); err != nil {
+		return c, err
+	}
+	for shard := range s.Identity().Shards {
+		if err := c.readShard(ctx, s, shard); err != nil {
+			return c, fmt.Errorf("shard %d: %w", shard, err)
+		}
+	}
+	c.Records, err = s.ListRecords(ctx, "", "", 1_000_000)
+	return c, err
+}
+
+func (c *content) readShard(ctx context.Context, s store.Store, shard int) error {
+	nodes, err := ScanAll(ctx, s, shard, 7)
+	if err != nil {
+		return err
+	}
+	slices.SortFunc(nodes, func(a, b store.NodeScan) int {
+		x, y := a.Node.Key, b.Node.Key
+		return cmp.Or(cmp.Compare(x.Account, y.Account), cmp.Compare(x.Region, y.Region), cmp.Compare(x.Node, y.Node))
+	})
+	c.Nodes[shard] = nodes
+	oldest, err := s.OldestChange(ctx, shard)
+	switch {
+	case err == nil:
+		rest, err := ChangesAll(ctx, s, shard, oldest.Position, 7)
+		if err != nil {
+			return err
+		}
+		c.Changes[shard] = append([]inventory.Change{oldest}, rest...)
+	case !errors.Is(err, store.ErrNotFound):
+		return err
+	}
+	return c.readShapes(ctx, s, shard)
+}
+
+// readShapes reads the text of every shape that a document or a change of the shard names.
+func (c *content) readShapes(ctx context.Context, s store.Store, shard int) error {
+	named := map[store.Typed]bool{}
+	name := func(p inventory.Partition, t inventory.TypeName, ids []inventory.ShapeID) {
+		for _, id := range ids {
+			named[store.Typed{Partition: p, Type: t, Shape: inventory.Shape{ID: id}}] = true
+		}
+	}
+	for _, n := range c.Nodes[shard] {
+		for i, item := range n.Node.Items {
+			name(n.Node.Key.Partition, item.Type, n.Documents[i].ShapeSet())
+		}
+	}
+	for _, change := range c.Changes[shard] {
+		name(change.Document.Partition, change.Document.Type, ShapesOf(change))
+	}
+	c.Shapes[shard] = slices.SortedFunc(maps.Keys(named), func(a, b store.Typed) int {
+		return cmp.Or(cmp.Compare(a.Account, b.Account), cmp.Compare(a.Region, b.Region), cmp.Compare(a.Type, b.Type), inventory.CompareShapeIDs(a.ID, b.ID))
+	})
+	for i := range c.Shapes[shard] {
+		sh := &c.Shapes[shard][i]
+		shapes, err := s.Shapes(ctx, shard, sh.Partition, sh.Type, []inventory.ShapeID{sh.ID})
+		if err != nil {
+			return err
+		}
+		sh.Text = shapes[0].Text
+	}
+	return nil
+}
+
+// loads are the calls that load the content into a store, in an order that is fit, so few things a call.
+func (c *content) loads(ctx context.Context, to store.Store) []func() error {
+	const page = 4
+	var calls []func() error
+	for shard := range to.Identity().Shards {
+		for shapes := range slices.Chunk(c.Shapes[shard], page) {
+			calls = append(calls, func() error { return to.LoadShapes(ctx, shard, shapes) })
+		}
+		for nodes := range slices.Chunk(c.Nodes[shard], page) {
+			calls = append(calls, func() error { return to.LoadNodes(ctx, shard, nodes) })
+		}
+		for changes := range slices.Chunk(c.Changes[shard], page) {
+			calls = append(calls, func() error { return to.LoadChanges(ctx, shard, changes) })
+		}
+	}
+	for records := range slices.Chunk(c.Records, page) {
+		calls = append(calls, func() error { return to.LoadRecords(ctx, records) })
+	}
+	return calls
+}
+
+func (r *trial) content(s store.Store) content {
+	r.Helper()
+	c, err := contentOf(r.Context(), s)
+	r.check(err)
+	return c
+}
+
+func (r *trial) load(calls []func() error) {
+	r.Helper()
+	for i, call := range calls {
+		if err := call(); err != nil {
+			r.Fatalf("load %d of %d: %v", i, len(calls), err)
+		}
+	}
+}
+
+func (r *trial) sameContent(want content, s store.Store, what string) {
+	r.Helper()
+	if d := gocmp.Diff(want, r.content(s), Equate); d != "" {
+		r.Fatalf("%s (-source +loaded):\n%s", what, d)
+	}
+}
+
+// played plays a script on a store: its feed is pruned at the old end, nothing is left of readers, and every shape is
+// named.
+func (r *trial) played(seed uint64, steps int) *Player {
+	r.Helper()
+	p := NewPlayer(r.s, seed)
+	for range steps {
+		_, err := p.Next(r.Context())
+		r.check(err)
+	}
+	for _, name := range []string{"0", "1"} {
+		r.check(r.s.DropReader(r.Context(), name))
+	}
+	r.prune(Epoch.Add(time.Duration(steps/4) * time.Minute))
+	r.sweep()
+	return p
+}
+
+func likeMemory(tb testing.TB, id store.Identity) store.Store {
+	tb.Helper()
+	s, err := memory.NewLike(id)
+	if err != nil {
+		tb.Fatal(err)
+	}
+	return s
+}
+
+// loaderGivesTheSameStore carries a played store into an empty one, through the memory store on the way there, and goes
+// on playing on all.
+func loaderGivesTheSameStore(t *testing.T, m Maker) {
+	r := newTrial(t, m)
+	source := r.played(51, 150)
+	want := r.content(r.s)
+	players := []*Player{source}
+	for from, like := range []func(testing.TB, store.Identity) store.Store{m.Like, likeMemory, m.Like} {
+		// The first is loaded from the source, each other from the one before.
+		to := like(t, r.s.Identity())
+		if to.Identity() != r.s.Identity() {
+			t.Fatal("a store made like another has an identity of its own")
+		}
+		c := r.content(players[from].Store)
+		r.load(c.loads(t.Context(), to))
+		r.sameContent(want, to, "loaded")
+		players = append(players, source.On(to))
+	}
+	for step := range 120 {
+		wanted, err := players[0].Next(t.Context())
+		r.check(err)
+		for i, p := range players[1:] {
+			if got, err := p.Next(t.Context()); err != nil || got != wanted {
+				t.Fatalf("step %d after loading, store %d: %s (%v), source: %s", step, i, got, err, wanted)
+			}
+		}
+	}
+	for _, p := range players[1:] {
+		Same(t, players[0], p, "after loading and going on")
+	}
+}
+
+// loaderGoesOn interrupts a copy, begins it again, and again when it is done.
+func loaderGoesOn(t *testing.T, m Maker) {
+	r := newTrial(t, m)
+	r.played(52, 120)
+	c := r.content(r.s)
+	to := m.Like(t, r.s.Identity())
+	calls := c.loads(t.Context(), to)
+	r.load(calls[:len(calls)/2])
+	r.load(calls[:len(calls)/3])
+	r.load(calls)
+	r.sameContent(c, to, "loaded in parts")
+	r.load(calls)
+	r.sameContent(c, to, "loaded twice")
+	half := m.Like(t, r.s.Identity())
+	for shard := range half.Identity().Shards { // in another order, and in pages that overlap
+		r.check(half.LoadShapes(t.Context(), shard, c.Shapes[shard]))
+		n := len(c.Changes[shard])
+		r.check(half.LoadChanges(t.Context(), shard, c.Changes[shard][:n/2]))
+		r.check(half.LoadChanges(t.Context(), shard, c.Changes[shard][n/3:]))
+		r.check(half.LoadNodes(t.Context(), shard, c.Nodes[shard]))
+		r.check(half.LoadChanges(t.Context(), shard, nil))
+	}
+	r.check(half.LoadRecords(t.Context(), c.Records))
+	r.sameContent(c, half, "loaded in another order")
+	loaded := newTrialOf(t, half)
+	revisions := map[uint64]bool{}
+	for _, nodes := range c.Nodes {
+		for _, n := range nodes {
+			revisions[n.Node.Revision] = true
+		}
+	}
+	for range 20 {
+		if done := loaded.report(Node(1000), Epoch, packages("new")); revisions[done.Revision] {
+			t.Errorf("a commit after loading has the revision %d of a node that was loaded", done.Revision)
+		}
+	}
+	head, given := loaded.recordsHead(), loaded.put("new", "1", 0)
+	for _, rec := range c.Records {
+		if given <= rec.Revision {
+			t.Errorf("a record put after loading has the revision %d, one that was loaded %d", given, rec.Revision)
+		}
+	}
+	if head == (inventory.Position{}) || loaded.recordsHead() == head {
+		t.Errorf("records' head after loading: %v, and after a put: %v", head, loaded.recordsHead())
+	}
+}
+
+func loaderRefusesOther(t *testing.T, m Maker) {
+	r := newTrial(t, m)
+	key := Node(1)
+	shard := r.shardOf(key)
+	r.hours(key, 6)
+	r.prune(Epoch.Add(time.Hour))
+	r.put("k", "1", 0)
+	c := r.content(r.s)
+	to := m.Like(t, r.s.Identity())
+	ctx := t.Context()
+	if err := to.LoadNodes(ctx, shard, c.Nodes[shard]); err == nil {
+		t.Error("a node was loaded whose shapes have no text")
+	}
+	if err := to.LoadChanges(ctx, shard, c.Changes[shard]); err == nil {
+		t.Error("changes were loaded whose shapes have no text")
+	}
+	r.load(c.loads(ctx, to))
+	node := func(change func(n *store.NodeScan)) error {
+		n := c.Nodes[shard][0]
+		n.Node = n.Node.Clone()
+		change(&n)
+		return to.LoadNodes(ctx, shard, []store.NodeScan{n})
+	}
+	changes := func(from int, change func(c *inventory.Change)) error {
+		cs := slices.Clone(c.Changes[shard])[from:]
+		change(&cs[0])
+		return to.LoadChanges(ctx, shard, cs[:1])
+	}
+	record := func(rec store.Record) error { return to.LoadRecords(ctx, []store.Record{rec}) }
+	for what, err := range map[string]error{
+		"a node of another revision":   node(func(n *store.NodeScan) { n.Node.Revision++ }),
+		"another change in its place":  changes(1, func(c *inventory.Change) { c.ID[0] ^= 1 }),
+		"another newest change":        changes(4, func(c *inventory.Change) { c.ID[0] ^= 1 }),
+		"a change before the first":    changes(0, func(c *inventory.Change) { c.Seq-- }),
+		"a change beyond the next":     changes(4, func(c *inventory.Change) { c.Seq += 2 }),
+		"a record of another revision": record(store.Record{Key: "k", Value: []byte("2"), Revision: c.Records[0].Revision + 1}),
+	} {
+		if !errors.Is(err, store.ErrConflict) {
+			t.Errorf("loading %s: %v, want ErrConflict", what, err)
+		}
+	}
+	for what, err := range map[string]error{
+		"a node without a revision":    node(func(n *store.NodeScan) { n.Node.Revision = 0 }),
+		"a node without documents":     node(func(n *store.NodeScan) { n.Documents = nil }),
+		"a node of another shard":      node(func(n *store.NodeScan) { n.Node.Key = r.elsewhere(shard) }),
+		"a change of another shard":    changes(4, func(c *inventory.Change) { c.Shard++ }),
+		"a change without an id":       changes(4, func(c *inventory.Change) { c.ID = inventory.ChangeID{} }),
+		"a record without a revision":  record(store.Record{Key: "l"}),
+		"a record without a key":       record(store.Record{Revision: 9}),
+		"changes that leave one out":   to.LoadChanges(ctx, shard, []inventory.Change{c.Changes[shard][0], c.Changes[shard][2]}),
+		"shapes of no shard":           to.LoadShapes(ctx, to.Identity().Shards, nil),
+		"nodes of no shard":            to.LoadNodes(ctx, -1, nil),
+		"a change of an unknown shape": changes(4, func(c *inventory.Change) { c.Seq, c.ID[0], c.Added = c.Seq+1, 9, []inventory.ShapeID{{9}} }),
+	} {
+		if err == nil {
+			t.Errorf("%s was loaded", what)
+		}
+	}
+	r.sameContent(c, to, "refused loads left something behind")
+}
+
+// elsewhere gives a node that is not of a shard; one without a name where there is but one shard.
+func (r *trial) elsewhere(shard int) (key inventory.NodeKey) {
+	for i := 0; r.s.Identity().Shards > 1; i++ {
+		if key = Node(i); r.shardOf(key) != shard {
+			return key
+		}
+	}
+	return key
+}
+
+func reopenKeepsWhatWasLoaded(t *testing.T, m Maker) {
+	r := newTrial(t, m)
+	source := r.played(53, 120)
+	c := r.content(r.s)
+	to := m.Like(t, r.s.Identity())
+	r.load(c.loads(t.Context(), to))
+	to = m.Reopen(t, to)
+	r.sameContent(c, to, "loaded and reopened")
+	copied := source.On(to)
+	for step := range 60 {
+		want, errA := source.Next(t.Context())
+		got, errB := copied.Next(t.Context())
+		if errA != nil || errB != nil || got != want {
+			t.Fatalf("step %d after loading and reopening: %s (%v), source: %s (%v)", step, got, errB, want, errA)
+		}
+	}
+	Same(t, source, copied, "after loading, reopening and going on")
+}
