@@ -82,6 +82,9 @@ func (d Delta) Apply(before []Ref) ([]Ref, error) {
 // Diff gives the delta from one document's entries to another's. It is exact, and short where runs of entries are kept,
 // moved or not; it does not look for the shortest.
 func Diff(before, after []Ref) Delta {
+	if len(before) == 0 && len(after) > 0 {
+		return Delta{{Insert: slices.Clone(after)}}
+	}
 	var d Delta
 	var where map[ShapeID][]int // made when the first entry is found out of place
 	next := 0                   // where in before the run being copied goes on

@@ -41,12 +41,16 @@ func (k HashKey) ShapeIDOf(t TypeName, text []byte) ShapeID {
 // its length as a uvarint.
 func AppendShapeText(dst []byte, e Entry) []byte {
 	for _, a := range e {
-		dst = binary.AppendUvarint(dst, uint64(len(a.Name)))
-		dst = append(dst, a.Name...)
-		dst = binary.AppendUvarint(dst, uint64(len(a.Value)))
-		dst = append(dst, a.Value...)
+		dst = appendAttribute(dst, a)
 	}
 	return dst
+}
+
+func appendAttribute(dst []byte, a Attribute) []byte {
+	dst = binary.AppendUvarint(dst, uint64(len(a.Name)))
+	dst = append(dst, a.Name...)
+	dst = binary.AppendUvarint(dst, uint64(len(a.Value)))
+	return append(dst, a.Value...)
 }
 
 // ParseShapeText reads what AppendShapeText wrote. The entry's strings share text's memory. Text that is cut short,
@@ -128,8 +132,25 @@ func (s Split) Cut(e Entry) (shape, volatile Entry) {
 	return both[n:], both[:n:n]
 }
 
+// AppendCut appends the canonical text of the entry's shape to text and its volatile attributes to volatile: what Cut and
+// AppendShapeText give, without a copy of the entry.
+func (s Split) AppendCut(text []byte, volatile []Attribute, e Entry) ([]byte, []Attribute) {
+	for _, a := range e {
+		if s.IsVolatile(a.Name) {
+			volatile = append(volatile, a)
+		} else {
+			text = appendAttribute(text, a)
+		}
+	}
+	return text, volatile
+}
+
 // IsVolatile reports whether the attribute with exactly this name is left out of shapes.
 func (s Split) IsVolatile(name string) bool {
+	const few = 8 // are compared faster than searched
+	if len(s.Volatile) <= few {
+		return slices.Contains(s.Volatile, name)
+	}
 	_, found := slices.BinarySearch(s.Volatile, name)
 	return found
 }

@@ -76,6 +76,10 @@ func TestCut(t *testing.T) {
 		if !slices.Equal(shape.Merge(volatile), e) {
 			t.Fatalf("%v cut by %v gives %v and %v", e, s.Volatile, shape, volatile)
 		}
+		text, beside := s.AppendCut([]byte("before"), Entry{{Name: "before"}}, e)
+		if string(text) != "before"+string(AppendShapeText(nil, shape)) || !slices.Equal(beside[1:], volatile) {
+			t.Fatalf("%v cut by %v gives %q and %v at once", e, s.Volatile, text, beside)
+		}
 		for _, a := range shape {
 			if s.IsVolatile(a.Name) {
 				t.Fatalf("%v cut by %v leaves %v", e, s.Volatile, shape)

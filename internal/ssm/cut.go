@@ -1,6 +1,8 @@
 package ssm
 
 import (
+	"cmp"
+	"encoding/binary"
 	"slices"
 
 	"stocktake/internal/inventory"
@@ -26,25 +28,49 @@ func (s *Service) cut(t inventory.TypeName, split inventory.Split, entries []inv
 	d := cutDocument{
 		document: inventory.Document{Split: split.Number, Refs: make([]inventory.Ref, len(entries))},
 		end:      make([]int, len(entries)),
-		ref:      make([]int32, len(entries)),
 		text:     make([]byte, 0, textBytes(entries)),
 	}
+	var volatile []inventory.Attribute
 	for i, e := range entries {
-		shape, volatile := split.Cut(e)
-		begin := len(d.text)
-		d.text = inventory.AppendShapeText(d.text, shape.Merge(shapeContext))
+		begin, first := len(d.text), len(volatile)
+		d.text, volatile = split.AppendCut(d.text, volatile, e.Merge(shapeContext))
 		d.end[i] = len(d.text)
-		d.document.Refs[i] = inventory.Ref{Shape: key.ShapeIDOf(t, d.text[begin:]), Volatile: volatile}
-		d.ref[i] = int32(i)
+		d.document.Refs[i].Shape = key.ShapeIDOf(t, d.text[begin:])
+		if own := volatile[first:len(volatile):len(volatile)]; len(own) > 0 {
+			d.document.Refs[i].Volatile = own
+		}
 	}
-	refs := d.document.Refs
-	slices.SortFunc(d.ref, func(a, b int32) int { return inventory.CompareShapeIDs(refs[a].Shape, refs[b].Shape) })
-	d.ref = slices.CompactFunc(d.ref, func(a, b int32) bool { return refs[a].Shape == refs[b].Shape })
+	d.ref = firstOfEach(d.document.Refs)
 	d.set = make([]inventory.ShapeID, len(d.ref))
 	for i, r := range d.ref {
-		d.set[i] = refs[r].Shape
+		d.set[i] = d.document.Refs[r].Shape
 	}
 	return d
+}
+
+// firstOfEach gives, sorted by shape, the number of one entry for each shape.
+func firstOfEach(refs []inventory.Ref) []int32 {
+	type entry struct {
+		begin uint64 // of the shape's id: two of them are hardly ever equal
+		at    int32
+	}
+	all := make([]entry, len(refs))
+	for i := range refs {
+		all[i] = entry{binary.BigEndian.Uint64(refs[i].Shape[:8]), int32(i)}
+	}
+	slices.SortFunc(all, func(a, b entry) int {
+		if a.begin != b.begin {
+			return cmp.Compare(a.begin, b.begin)
+		}
+		return inventory.CompareShapeIDs(refs[a.at].Shape, refs[b.at].Shape)
+	})
+	out := make([]int32, 0, len(all))
+	for i, e := range all {
+		if i == 0 || refs[e.at].Shape != refs[all[i-1].at].Shape {
+			out = append(out, e.at)
+		}
+	}
+	return out
 }
 
 // textBytes is about how much the shape texts of entries take.
@@ -63,8 +89,11 @@ func (d cutDocument) writeOver(before inventory.Document, cause inventory.Cause)
 	w := store.Write{Cause: cause, Document: &d.document, Delta: inventory.Diff(before.Refs, d.document.Refs)}
 	w.Added, w.Removed = inventory.SetDiff(before.ShapeSet(), d.set)
 	w.Shapes = make([]inventory.Shape, len(w.Added))
+	at := 0
 	for i, id := range w.Added {
-		at, _ := slices.BinarySearchFunc(d.set, id, inventory.CompareShapeIDs)
+		for d.set[at] != id { // both are sorted
+			at++
+		}
 		w.Shapes[i] = inventory.Shape{ID: id, Text: d.shapeText(int(d.ref[at]))}
 	}
 	return w
