@@ -40,6 +40,7 @@ func maker(shards int, fs vfs.FS) storetest.Maker {
 		return s
 	}
 	return storetest.Maker{
+		Name: "pebble",
 		Open: func(tb testing.TB) store.Store { return openIn(tb, filepath.Join(tb.TempDir(), "data", "store")) },
 		Like: func(tb testing.TB, id store.Identity) store.Store {
 			dir := filepath.Join(tb.TempDir(), "store")
@@ -64,7 +65,7 @@ func TestModel(t *testing.T) {
 	seeds := []uint64{1, 2, uint64(time.Now().UnixNano() % 1e6)}
 	for _, seed := range seeds {
 		t.Run(fmt.Sprint("seed ", seed), func(t *testing.T) {
-			storetest.Model(t, maker(3, vfs.NewMem()), seed, 400)
+			storetest.Model(t, []storetest.Maker{maker(3, vfs.NewMem())}, 3, seed, 400)
 		})
 	}
 }

@@ -62,13 +62,6 @@ func handlesReadAtOnce(t *testing.T, m Maker) {
 	}
 }
 
-func allTypes(n inventory.Node) (types []inventory.TypeName) {
-	for _, item := range n.Items {
-		types = append(types, item.Type)
-	}
-	return types
-}
-
 // scan finds one node in its shard.
 func (r *trial) scan(key inventory.NodeKey) store.NodeScan {
 	r.Helper()

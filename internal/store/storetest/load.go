@@ -10,8 +10,6 @@ import (
 	"testing"
 	"time"
 
-	gocmp "github.com/google/go-cmp/cmp"
-
 	"stocktake/internal/inventory"
 	"stocktake/internal/store"
 	"stocktake/internal/store/memory"
@@ -85,13 +83,21 @@ func (c *content) readShapes(ctx context.Context, s store.Store, shard int) erro
 	c.Shapes[shard] = slices.SortedFunc(maps.Keys(named), func(a, b store.Typed) int {
 		return cmp.Or(cmp.Compare(a.Account, b.Account), cmp.Compare(a.Region, b.Region), cmp.Compare(a.Type, b.Type), inventory.CompareShapeIDs(a.ID, b.ID))
 	})
-	for i := range c.Shapes[shard] {
-		sh := &c.Shapes[shard][i]
-		shapes, err := s.Shapes(ctx, shard, sh.Partition, sh.Type, []inventory.ShapeID{sh.ID})
+	for all := c.Shapes[shard]; len(all) > 0; {
+		var ids []inventory.ShapeID
+		for _, sh := range all {
+			if sh.Partition == all[0].Partition && sh.Type == all[0].Type {
+				ids = append(ids, sh.ID)
+			}
+		}
+		shapes, err := s.Shapes(ctx, shard, all[0].Partition, all[0].Type, ids)
 		if err != nil {
 			return err
 		}
-		sh.Text = shapes[0].Text
+		for i := range shapes {
+			all[i].Shape = shapes[i]
+		}
+		all = all[len(ids):]
 	}
 	return nil
 }
@@ -135,7 +141,7 @@ func (r *trial) load(calls []func() error) {
 
 func (r *trial) sameContent(want content, s store.Store, what string) {
 	r.Helper()
-	if d := gocmp.Diff(want, r.content(s), Equate); d != "" {
+	if d := differ(want, r.content(s)); d != "" {
 		r.Fatalf("%s (-source +loaded):\n%s", what, d)
 	}
 }
@@ -182,7 +188,9 @@ func loaderGivesTheSameStore(t *testing.T, m Maker) {
 		c := r.content(players[from].Store)
 		r.load(c.loads(t.Context(), to))
 		r.sameContent(want, to, "loaded")
-		players = append(players, source.On(to))
+		player, err := source.on(t.Context(), to)
+		r.check(err)
+		players = append(players, player)
 	}
 	for step := range 120 {
 		wanted, err := players[0].Next(t.Context())
@@ -324,7 +332,8 @@ func reopenKeepsWhatWasLoaded(t *testing.T, m Maker) {
 	r.load(c.loads(t.Context(), to))
 	to = m.Reopen(t, to)
 	r.sameContent(c, to, "loaded and reopened")
-	copied := source.On(to)
+	copied, err := source.on(t.Context(), to)
+	r.check(err)
 	for step := range 60 {
 		want, errA := source.Next(t.Context())
 		got, errB := copied.Next(t.Context())

@@ -7,29 +7,51 @@ import (
 	"stocktake/internal/store/memory"
 )
 
-// Model plays one script on a store and on the memory store and holds one against the other, step by step what came of
-// it and every so often all that is stored. A store that lasts is reopened at random. A failure names its seed.
-func Model(t *testing.T, m Maker, seed uint64, steps int) {
-	s := m.Open(t)
-	oracle, err := memory.New(s.Identity().Shards)
+// Model plays one script on a store of each kind and on the memory store, all of them of so many shards, and holds each
+// against that one, step by step what came of it and every so often all that is stored. Stores that last are reopened at
+// random, those that several servers share are gone on with through another handle. A failure names its seed.
+func Model(t *testing.T, makers []Maker, shards int, seed uint64, steps int) {
+	oracle, err := memory.New(shards)
 	if err != nil {
 		t.Fatal(err)
 	}
-	a, b := NewPlayer(s, seed), NewPlayer(oracle, seed)
+	players := make([]*Player, len(makers))
+	for i, m := range makers {
+		s := m.Open(t)
+		if s.Identity().Shards != shards {
+			t.Fatalf("%s has %d shards, not %d", m.Name, s.Identity().Shards, shards)
+		}
+		players[i] = NewPlayer(s, seed)
+	}
+	model := NewPlayer(oracle, seed)
 	chance := rand.New(rand.NewPCG(seed, 1))
-	for i := range steps {
-		got, errA := a.Next(t.Context())
-		want, errB := b.Next(t.Context())
-		if errA != nil || errB != nil || got != want {
-			t.Fatalf("seed %d, step %d: store: %s (%v), oracle: %s (%v)", seed, i, got, errA, want, errB)
+	for step := range steps {
+		want, err := model.Next(t.Context())
+		if err != nil {
+			t.Fatalf("seed %d, step %d: oracle: %s: %v", seed, step, want, err)
 		}
-		if m.Reopen != nil && chance.IntN(60) == 0 {
-			s = m.Reopen(t, s)
-			a.Take(s)
+		look := chance.IntN(25) == 0 || step == steps-1
+		for i, p := range players {
+			got, err := p.Next(t.Context())
+			if err != nil || got != want {
+				t.Fatalf("seed %d, step %d: %s: %s (%v), oracle: %s", seed, step, makers[i].Name, got, err, want)
+			}
+			p.move(t, makers[i], chance)
+			if look {
+				Same(t, model, p, "seed %d, step %d, %s", seed, step, makers[i].Name)
+			}
 		}
-		if chance.IntN(25) == 0 || i == steps-1 {
-			Same(t, b, a, "seed %d, step %d", seed, i)
-		}
+	}
+}
+
+// move goes on with the store reopened, or through another handle, once in a while.
+func (p *Player) move(t *testing.T, m Maker, chance *rand.Rand) {
+	t.Helper()
+	switch n := chance.IntN(60); {
+	case n == 0 && m.Reopen != nil:
+		p.Take(m.Reopen(t, p.Store))
+	case n == 1 && m.Handle != nil:
+		p.Take(m.Handle(t, p.Store))
 	}
 }
 

@@ -23,8 +23,11 @@ type Player struct {
 	fed [][]inventory.Position
 	// stale is a commit that was computed some steps ago.
 	stale *store.Commit
-	// records holds revisions this store gave.
+	// records holds revisions this store gave, heads every records' head it has had.
 	records map[string]uint64
+	heads   map[inventory.Position]bool
+	// fences are those that were raised.
+	fences map[string]uint64
 }
 
 // playHash names the shapes of every player, so that stores of other keys can be compared.
@@ -32,7 +35,10 @@ var playHash = inventory.HashKey{1, 2, 3}
 
 // NewPlayer makes a player at the first step of a script, on an empty store.
 func NewPlayer(s store.Store, seed uint64) *Player {
-	p := &Player{seed: seed, fed: make([][]inventory.Position, s.Identity().Shards), records: map[string]uint64{}}
+	p := &Player{
+		seed: seed, fed: make([][]inventory.Position, s.Identity().Shards),
+		records: map[string]uint64{}, heads: map[inventory.Position]bool{}, fences: map[string]uint64{},
+	}
 	p.Take(s)
 	return p
 }
@@ -44,16 +50,22 @@ func (p *Player) Take(s store.Store) {
 	p.w.HashKey = playHash
 }
 
-// On gives a player that goes on from the same step on a store loaded with all that this one's has.
-func (p *Player) On(s store.Store) *Player {
+// on gives a player that goes on from the same step on a store loaded with all that this one's has. What a loader does not
+// take over it puts there itself.
+func (p *Player) on(ctx context.Context, s store.Store) (*Player, error) {
 	q := *p
 	q.fed = slices.Clone(p.fed)
 	for shard := range q.fed {
 		q.fed[shard] = slices.Clone(q.fed[shard])
 	}
-	q.records = maps.Clone(p.records)
+	q.records, q.heads, q.fences = maps.Clone(p.records), map[inventory.Position]bool{}, maps.Clone(p.fences)
 	q.Take(s)
-	return &q
+	for lease, number := range q.fences {
+		if err := s.RaiseFence(ctx, store.Fence{Lease: lease, Number: number}); err != nil {
+			return nil, err
+		}
+	}
+	return &q, nil
 }
 
 // Next plays one step and gives what came of it, in words that are the same for every sound store. An error is one that
@@ -71,6 +83,8 @@ func (p *Player) Next(ctx context.Context) (outcome string, err error) {
 		return p.remove(ctx, src, at)
 	case n < 80:
 		return p.stalled(ctx, src, at)
+	case n < 82:
+		return p.raise(ctx, src)
 	case n < 90:
 		return p.record(ctx, src)
 	case n < 93:
@@ -90,9 +104,17 @@ func (p *Player) Next(ctx context.Context) (outcome string, err error) {
 	}
 }
 
-func (p *Player) commit(ctx context.Context, what string, c store.Commit) (string, error) {
+// commit commits, now and then under a lease.
+func (p *Player) commit(ctx context.Context, src *Source, what string, c store.Commit) (string, error) {
+	if src.IntN(5) == 0 {
+		c.Fence = p.fence(src)
+	}
 	done, err := p.Store.Commit(ctx, c)
-	if errors.Is(err, store.ErrConflict) {
+	fenced := c.Fence.Number < p.fences[c.Fence.Lease]
+	switch {
+	case fenced && (errors.Is(err, store.ErrFenced) || errors.Is(err, store.ErrConflict)):
+		return what + " is fenced", nil // one that conflicts too may be told either
+	case errors.Is(err, store.ErrConflict):
 		return what + " conflicts", nil
 	}
 	for _, change := range done.Changes {
@@ -118,7 +140,7 @@ func (p *Player) report(ctx context.Context, src *Source, at time.Time) (string,
 		p.stale = &c
 		return "report put off", nil
 	}
-	return p.commit(ctx, "report", c)
+	return p.commit(ctx, src, "report", c)
 }
 
 // known gives a random node that is stored, if the one drawn is.
@@ -142,7 +164,7 @@ func (p *Player) refresh(ctx context.Context, src *Source, at time.Time) (string
 	if err != nil {
 		return "refresh", err
 	}
-	return p.commit(ctx, "refresh", c)
+	return p.commit(ctx, src, "refresh", c)
 }
 
 func (p *Player) remove(ctx context.Context, src *Source, at time.Time) (string, error) {
@@ -158,7 +180,7 @@ func (p *Player) remove(ctx context.Context, src *Source, at time.Time) (string,
 	if err != nil {
 		return "remove", err
 	}
-	return p.commit(ctx, "remove", c)
+	return p.commit(ctx, src, "remove", c)
 }
 
 // stalled commits what was computed some steps ago.
@@ -168,10 +190,42 @@ func (p *Player) stalled(ctx context.Context, src *Source, at time.Time) (string
 	}
 	c := *p.stale
 	p.stale = nil
-	return p.commit(ctx, "stalled report", c)
+	return p.commit(ctx, src, "stalled report", c)
 }
 
+func (p *Player) fence(src *Source) store.Fence {
+	lease := fmt.Sprint("lease ", src.IntN(2))
+	return store.Fence{Lease: lease, Number: max(2, p.fences[lease]+uint64(src.IntN(4))) - 1}
+}
+
+func (p *Player) raise(ctx context.Context, src *Source) (string, error) {
+	f := p.fence(src)
+	err := p.Store.RaiseFence(ctx, f)
+	if errors.Is(err, store.ErrFenced) {
+		return fmt.Sprintf("%s is above %d", f.Lease, f.Number), nil
+	}
+	if err == nil {
+		p.fences[f.Lease] = f.Number
+	}
+	return fmt.Sprintf("%s raised to %d", f.Lease, f.Number), err
+}
+
+// record writes a record and tells whether the records' head moved to where it never was.
 func (p *Player) record(ctx context.Context, src *Source) (string, error) {
+	before, err := p.Store.RecordsHead(ctx)
+	if err != nil {
+		return "records' head", err
+	}
+	p.heads[before] = true
+	what, err := p.write(ctx, src)
+	if err != nil {
+		return what, err
+	}
+	after, err := p.Store.RecordsHead(ctx)
+	return fmt.Sprintf("%s, head moved: %v, to a new one: %v", what, after != before, !p.heads[after]), err
+}
+
+func (p *Player) write(ctx context.Context, src *Source) (string, error) {
 	key := store.Key("job", fmt.Sprint(src.IntN(6)))
 	revision := p.records[key]
 	if src.IntN(4) == 0 {

@@ -36,6 +36,9 @@ func Read(ctx context.Context, s store.Store, oldest []inventory.Position) (Stat
 		if err != nil {
 			return state, err
 		}
+		if err := readAlike(ctx, s, nodes); err != nil {
+			return state, err
+		}
 		for _, n := range nodes {
 			if err := state.addNode(ctx, s, n); err != nil {
 				return state, err
@@ -66,6 +69,34 @@ func Read(ctx context.Context, s store.Store, oldest []inventory.Position) (Stat
 			after = r.Key
 		}
 	}
+}
+
+// readAlike checks that reading nodes by name, the last first, gives what a scan gave.
+func readAlike(ctx context.Context, s store.Store, scanned []store.NodeScan) error {
+	want := slices.Clone(scanned)
+	slices.Reverse(want)
+	var keys []inventory.NodeKey
+	var types []inventory.TypeName
+	for _, n := range want {
+		keys = append(keys, n.Node.Key)
+		types = append(types, allTypes(n.Node)...)
+	}
+	slices.Sort(types)
+	got, err := s.Read(ctx, keys, slices.Compact(types))
+	if err != nil {
+		return err
+	}
+	if d := differ(want, got); d != "" {
+		return fmt.Errorf("nodes as scanned and as read (-scanned +read):\n%s", d)
+	}
+	return nil
+}
+
+func allTypes(n inventory.Node) (types []inventory.TypeName) {
+	for _, item := range n.Items {
+		types = append(types, item.Type)
+	}
+	return types
 }
 
 // addNode adds a scanned node, and checks on the way that reading it by name gives the same.

@@ -22,7 +22,7 @@ type Maker struct {
 	Open func(tb testing.TB) store.Store
 	// Like makes a store without anything in it that has the given identity, and is closed when the test ends.
 	Like func(tb testing.TB, id store.Identity) store.Store
-	// Reopen closes a store that Open, Like or Reopen gave and opens it again. A store that forgets leaves it nil, and is
+	// Reopen closes a store that one of these gave and opens it again. A store that forgets leaves it nil, and is
 	// spared the laws of what lasts.
 	Reopen func(tb testing.TB, s store.Store) store.Store
 	// Handle opens the store that another handle has open once more, for a second server of the same truth; it is closed
