@@ -4,7 +4,7 @@ LINT     := bin/golangci-lint
 LINT_AT  := v2.15.0
 ARGS     ?=
 .DEFAULT_GOAL := help
-.PHONY: help build demo test lint bench bench-code fuzz fuzz-long kill crash scale tools
+.PHONY: help build demo test lint bench bench-code fuzz fuzz-long kill failover crash scale tools
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -35,6 +35,9 @@ fuzz-long: ## every fuzz target for ten minutes
 
 kill: tools ## 200 rounds of kill -9 under eight writers
 	$(GO) test ./e2e -run '^TestKill' -count 1 -v -timeout 120m -rounds 200
+
+failover: tools ## 60 s of kill -9 of servers and primaries under eight writers
+	$(GO) test ./e2e -run '^TestFailOver' -count 1 -v -timeout 20m -failing 60s
 
 crash: ## a fault and a crash at every single write of the store, not at a sample
 	$(GO) test ./internal/store/pebble -run 'Fault|Crash|Damage' -count 1 -timeout 120m -every

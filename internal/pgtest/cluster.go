@@ -133,7 +133,7 @@ func (c *Cluster) Restart(ctx context.Context) error {
 	}
 	var err error
 	for range 5 { // another process may take the port in between
-		if c.port, err = freePort(); err != nil {
+		if c.port, err = freePort(ctx); err != nil {
 			return err
 		}
 		if err = c.launch(ctx); err == nil || !strings.Contains(c.Log(), "Address already in use") {
@@ -144,12 +144,12 @@ func (c *Cluster) Restart(ctx context.Context) error {
 }
 
 // freePort finds a port below those that the kernel gives to outgoing connections, so that it is free after a kill too.
-func freePort() (int, error) {
+func freePort(ctx context.Context) (int, error) {
 	var err error
 	for range 100 {
 		port := 20000 + rand.IntN(12000)
 		var listener net.Listener
-		if listener, err = net.Listen("tcp", net.JoinHostPort("127.0.0.1", strconv.Itoa(port))); err == nil {
+		if listener, err = new(net.ListenConfig).Listen(ctx, "tcp", net.JoinHostPort("127.0.0.1", strconv.Itoa(port))); err == nil {
 			return port, listener.Close()
 		}
 	}
