@@ -14,6 +14,7 @@ import (
 
 	"stocktake/internal/inventory"
 	"stocktake/internal/ssm"
+	"stocktake/internal/store/storetest/stores"
 )
 
 // TestConformance runs the scripts of testdata over every kind of store. Each case is a call through the whole stack:
@@ -37,11 +38,11 @@ import (
 //	limits NAME=VALUE...      restarts with other limits; rules NAME... with other rules.
 //	restart                   closes everything and opens it again over the same store.
 func TestConformance(t *testing.T) {
-	for _, kind := range []string{"memory", "pebble"} {
-		t.Run(kind, func(t *testing.T) {
+	for _, kind := range stores.All(4) {
+		t.Run(kind.Name, func(t *testing.T) {
 			datadriven.Walk(t, "testdata", func(t *testing.T, path string) {
-				if kind != "memory" {
-					t.Parallel() // they wait for the disk
+				if kind.Reopen != nil {
+					t.Parallel() // what lasts waits for a disk
 				}
 				s := &script{stack: newStack(t, kind), saved: map[string]string{}}
 				datadriven.RunTest(t, path, s.run)

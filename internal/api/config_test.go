@@ -16,8 +16,7 @@ import (
 func sortedKeys[V any](m map[string]V) []string { return slices.Sorted(maps.Keys(m)) }
 
 func (s *script) restart(t *testing.T, _ *datadriven.TestData) string {
-	s.stop(t)
-	s.start(t)
+	s.again(t, s.config)
 	return ""
 }
 
@@ -53,8 +52,8 @@ var limitNames = map[string]func(l *inventory.Limits, n int){
 }
 
 func (s *script) limits(t *testing.T, d *datadriven.TestData) string {
-	s.stop(t)
-	s.config.Limits = inventory.DefaultLimits()
+	config := s.config
+	config.Limits = inventory.DefaultLimits()
 	for _, a := range d.CmdArgs {
 		set, ok := limitNames[a.Key]
 		if !ok || len(a.Vals) != 1 {
@@ -64,9 +63,9 @@ func (s *script) limits(t *testing.T, d *datadriven.TestData) string {
 		if err != nil {
 			d.Fatalf(t, "%v", err)
 		}
-		set(&s.config.Limits, n)
+		set(&config.Limits, n)
 	}
-	s.start(t)
+	s.again(t, config)
 	return ""
 }
 
@@ -78,15 +77,14 @@ var ruleNames = map[string]func(c *ssm.Config){
 }
 
 func (s *script) rules(t *testing.T, d *datadriven.TestData) string {
-	s.stop(t)
-	s.config = ssm.Config{Limits: s.config.Limits}
+	config := ssm.Config{Limits: s.config.Limits}
 	for _, a := range d.CmdArgs {
 		set, ok := ruleNames[a.Key]
 		if !ok {
 			d.Fatalf(t, "there is no rule %s", a.Key)
 		}
-		set(&s.config)
+		set(&config)
 	}
-	s.start(t)
+	s.again(t, config)
 	return ""
 }

@@ -19,15 +19,14 @@ import (
 	"stocktake/internal/sigv4"
 	"stocktake/internal/ssm"
 	"stocktake/internal/store"
-	"stocktake/internal/store/memory"
-	"stocktake/internal/store/pebble"
+	"stocktake/internal/store/storetest"
 )
 
 // stack is the whole service in one process, from signed HTTP down to a store. Restart closes and opens everything over
 // what the store holds.
 type stack struct {
+	stores storetest.Maker
 	store  store.Store // as opened, below the faults
-	reopen func() (store.Store, error)
 	faults *faults
 	dir    string // of the snapshot
 	config ssm.Config
@@ -64,43 +63,29 @@ func accounts() []iam.Account {
 
 var discard = slog.New(slog.DiscardHandler)
 
-// stores are the kinds of store every script runs over.
-var stores = map[string]func(t *testing.T) func() (store.Store, error){
-	"memory": func(t *testing.T) func() (store.Store, error) {
-		m, err := memory.New(4)
-		if err != nil {
-			t.Fatal(err)
-		}
-		return func() (store.Store, error) { return unclosed{m}, nil }
-	},
-	"pebble": func(t *testing.T) func() (store.Store, error) {
-		dir := t.TempDir()
-		return func() (store.Store, error) {
-			return pebble.Open(pebble.Options{Dir: dir, Shards: 4, CacheBytes: 4 << 20, MemTableBytes: 1 << 20, Logger: discard})
-		}
-	},
-}
-
-// unclosed keeps what a memory store holds over a restart.
-type unclosed struct{ *memory.Store }
-
-func (unclosed) Close() error { return nil }
-
-func newStack(t *testing.T, kind string) *stack {
+func newStack(t *testing.T, m storetest.Maker) *stack {
 	t.Helper()
-	s := &stack{reopen: stores[kind](t), faults: newFaults(), dir: t.TempDir(), config: ssm.Config{Limits: inventory.DefaultLimits()}}
+	s := &stack{stores: m, store: m.Open(t), faults: newFaults(), dir: t.TempDir(), config: ssm.Config{Limits: inventory.DefaultLimits()}}
 	s.start(t)
 	t.Cleanup(func() { s.stop(t) })
 	return s
+}
+
+// again closes everything and opens it over what the store holds. A store that forgets stays open.
+func (s *stack) again(t testing.TB, config ssm.Config) {
+	t.Helper()
+	s.stop(t)
+	if s.stores.Reopen != nil {
+		s.store = s.stores.Reopen(t, s.store)
+	}
+	s.config = config
+	s.start(t)
 }
 
 func (s *stack) start(t testing.TB) {
 	t.Helper()
 	ctx := context.Background()
 	var err error
-	if s.store, err = s.reopen(); err != nil {
-		t.Fatal(err)
-	}
 	st := faulty{s.store, s.faults}
 	if s.replica, err = replica.Open(ctx, st, replica.Options{Dir: s.dir, Limits: s.config.Limits}); err != nil {
 		t.Fatal(err)
@@ -125,9 +110,6 @@ func (s *stack) stop(t testing.TB) {
 	t.Helper()
 	s.service.Stop()
 	if err := s.replica.Close(); err != nil {
-		t.Error(err)
-	}
-	if err := s.store.Close(); err != nil {
 		t.Error(err)
 	}
 }

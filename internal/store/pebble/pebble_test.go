@@ -1,7 +1,6 @@
 package pebble_test
 
 import (
-	"fmt"
 	"log/slog"
 	"path/filepath"
 	"testing"
@@ -57,16 +56,41 @@ func maker(shards int, fs vfs.FS) storetest.Maker {
 	}
 }
 
-func TestLaws(t *testing.T) { storetest.Run(t, maker(4, nil)) }
-
+// TestLawsOneShard tries the laws on a store of one shard; those on many, and the model run, are where all kinds of store
+// are.
 func TestLawsOneShard(t *testing.T) { storetest.Run(t, maker(1, vfs.NewMem())) }
 
-func TestModel(t *testing.T) {
-	seeds := []uint64{1, 2, uint64(time.Now().UnixNano() % 1e6)}
-	for _, seed := range seeds {
-		t.Run(fmt.Sprint("seed ", seed), func(t *testing.T) {
-			storetest.Model(t, []storetest.Maker{maker(3, vfs.NewMem())}, 3, seed, 400)
-		})
+func TestIdentityIsGivenOnce(t *testing.T) {
+	fs := vfs.NewMem()
+	id := store.Identity{ID: [16]byte{1}, Shards: 3, RootKey: [32]byte{2}}
+	s := open(t, pebble.Options{Dir: "/given", Identity: &id, FS: fs})
+	if s.Identity() != id {
+		t.Errorf("made with %+v, it has %+v", id, s.Identity())
+	}
+	if err := s.Close(); err != nil {
+		t.Fatal(err)
+	}
+	other, bare := id, store.Identity{Shards: 3}
+	other.RootKey[31] = 1
+	for what, o := range map[string]pebble.Options{
+		"another identity":               {Dir: "/given", Identity: &other, FS: fs},
+		"an identity without an id":      {Dir: "/new", Identity: &bare, FS: fs},
+		"shards that are not identity's": {Dir: "/new", Identity: &id, Shards: 4, FS: fs},
+	} {
+		o.Logger = slog.New(slog.DiscardHandler)
+		if s, err := pebble.Open(o); err == nil {
+			t.Errorf("a store was opened with %s", what)
+			_ = s.Close()
+		}
+	}
+	for _, o := range []pebble.Options{{Dir: "/given", Identity: &id, Shards: 3, FS: fs}, {Dir: "/given", FS: fs}} {
+		s := open(t, o)
+		if s.Identity() != id {
+			t.Errorf("opened again it has %+v", s.Identity())
+		}
+		if err := s.Close(); err != nil {
+			t.Fatal(err)
+		}
 	}
 }
 

@@ -12,7 +12,6 @@ import (
 
 	"stocktake/internal/inventory"
 	"stocktake/internal/store"
-	"stocktake/internal/store/memory"
 )
 
 // content is all that a copy of a store takes over, with the revisions and ids the store gave.
@@ -163,47 +162,36 @@ func (r *trial) played(seed uint64, steps int) *Player {
 	return p
 }
 
-func likeMemory(tb testing.TB, id store.Identity) store.Store {
-	tb.Helper()
-	s, err := memory.NewLike(id)
-	if err != nil {
-		tb.Fatal(err)
+func loaderGivesTheSameStore(t *testing.T, m Maker) { Copy(t, m, m, 51) }
+
+// Copy carries a played store of one kind into an empty one of another, holds the copy against it, and goes on playing on
+// both.
+func Copy(t *testing.T, from, to Maker, seed uint64) {
+	r := newTrial(t, from)
+	source := r.played(seed, 150)
+	want := r.content(r.s)
+	s := to.Like(t, r.s.Identity())
+	if s.Identity() != r.s.Identity() {
+		t.Fatal("a store made like another has an identity of its own")
 	}
-	return s
+	r.load(want.loads(t.Context(), s))
+	r.sameContent(want, s, "loaded")
+	r.goOn(source, s)
 }
 
-// loaderGivesTheSameStore carries a played store into an empty one, through the memory store on the way there, and goes
-// on playing on all.
-func loaderGivesTheSameStore(t *testing.T, m Maker) {
-	r := newTrial(t, m)
-	source := r.played(51, 150)
-	want := r.content(r.s)
-	players := []*Player{source}
-	for from, like := range []func(testing.TB, store.Identity) store.Store{m.Like, likeMemory, m.Like} {
-		// The first is loaded from the source, each other from the one before.
-		to := like(t, r.s.Identity())
-		if to.Identity() != r.s.Identity() {
-			t.Fatal("a store made like another has an identity of its own")
-		}
-		c := r.content(players[from].Store)
-		r.load(c.loads(t.Context(), to))
-		r.sameContent(want, to, "loaded")
-		player, err := source.on(t.Context(), to)
-		r.check(err)
-		players = append(players, player)
-	}
-	for step := range 120 {
-		wanted, err := players[0].Next(t.Context())
-		r.check(err)
-		for i, p := range players[1:] {
-			if got, err := p.Next(t.Context()); err != nil || got != wanted {
-				t.Fatalf("step %d after loading, store %d: %s (%v), source: %s", step, i, got, err, wanted)
-			}
+// goOn plays on where a player is and on a copy of its store.
+func (r *trial) goOn(source *Player, s store.Store) {
+	r.Helper()
+	copied, err := source.on(r.Context(), s)
+	r.check(err)
+	for step := range 100 {
+		want, errA := source.Next(r.Context())
+		got, errB := copied.Next(r.Context())
+		if errA != nil || errB != nil || got != want {
+			r.Fatalf("step %d after loading: %s (%v), source: %s (%v)", step, got, errB, want, errA)
 		}
 	}
-	for _, p := range players[1:] {
-		Same(t, players[0], p, "after loading and going on")
-	}
+	Same(r.T, source, copied, "after loading and going on")
 }
 
 // loaderGoesOn interrupts a copy, begins it again, and again when it is done.
@@ -332,14 +320,5 @@ func reopenKeepsWhatWasLoaded(t *testing.T, m Maker) {
 	r.load(c.loads(t.Context(), to))
 	to = m.Reopen(t, to)
 	r.sameContent(c, to, "loaded and reopened")
-	copied, err := source.on(t.Context(), to)
-	r.check(err)
-	for step := range 60 {
-		want, errA := source.Next(t.Context())
-		got, errB := copied.Next(t.Context())
-		if errA != nil || errB != nil || got != want {
-			t.Fatalf("step %d after loading and reopening: %s (%v), source: %s (%v)", step, got, errB, want, errA)
-		}
-	}
-	Same(t, source, copied, "after loading, reopening and going on")
+	r.goOn(source, to)
 }
