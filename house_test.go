@@ -41,7 +41,7 @@ var rooms = []room{
 	{name: "store/memory", imports: []string{"store", "inventory"}},
 	{name: "store/pebble", imports: []string{"store", "inventory"}, tests: []string{"store/storetest", "store/memory"}},
 	{name: "replica", imports: []string{"store", "index", "inventory"}, tests: []string{"store/memory", "store/pebble", "store/storetest", "index/indextest"}},
-	{name: "transfer", imports: []string{"store", "inventory"}, tests: []string{"store/memory", "store/pebble", "store/storetest"}},
+	{name: "transfer", imports: []string{"store", "inventory"}, tests: []string{"store/storetest", "store/storetest/stores"}},
 	{name: "iam", imports: []string{"store", "inventory"}, tests: []string{"store/memory"}},
 	{name: "ssm", imports: []string{"store", "replica", "index", "inventory"}, tests: []string{"store/memory", "store/pebble", "index/indextest", "simulate"}},
 	{name: "awsjson", imports: []string{"wire", "sigv4", "iam", "inventory"}, tests: []string{"store", "store/memory"}},

@@ -12,8 +12,15 @@ import (
 	"stocktake/internal/inventory"
 	"stocktake/internal/store"
 	"stocktake/internal/store/storetest"
+	"stocktake/internal/store/storetest/stores"
 	"stocktake/internal/transfer"
 )
+
+// shards is how many the tests' stores have.
+const shards = 4
+
+// oracle makes the plainest stores.
+var oracle = stores.All(shards)[0]
 
 // fill puts a random life into a store: reports, unchanged and changed, documents and nodes dropped, records, and where
 // prune is set a feed that no longer reaches back to its first change.
@@ -51,13 +58,13 @@ func fill(t *testing.T, s store.Store, seed uint64, prune bool) {
 }
 
 func TestCopyCarriesEverything(t *testing.T) {
-	for _, from := range kinds {
-		for _, to := range kinds {
-			t.Run(from.name+" to "+to.name, func(t *testing.T) {
+	for _, from := range stores.All(shards) {
+		for _, to := range stores.All(shards) {
+			t.Run(from.Name+" to "+to.Name, func(t *testing.T) {
 				ctx := t.Context()
-				a := from.open(t, nil)
+				a := from.Open(t)
 				fill(t, a, rand.Uint64(), true)
-				b := to.open(t, new(a.Identity()))
+				b := to.Like(t, a.Identity())
 				report, err := transfer.Copy(ctx, a, b, transfer.Options{})
 				if err != nil {
 					t.Fatal(err)
@@ -141,12 +148,12 @@ func interrupt(t *testing.T, from, to store.Store, loads int64) {
 }
 
 func TestInterruptedCopyGoesOn(t *testing.T) {
-	for _, k := range kinds {
-		t.Run(k.name, func(t *testing.T) {
+	for _, kind := range stores.All(shards) {
+		t.Run(kind.Name, func(t *testing.T) {
 			ctx := t.Context()
-			a := k.open(t, nil)
+			a := oracle.Open(t)
 			fill(t, a, rand.Uint64(), true)
-			b := k.open(t, new(a.Identity()))
+			b := kind.Like(t, a.Identity())
 			resumed := 0
 			for loads := range int64(2 * a.Identity().Shards) {
 				interrupt(t, a, b, loads%5)
@@ -154,7 +161,7 @@ func TestInterruptedCopyGoesOn(t *testing.T) {
 					t.Fatalf("an interrupted target says %v", err)
 				}
 			}
-			if _, err := transfer.Copy(ctx, b, k.open(t, new(a.Identity())), transfer.Options{}); !errors.Is(err, transfer.ErrUnfinished) {
+			if _, err := transfer.Copy(ctx, b, oracle.Like(t, a.Identity()), transfer.Options{}); !errors.Is(err, transfer.ErrUnfinished) {
 				t.Errorf("copied from an unfinished target: %v", err)
 			}
 			report, err := transfer.Copy(ctx, a, b, transfer.Options{})
@@ -173,9 +180,9 @@ func TestInterruptedCopyGoesOn(t *testing.T) {
 
 func TestCopyRefusesMovedSource(t *testing.T) {
 	ctx := t.Context()
-	a := kinds[0].open(t, nil)
+	a := oracle.Open(t)
 	fill(t, a, rand.Uint64(), false)
-	b := kinds[0].open(t, new(a.Identity()))
+	b := oracle.Like(t, a.Identity())
 	interrupt(t, a, b, 2)
 	if _, err := a.PutRecord(ctx, store.Record{Key: "event/new"}); err != nil {
 		t.Fatal(err)
@@ -184,7 +191,7 @@ func TestCopyRefusesMovedSource(t *testing.T) {
 		t.Errorf("going on from a source that moved: %v", err)
 	}
 	// A node that reports while it is copied.
-	c := kinds[0].open(t, new(a.Identity()))
+	c := oracle.Like(t, a.Identity())
 	source := storetest.NewSource(3)
 	once := false
 	_, err := transfer.Copy(ctx, a, c, transfer.Options{Progress: func(p transfer.Progress) {
@@ -205,7 +212,7 @@ func TestCopyRefusesMovedSource(t *testing.T) {
 
 func TestCopyRefusesFullTarget(t *testing.T) {
 	ctx := t.Context()
-	a := kinds[0].open(t, nil)
+	a := oracle.Open(t)
 	id := a.Identity()
 	fill(t, a, 1, false)
 	fills := map[string]func(s store.Store) error{
@@ -219,7 +226,7 @@ func TestCopyRefusesFullTarget(t *testing.T) {
 		},
 	}
 	for name, put := range fills {
-		b := kinds[0].open(t, &id)
+		b := oracle.Like(t, id)
 		if err := put(b); err != nil {
 			t.Fatal(err)
 		}
@@ -227,7 +234,7 @@ func TestCopyRefusesFullTarget(t *testing.T) {
 			t.Errorf("into a target with %s: %v", name, err)
 		}
 	}
-	if _, err := transfer.Copy(ctx, a, kinds[0].open(t, nil), transfer.Options{}); !errors.Is(err, transfer.ErrOther) {
+	if _, err := transfer.Copy(ctx, a, oracle.Open(t), transfer.Options{}); !errors.Is(err, transfer.ErrOther) {
 		t.Errorf("into a store of its own: %v", err)
 	}
 	if _, err := transfer.Copy(ctx, a, a, transfer.Options{}); !errors.Is(err, transfer.ErrNotEmpty) {
@@ -237,10 +244,10 @@ func TestCopyRefusesFullTarget(t *testing.T) {
 
 func TestVerifyFindsEveryDifference(t *testing.T) {
 	ctx := t.Context()
-	a := kinds[0].open(t, nil)
+	a := oracle.Open(t)
 	id := a.Identity()
 	fill(t, a, rand.Uint64(), true)
-	b := kinds[0].open(t, &id)
+	b := oracle.Like(t, id)
 	if _, err := transfer.Copy(ctx, a, b, transfer.Options{}); err != nil {
 		t.Fatal(err)
 	}
