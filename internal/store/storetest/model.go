@@ -11,7 +11,7 @@ import (
 // against that one, step by step what came of it and every so often all that is stored. Stores that last are reopened at
 // random, those that several servers share are gone on with through another handle. A failure names its seed.
 func Model(t *testing.T, makers []Maker, shards int, seed uint64, steps int) {
-	oracle, err := memory.New(shards)
+	truth, err := memory.New(shards)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -23,7 +23,7 @@ func Model(t *testing.T, makers []Maker, shards int, seed uint64, steps int) {
 		}
 		players[i] = NewPlayer(s, seed)
 	}
-	model := NewPlayer(oracle, seed)
+	model := NewPlayer(truth, seed)
 	chance := rand.New(rand.NewPCG(seed, 1))
 	for step := range steps {
 		want, err := model.Next(t.Context())

@@ -18,7 +18,8 @@ import (
 type Maker struct {
 	// Name is what the kind of store is called in the names of tests.
 	Name string
-	// Open makes a store without anything in it, which is closed when the test ends.
+	// Open makes a store without anything in it, which is closed when the test ends. No law makes more than one, by this
+	// or by Like.
 	Open func(tb testing.TB) store.Store
 	// Like makes a store without anything in it that has the given identity, and is closed when the test ends.
 	Like func(tb testing.TB, id store.Identity) store.Store
@@ -76,6 +77,7 @@ var laws = []law{
 	{"RaiseFenceStopsRacingCommits", raiseFenceStopsRacingCommits},
 	{"SnapshotsKeepTheNewest", snapshotsKeepTheNewest},
 	{"LoaderGivesTheSameStore", loaderGivesTheSameStore},
+	{"LoadedElsewhereIsTheSame", loadedElsewhereIsTheSame},
 	{"LoaderGoesOn", loaderGoesOn},
 	{"LoaderRefusesOther", loaderRefusesOther},
 }
