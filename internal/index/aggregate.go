@@ -103,6 +103,7 @@ func (part *partition) prepareAll(aggs []inventory.Aggregator, filters []invento
 // aggregate answers the slow ones of the aggregators, all from the same frozen views.
 func (part *partition) aggregate(c *counter, aggs []inventory.Aggregator, filters []inventory.Filter, slow []bool, out []Counts) error {
 	part.mu.RLock()
+	everyone := len(filters) == 0 && part.hidden == 0
 	universe, _ := part.planned(filters, false)
 	c.ids = part.ids
 	c.fit(part.ids.n)
@@ -119,7 +120,12 @@ func (part *partition) aggregate(c *counter, aggs []inventory.Aggregator, filter
 	}
 	part.mu.RUnlock()
 
-	r := &Result{answer: universe.run(), ids: c.ids}
+	r := &Result{ids: c.ids}
+	universe.resolve()
+	var err error
+	if r.answer, err = universe.run(c.ctx); err != nil {
+		return err
+	}
 	set, err := r.decide(c.ctx, c.docs)
 	if err != nil {
 		return err
@@ -130,7 +136,7 @@ func (part *partition) aggregate(c *counter, aggs []inventory.Aggregator, filter
 		case len(a.Groups) > 0:
 			out[i].Groups, err = c.groups(a, groups[i], set)
 		default:
-			out[i].Rows, err = c.rows(a, set, len(filters) == 0)
+			out[i].Rows, err = c.rows(a, set, everyone)
 		}
 		if err != nil {
 			return err
@@ -153,10 +159,14 @@ func (part *partition) viewAll(views map[inventory.TypeName]*view, a inventory.A
 func (c *counter) groups(a inventory.Aggregator, plans []*plan, universe *roaring.Bitmap) ([]GroupCount, error) {
 	out := make([]GroupCount, len(a.Groups))
 	for i, g := range a.Groups {
-		if err := c.step(plans[i].cost); err != nil {
+		if err := c.step(plans[i].resolve()); err != nil {
 			return nil, err
 		}
-		r := &Result{answer: plans[i].run(), ids: c.ids}
+		r := &Result{ids: c.ids}
+		var err error
+		if r.answer, err = plans[i].run(c.ctx); err != nil {
+			return nil, err
+		}
 		if r.maybe != nil {
 			r.maybe.And(universe)
 			if err := c.step(256 * int(r.maybe.GetCardinality())); err != nil {

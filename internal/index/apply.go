@@ -62,7 +62,7 @@ func (t *table) appendFound(dst []uint32, ids []inventory.ShapeID, sub uint32) (
 }
 
 // defineStep is how many shapes are defined under one hold of the lock.
-const defineStep = 512
+const defineStep = 64
 
 // Define learns shapes from their text. Shapes known already are passed over; damaged text is an error.
 func (x *Index) Define(p inventory.Partition, t inventory.TypeName, shapes []inventory.Shape) error {
@@ -102,6 +102,10 @@ func (x *Index) Load(shard int, node inventory.NodeKey, documents []Loaded) erro
 		return nil
 	}
 	part := x.makePartition(node.Partition)
+	return part.load(part.names(), shard, node, documents)
+}
+
+func (part *partition) load(by names, shard int, node inventory.NodeKey, documents []Loaded) error {
 	part.mu.Lock()
 	defer part.mu.Unlock()
 	found := part.found[:0] // the numbers of all shapes, or none of those that only a twin stands for so far
@@ -113,7 +117,7 @@ func (x *Index) Load(shard int, node inventory.NodeKey, documents []Loaded) erro
 			return &MissingError{Partition: node.Partition, Type: d.Key.Type, IDs: missing}
 		}
 	}
-	n := part.register(node.Node, shard)
+	n := part.register(by, node.Node, shard)
 	numbers := found
 	for _, d := range documents {
 		t := part.table(d.Key.Type)
@@ -145,37 +149,38 @@ func (x *Index) Load(shard int, node inventory.NodeKey, documents []Loaded) erro
 // Of an item's context, attributes that shapes leave out count as carried by the document (VolatileContext).
 func (x *Index) Apply(c inventory.Change, shapes []inventory.Shape) error {
 	part := x.makePartition(c.Document.Partition)
-	if err := part.apply(c, shapes); err != nil {
+	if err := part.apply(part.names(), c, shapes); err != nil {
 		return err
 	}
 	x.advance(c.Shard, c.Position)
 	return nil
 }
 
-func (part *partition) apply(c inventory.Change, shapes []inventory.Shape) error {
-	part.mu.Lock()
-	defer part.mu.Unlock()
-	t := part.table(c.Document.Type)
-	for _, s := range shapes {
-		// The others are of other documents of the commit, and of other types.
-		if _, ours := slices.BinarySearchFunc(c.Added, s.ID, inventory.CompareShapeIDs); !ours {
-			continue
-		}
-		if err := t.define(s); err != nil {
+func (part *partition) apply(by names, c inventory.Change, shapes []inventory.Shape) error {
+	// The other shapes are of other documents of the commit, and of other types.
+	ours := slices.DeleteFunc(slices.Clone(shapes), func(s inventory.Shape) bool {
+		_, added := slices.BinarySearchFunc(c.Added, s.ID, inventory.CompareShapeIDs)
+		return !added
+	})
+	for step := range slices.Chunk(ours, defineStep) {
+		if err := part.define(c.Document.Type, step); err != nil {
 			return err
 		}
 	}
+	part.mu.Lock()
+	defer part.mu.Unlock()
+	t := part.table(c.Document.Type)
 	if missing := t.missing(c.Added); len(missing) > 0 {
 		return &MissingError{Partition: part.key, Type: t.typ, IDs: missing}
 	}
 	sub := t.sub(c.Document.SubType)
 	if c.Gone {
-		if n, ok := part.numbers[c.Document.Node]; ok {
+		if n, ok := by.numbers[c.Document.Node]; ok {
 			part.applyGone(t, n, sub, c)
 		}
 		return nil
 	}
-	n := part.register(c.Document.Node, c.Shard)
+	n := part.register(by, c.Document.Node, c.Shard)
 	t.begin()
 	for _, id := range c.Added {
 		if s, ok := t.resolve(id, sub); ok {

@@ -2,6 +2,7 @@ package index
 
 import (
 	"context"
+	"slices"
 	"strings"
 
 	"github.com/RoaringBitmap/roaring/v2"
@@ -25,6 +26,7 @@ type counter struct {
 	stamp   uint32
 	spare   [][]uint64
 	sources []*posting
+	joined  []uint32 // shapes, of countValue
 	buf     []uint32
 	pairs   [][]uint64
 }
@@ -146,25 +148,46 @@ func (c *counter) candidates(p *posting, within *nodeSet) []uint32 {
 // read counts by the documents of nodes shapes can't tell of.
 func (c *counter) read(a inventory.Aggregator, nodes *roaring.Bitmap) ([]bucket, error) {
 	top := branches{}
-	for it := nodes.Iterator(); it.HasNext(); {
-		n := it.Next()
-		seen := map[inventory.TypeName][]inventory.Entry{}
-		entries := func(t inventory.TypeName) ([]inventory.Entry, error) {
-			if e, ok := seen[t]; ok {
-				return e, nil
-			}
-			if err := c.step(256); err != nil {
-				return nil, err
-			}
-			e, _, err := c.docs.Entries(c.ctx, *c.ids.get(n), t, nil)
-			seen[t] = e
-			return e, err
-		}
-		if err := top.add(c, a, entries); err != nil {
+	types := typesOf(a, nil)
+	var buf [ReadMost]uint32
+	it := nodes.ManyIterator()
+	for n := it.NextMany(buf[:]); n > 0; n = it.NextMany(buf[:]) {
+		if err := c.readSome(top, a, types, buf[:n]); err != nil {
 			return nil, err
 		}
 	}
 	return top.buckets(a), nil
+}
+
+func (c *counter) readSome(top branches, a inventory.Aggregator, types []inventory.TypeName, nodes []uint32) error {
+	ids := (&Result{ids: c.ids}).idsOf(nodes)
+	read := map[inventory.TypeName][][]inventory.Entry{}
+	for _, t := range types {
+		if err := c.step(256 * len(ids)); err != nil {
+			return err
+		}
+		var err error
+		if read[t], _, err = c.docs.Entries(c.ctx, ids, t, nil); err != nil {
+			return err
+		}
+	}
+	for i := range nodes {
+		if err := top.add(c, a, func(t inventory.TypeName) []inventory.Entry { return read[t][i] }); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// typesOf appends the types an aggregator counts by, each once.
+func typesOf(a inventory.Aggregator, types []inventory.TypeName) []inventory.TypeName {
+	if !slices.Contains(types, a.Type) {
+		types = append(types, a.Type)
+	}
+	for _, n := range a.Nested {
+		types = typesOf(n, types)
+	}
+	return types
 }
 
 // branches are buckets while documents are read.
@@ -176,14 +199,11 @@ type branch struct {
 }
 
 // entriesOf gives a node's entries of a type; of a type bound already only those that have the values above.
-type entriesOf func(t inventory.TypeName) ([]inventory.Entry, error)
+type entriesOf func(t inventory.TypeName) []inventory.Entry
 
 // add counts a node. Within another type every value meets every other, so that each costs a step.
 func (bs branches) add(c *counter, a inventory.Aggregator, entries entriesOf) error {
-	all, err := entries(a.Type)
-	if err != nil {
-		return err
-	}
+	all := entries(a.Type)
 	if err := c.step(1 + len(all)); err != nil {
 		return err
 	}
@@ -204,9 +224,9 @@ func (bs branches) add(c *counter, a inventory.Aggregator, entries entriesOf) er
 			bs[strings.Clone(value)] = b
 		}
 		b.count++
-		bound := func(t inventory.TypeName) ([]inventory.Entry, error) {
+		bound := func(t inventory.TypeName) []inventory.Entry {
 			if t == a.Type {
-				return same, nil
+				return same
 			}
 			return entries(t)
 		}

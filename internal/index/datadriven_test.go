@@ -135,7 +135,7 @@ func rawFilters(text string) []inventory.RawFilter {
 
 func (s *script) query(filters []inventory.Filter) string {
 	s.checkQuery(filters)
-	s.last = s.index.Query(here, filters)
+	s.last = ask(s.tb, s.index, filters)
 	var b strings.Builder
 	for _, id := range s.pages(s.last, 50) {
 		fmt.Fprintln(&b, id)

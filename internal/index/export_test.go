@@ -19,3 +19,10 @@ func (x *Index) Still() func() []byte {
 		return b.Bytes()
 	}
 }
+
+// WhileUnsettled calls f as if the nodes of a shard were being replaced.
+func (x *Index) WhileUnsettled(shard int, f func()) {
+	x.unsettle(shard)
+	f()
+	x.unsettle(shard)
+}

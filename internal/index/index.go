@@ -30,9 +30,13 @@ type Index struct {
 	partitions map[inventory.Partition]*partition
 	bulk       bool // of new partitions
 
+	// sweeping is held by Sweep, which renumbers, and for reading by what goes through numbers in several holds of a
+	// partition's lock.
+	sweeping sync.RWMutex
+
 	positionsMu sync.Mutex
 	positions   []inventory.Position
-	drops       []uint64 // how often each shard was dropped
+	unsettled   []uint64 // of each shard: how often replacing its nodes began or ended; odd while it lasts
 }
 
 // New makes an empty index at the zero position of every shard.
@@ -41,7 +45,7 @@ func New(c Config) *Index {
 		config:     c,
 		partitions: map[inventory.Partition]*partition{},
 		positions:  make([]inventory.Position, c.Shards),
-		drops:      make([]uint64, c.Shards),
+		unsettled:  make([]uint64, c.Shards),
 	}
 }
 
@@ -62,10 +66,10 @@ func (x *Index) Position(shard int) inventory.Position {
 	return x.positions[shard]
 }
 
-func (x *Index) positionsAndDrops() ([]inventory.Position, []uint64) {
+func (x *Index) positionsAndUnsettled() ([]inventory.Position, []uint64) {
 	x.positionsMu.Lock()
 	defer x.positionsMu.Unlock()
-	return slices.Clone(x.positions), slices.Clone(x.drops)
+	return slices.Clone(x.positions), slices.Clone(x.unsettled)
 }
 
 // SetPosition sets a shard's position, after the shard was loaded.

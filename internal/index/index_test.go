@@ -54,10 +54,10 @@ func TestVolatility(t *testing.T) {
 	if got := r.index.Volatility(here, custom.Type, nil); got != nil {
 		t.Errorf("after the split, Volatility = %q", got)
 	}
-	if n := r.index.Outdated(here, custom.Type, 1).Most(); n != 0 {
+	if n := r.outdated(custom.Type, 1).Most(); n != 0 {
 		t.Errorf("%d nodes are of another split than 1", n)
 	}
-	if n := r.index.Outdated(here, only.Type, 1).Most(); n != 100 {
+	if n := r.outdated(only.Type, 1).Most(); n != 100 {
 		t.Errorf("%d nodes of %s are of another split than 1, want 100", n, only.Type)
 	}
 }
@@ -108,7 +108,7 @@ func TestMissingTextChangesNothing(t *testing.T) {
 	if err := x.Load(0, c.Document.NodeKey, documents); !errors.As(err, &missing) {
 		t.Fatalf("Load: %v", err)
 	}
-	if n := x.Query(here, nil).Most(); n != 0 || x.Position(0).Seq != 0 {
+	if n := ask(t, x, nil).Most(); n != 0 || x.Position(0).Seq != 0 {
 		t.Errorf("%d nodes at %v after failures", n, x.Position(0))
 	}
 	if err := x.Apply(c, []inventory.Shape{{ID: id, Text: "\x05Na"}}); err == nil {

@@ -126,7 +126,7 @@ func TestResultsStay(t *testing.T) {
 		}
 		filters := random.Filters(true)
 		want := r.fleet.Match(filters)
-		res := r.index.Query(here, filters)
+		res := ask(r.tb, r.index, filters)
 		for _, node := range r.fleet.Nodes() {
 			if random.IntN(3) == 0 {
 				for _, key := range r.fleet.Documents(node) {
@@ -146,12 +146,20 @@ func TestResultsStay(t *testing.T) {
 
 func (r *rig) reload(random indextest.Random, shard int) {
 	r.tb.Helper()
-	r.index.DropShard(shard)
-	if got := r.index.Positions()[shard]; got != (inventory.Position{}) {
-		r.tb.Fatalf("position after DropShard is %v", got)
+	if random.IntN(3) == 0 {
+		x := r.index.Reload(shard)
+		r.load(x, shard, uint64(random.IntN(len(r.feed[shard])+1)))
+		x.Close()
 	}
-	r.load(r.index, shard, uint64(random.IntN(len(r.feed[shard])+1)))
-	r.index.SetPosition(shard, inventory.Position{Seq: uint64(len(r.feed[shard]))})
+	x := r.index.Reload(shard)
+	after := uint64(random.IntN(len(r.feed[shard]) + 1))
+	x.SetPosition(shard, inventory.Position{Seq: after})
+	r.load(x, shard, after)
+	x.Finish()
+	x.Close()
+	if got := r.index.Positions()[shard]; got.Seq != uint64(len(r.feed[shard])) {
+		r.tb.Fatalf("position after a reload is %v", got)
+	}
 }
 
 func (r *rig) ask(random indextest.Random) {

@@ -26,6 +26,10 @@ type partition struct {
 	lives   []life
 	known   *bits // the nodes with any document
 	free    []uint32
+	// hidden is how many numbers answers leave out although sets hold them: of a shard being loaded aside, and of one
+	// being replaced. retired are those of them that no set holds any more, for Sweep to free.
+	hidden  int
+	retired []uint32
 	// registered lists numbers as they were given out; the order covers a head of it.
 	registered []uint32
 	order      atomic.Pointer[order]
@@ -37,9 +41,19 @@ type partition struct {
 
 // life is what changes about a node.
 type life struct {
-	shard uint16
-	types uint16 // types it reports
+	shard  uint16
+	types  uint16 // types it reports
+	hidden bool   // it is never known
 }
+
+// names are the numbers of nodes by id: the partition's own, or those of a shard being loaded aside.
+type names struct {
+	numbers map[inventory.NodeID]uint32
+	hidden  bool
+}
+
+// names gives those of the nodes questions are about.
+func (part *partition) names() names { return names{numbers: part.numbers} }
 
 func newPartition(key inventory.Partition) *partition {
 	return &partition{
@@ -51,8 +65,8 @@ func newPartition(key inventory.Partition) *partition {
 }
 
 // register gives a node's number. What is kept here of names is copied: the caller's may be cut from the body of a request.
-func (part *partition) register(id inventory.NodeID, shard int) uint32 {
-	n, ok := part.numbers[id]
+func (part *partition) register(by names, id inventory.NodeID, shard int) uint32 {
+	n, ok := by.numbers[id]
 	if !ok {
 		id = inventory.NodeID(strings.Clone(string(id)))
 		if last := len(part.free) - 1; last >= 0 {
@@ -62,7 +76,11 @@ func (part *partition) register(id inventory.NodeID, shard int) uint32 {
 			n = part.ids.push(id, 0)
 			part.lives = append(part.lives, life{})
 		}
-		part.numbers[id] = n
+		part.lives[n] = life{hidden: by.hidden}
+		if by.hidden {
+			part.hidden++
+		}
+		by.numbers[id] = n
 		part.registered = append(part.registered, n)
 	}
 	part.lives[n].shard = uint16(shard)
@@ -80,10 +98,10 @@ func (part *partition) table(t inventory.TypeName) *table {
 	return tab
 }
 
-// entered and left keep known: a node is known while it has any document.
+// entered and left keep known: a node is known while it has any document, unless it is hidden.
 func (part *partition) entered(n uint32) {
 	part.lives[n].types++
-	if part.lives[n].types == 1 {
+	if part.lives[n].types == 1 && !part.lives[n].hidden {
 		part.known = part.known.own(part.epoch)
 		part.known.Add(n)
 	}
@@ -91,7 +109,7 @@ func (part *partition) entered(n uint32) {
 
 func (part *partition) left(n uint32) {
 	part.lives[n].types--
-	if part.lives[n].types == 0 {
+	if part.lives[n].types == 0 && !part.lives[n].hidden {
 		part.known = part.known.own(part.epoch)
 		part.known.Remove(n)
 	}

@@ -1,6 +1,8 @@
 package index
 
 import (
+	"context"
+	"iter"
 	"slices"
 
 	"github.com/RoaringBitmap/roaring/v2"
@@ -9,7 +11,8 @@ import (
 )
 
 // plan is a set of filters with their values looked up: what is left is to join sets of nodes. It is made under the
-// partition's lock, from the live tables, and run on them or on views frozen under the same hold.
+// partition's lock, from the live tables, and run on them or on views frozen under the same hold. Values that go by an
+// order may be many: they are looked up in the views, by resolve.
 type plan struct {
 	questions []question
 	exists    [][]*view // each a disjunction
@@ -28,7 +31,7 @@ type question struct {
 type match struct {
 	filter  inventory.Filter
 	known   bool // whether the table has the attribute
-	ordered bool // whether the filter goes by an order; then values are many
+	ordered bool // whether the filter goes by an order
 	attr    uint32
 	values  []uint32
 	shapes  int // how many have one of them, at least
@@ -40,6 +43,9 @@ type match struct {
 // offLock is the cost above which a plan is run on frozen views.
 const offLock = 512
 
+// runStep is after how many sets joined it is looked whether the answer is still wanted.
+const runStep = 1024
+
 // planned looks the filters' values up and gives a plan that can be run without the lock, freezing what it needs unless
 // now is true and it is little work: then the caller must run it before letting the lock go.
 func (part *partition) planned(filters []inventory.Filter, now bool) (*plan, bool) {
@@ -50,6 +56,7 @@ func (part *partition) planned(filters []inventory.Filter, now bool) (*plan, boo
 			pq.view = &tab.view
 			pq.same, pq.differ, pq.none = tab.matches(q.Same), tab.matches(q.Differ), tab.matches(q.None)
 			p.cost += pq.cost()
+			now = now && !pq.ordered()
 		}
 		p.questions = append(p.questions, pq)
 	}
@@ -98,8 +105,6 @@ func (t *table) matches(filters []inventory.Filter) []match {
 			m.unsure = &a.volatile.Bitmap
 		}
 		if _, m.ordered = orderFor(f); m.ordered {
-			m.values = t.matching(a, f)
-			m.shapes = len(m.values)
 			continue
 		}
 		for _, text := range f.Values {
@@ -114,13 +119,50 @@ func (t *table) matches(filters []inventory.Filter) []match {
 
 // refreeze takes the sets of unsure nodes from the frozen view.
 func (q *question) refreeze() {
-	for _, ms := range [][]match{q.same, q.differ, q.none} {
-		for i := range ms {
-			if ms[i].unsure != nil {
-				ms[i].unsure = &q.view.attrs[ms[i].attr].volatile.Bitmap
+	for m := range q.matches() {
+		if m.unsure != nil {
+			m.unsure = &q.view.attrs[m.attr].volatile.Bitmap
+		}
+	}
+}
+
+// matches gives those of the question.
+func (q *question) matches() iter.Seq[*match] {
+	return func(yield func(*match) bool) {
+		for _, ms := range [][]match{q.same, q.differ, q.none} {
+			for i := range ms {
+				if !yield(&ms[i]) {
+					return
+				}
 			}
 		}
 	}
+}
+
+// ordered reports whether a filter goes by an order.
+func (q *question) ordered() bool {
+	for m := range q.matches() {
+		if m.ordered && m.known {
+			return true
+		}
+	}
+	return false
+}
+
+// resolve looks up in the frozen views what planned left, and gives the plan's cost.
+func (p *plan) resolve() int {
+	p.cost = 0
+	for i := range p.questions {
+		q := &p.questions[i]
+		for m := range q.matches() {
+			if m.ordered && m.known && m.values == nil {
+				m.values = q.view.matching(&q.view.attrs[m.attr], m.filter)
+				m.shapes = len(m.values)
+			}
+		}
+		p.cost += q.cost()
+	}
+	return p.cost
 }
 
 func (q *question) cost() int {
@@ -166,13 +208,13 @@ type answer struct {
 	checks      []inventory.TypeQuestion
 }
 
-// run joins the plan's sets.
-func (p *plan) run() answer {
+// run joins the plan's sets. Where ctx is done it gives up, and what it gives is of no use.
+func (p *plan) run(ctx context.Context) (answer, error) {
 	a := answer{sure: p.known.Clone()}
 	all := a.sure // sure and maybe together; its own set once they differ
 	for i := range p.questions {
 		q := &p.questions[i]
-		exact, unsure := q.run(p.nodes)
+		exact, unsure := q.run(ctx, p.nodes)
 		if unsure != nil && !unsure.IsEmpty() {
 			a.checks = append(a.checks, q.TypeQuestion)
 			if all == a.sure {
@@ -199,26 +241,26 @@ func (p *plan) run() answer {
 		all.AndNot(a.sure)
 		a.maybe = all
 	}
-	return a
+	return a, ctx.Err()
 }
 
 // run gives the nodes that meet the question by their shapes, and those whose documents must be read to know. Both are
 // the caller's to change.
-func (q *question) run(nodes uint32) (exact, unsure *roaring.Bitmap) {
+func (q *question) run(ctx context.Context, nodes uint32) (exact, unsure *roaring.Bitmap) {
 	v := q.view
 	if v == nil {
 		return roaring.New(), nil
 	}
 	exact = v.all.Clone()
 	if len(q.same) > 0 {
-		exact = v.nodesOf(q.same, q.differ, nodes)
+		exact = v.nodesOf(ctx, q.same, q.differ, nodes)
 	}
 	if len(q.none) > 0 {
 		if len(q.same) > 0 {
 			exact.And(&v.all.Bitmap)
 		}
 		for i := range q.none {
-			exact.AndNot(v.union(q.none[i].values, nodes))
+			exact.AndNot(v.union(ctx, q.none[i].values, nodes))
 		}
 	}
 	if unsure = q.unsure(); unsure == nil {
@@ -231,10 +273,10 @@ func (q *question) run(nodes uint32) (exact, unsure *roaring.Bitmap) {
 		return slices.DeleteFunc(slices.Clone(ms), func(m match) bool { return m.unsure != nil })
 	}
 	if same := certain(q.same); len(same) > 0 {
-		unsure.And(v.nodesOf(same, certain(q.differ), nodes))
+		unsure.And(v.nodesOf(ctx, same, certain(q.differ), nodes))
 	}
 	for _, m := range certain(q.none) {
-		unsure.AndNot(v.union(m.values, nodes))
+		unsure.AndNot(v.union(ctx, m.values, nodes))
 	}
 	return exact, unsure
 }
@@ -242,32 +284,33 @@ func (q *question) run(nodes uint32) (exact, unsure *roaring.Bitmap) {
 // unsure gives the nodes that may carry an attribute of the question outside of shapes, nil for none.
 func (q *question) unsure() *roaring.Bitmap {
 	var out *roaring.Bitmap
-	for _, ms := range [][]match{q.same, q.differ, q.none} {
-		for _, m := range ms {
-			if m.unsure == nil {
-				continue
-			}
-			if out == nil {
-				out = roaring.New()
-			}
-			out.Or(m.unsure)
+	for m := range q.matches() {
+		if m.unsure == nil {
+			continue
 		}
+		if out == nil {
+			out = roaring.New()
+		}
+		out.Or(m.unsure)
 	}
 	return out
 }
 
 // nodesOf gives the nodes with a shape that meets every match of same and none of differ.
-func (v *view) nodesOf(same, differ []match, nodes uint32) *roaring.Bitmap {
+func (v *view) nodesOf(ctx context.Context, same, differ []match, nodes uint32) *roaring.Bitmap {
 	d := driver(same)
 	if len(same) == 1 && len(differ) == 0 {
-		return v.union(same[d].values, nodes)
+		return v.union(ctx, same[d].values, nodes)
 	}
 	var shapes []uint32
 	for _, val := range same[d].values {
 		shapes = v.appendShapes(shapes, v.states.get(val))
 	}
 	u := unioner{nodes: nodes}
-	for _, s := range shapes {
+	for i, s := range shapes {
+		if i%runStep == 0 && ctx.Err() != nil {
+			break
+		}
 		if v.meets(s, same, differ, d) {
 			u.add(v.postings.get(s))
 		}
@@ -291,10 +334,13 @@ func (v *view) meets(shape uint32, same, differ []match, driver int) bool {
 }
 
 // union gives the nodes with any of the values.
-func (v *view) union(values []uint32, nodes uint32) *roaring.Bitmap {
+func (v *view) union(ctx context.Context, values []uint32, nodes uint32) *roaring.Bitmap {
 	u := unioner{nodes: nodes, all: v.all}
 	var shapes []uint32
-	for _, val := range values {
+	for i, val := range values {
+		if i%runStep == 0 && ctx.Err() != nil {
+			break
+		}
 		s := v.states.get(val)
 		if s.count > groupAt {
 			u.add(&posting{bits: v.groupNodes(s)})

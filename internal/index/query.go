@@ -10,13 +10,16 @@ import (
 	"stocktake/internal/inventory"
 )
 
-// Documents reads what nodes of one partition report, for questions shapes can't answer. Entries are whole: shape,
-// volatile and context attributes together. reports tells whether the node has a document of the type at all; of a node
-// that is gone it is false, without an error. Entries may leave out attributes that are not among those asked for; nil asks
-// for all. It must be safe for concurrent use.
+// Documents reads what nodes of one partition report of a type, for questions shapes can't answer: for each node asked
+// for, in their order, its entries and whether it has a document of the type at all; a node that is gone has none.
+// Entries are whole: shape, volatile and context attributes together. They may leave out attributes that are not among
+// those asked for; nil asks for all. At most ReadMost nodes are asked for at a time. It must be safe for concurrent use.
 type Documents interface {
-	Entries(ctx context.Context, node inventory.NodeID, t inventory.TypeName, attributes []string) (entries []inventory.Entry, reports bool, err error)
+	Entries(ctx context.Context, nodes []inventory.NodeID, t inventory.TypeName, attributes []string) (entries [][]inventory.Entry, reports []bool, err error)
 }
+
+// ReadMost is how many nodes Documents is asked about at a time, at most.
+const ReadMost = 128
 
 // Result is the answer to a set of filters, as of when it was asked. It does not change and can be kept for the pages
 // after the first.
@@ -31,11 +34,11 @@ type Result struct {
 }
 
 // Query gives the nodes of a partition that meet every filter, Exists filters included; without filters every known
-// node.
-func (x *Index) Query(p inventory.Partition, filters []inventory.Filter) *Result {
+// node. The only error is that of ctx.
+func (x *Index) Query(ctx context.Context, p inventory.Partition, filters []inventory.Filter) (*Result, error) {
 	part := x.partition(p)
 	if part == nil {
-		return emptyResult()
+		return emptyResult(), ctx.Err()
 	}
 	part.prepare(filters)
 	part.currentOrder()
@@ -43,15 +46,20 @@ func (x *Index) Query(p inventory.Partition, filters []inventory.Filter) *Result
 	pl, now := part.planned(filters, true)
 	r := &Result{ids: part.ids, order: part.order.Load()}
 	missed := part.registered[r.order.covers:]
+	var err error
 	if now {
-		r.answer = pl.run()
+		r.answer, err = pl.run(ctx)
 	}
 	part.mu.RUnlock()
 	if !now {
-		r.answer = pl.run()
+		pl.resolve()
+		r.answer, err = pl.run(ctx)
+	}
+	if err != nil {
+		return nil, err
 	}
 	r.include(missed)
-	return r
+	return r, nil
 }
 
 func emptyResult() *Result {
@@ -59,17 +67,17 @@ func emptyResult() *Result {
 }
 
 // Reporting gives the nodes of a partition that have a document of the type.
-func (x *Index) Reporting(p inventory.Partition, t inventory.TypeName) *Result {
-	return x.Query(p, []inventory.Filter{{Operator: inventory.Exists, Values: []string{string(t)}}})
+func (x *Index) Reporting(ctx context.Context, p inventory.Partition, t inventory.TypeName) (*Result, error) {
+	return x.Query(ctx, p, []inventory.Filter{{Operator: inventory.Exists, Values: []string{string(t)}}})
 }
 
 // Outdated gives the nodes with a document of the type that was cut with another split than the given one. A node with
 // several documents of the type stays among them until the last of those documents is gone or it has but one.
-func (x *Index) Outdated(p inventory.Partition, t inventory.TypeName, split uint32) *Result {
-	r := x.Reporting(p, t)
+func (x *Index) Outdated(ctx context.Context, p inventory.Partition, t inventory.TypeName, split uint32) (*Result, error) {
+	r, err := x.Reporting(ctx, p, t)
 	part := x.partition(p)
-	if part == nil {
-		return r
+	if part == nil || err != nil {
+		return r, err
 	}
 	others := roaring.New()
 	part.mu.RLock()
@@ -83,7 +91,7 @@ func (x *Index) Outdated(p inventory.Partition, t inventory.TypeName, split uint
 	part.mu.RUnlock()
 	r.sure.And(others)
 	r.extra = slices.DeleteFunc(r.extra, func(n uint32) bool { return !others.Contains(n) })
-	return r
+	return r, nil
 }
 
 // include sorts in the nodes registered since the order was made.
@@ -129,34 +137,58 @@ func (r *Result) decide(ctx context.Context, docs Documents) (*roaring.Bitmap, e
 		return r.sure, nil
 	}
 	out := r.sure.Clone()
-	for it := r.maybe.Iterator(); it.HasNext(); {
-		n := it.Next()
-		ok, err := r.check(ctx, docs, n)
+	var buf [ReadMost]uint32
+	it := r.maybe.ManyIterator()
+	for n := it.NextMany(buf[:]); n > 0; n = it.NextMany(buf[:]) {
+		met, err := r.meeting(ctx, docs, buf[:n])
 		if err != nil {
 			return nil, err
 		}
-		if ok {
-			out.Add(n)
-		}
+		out.AddMany(met)
 	}
 	return out, nil
 }
 
-// check asks a candidate's documents what its shapes could not tell.
-func (r *Result) check(ctx context.Context, docs Documents, n uint32) (bool, error) {
-	for _, q := range r.checks {
-		if err := ctx.Err(); err != nil {
-			return false, err
-		}
-		entries, reports, err := docs.Entries(ctx, *r.ids.get(n), q.Type, attributesOf(q))
-		if err != nil {
-			return false, err
-		}
-		if !q.MatchEntries(reports, entries) {
-			return false, nil
+// meeting gives those of some nodes of the answer, in their order, that meet the question: of candidates the documents
+// are asked what their shapes could not tell.
+func (r *Result) meeting(ctx context.Context, docs Documents, nodes []uint32) ([]uint32, error) {
+	if r.Exact() {
+		return nodes, nil
+	}
+	var candidates []uint32
+	for _, n := range nodes {
+		if !r.sure.Contains(n) {
+			candidates = append(candidates, n)
 		}
 	}
-	return true, nil
+	failed := map[uint32]bool{}
+	for _, q := range r.checks {
+		left := slices.DeleteFunc(candidates, func(n uint32) bool { return failed[n] })
+		candidates = left
+		for step := range slices.Chunk(left, ReadMost) {
+			if err := ctx.Err(); err != nil {
+				return nil, err
+			}
+			entries, reports, err := docs.Entries(ctx, r.idsOf(step), q.Type, attributesOf(q))
+			if err != nil {
+				return nil, err
+			}
+			for i, n := range step {
+				if !q.MatchEntries(reports[i], entries[i]) {
+					failed[n] = true
+				}
+			}
+		}
+	}
+	return slices.DeleteFunc(slices.Clone(nodes), func(n uint32) bool { return failed[n] }), nil
+}
+
+func (r *Result) idsOf(nodes []uint32) []inventory.NodeID {
+	ids := make([]inventory.NodeID, len(nodes))
+	for i, n := range nodes {
+		ids[i] = *r.ids.get(n)
+	}
+	return ids
 }
 
 // attributesOf gives the attributes a question looks at.
@@ -174,22 +206,24 @@ func attributesOf(q inventory.TypeQuestion) []string {
 // more. docs may be nil when the result is Exact.
 func (r *Result) Page(ctx context.Context, docs Documents, after inventory.NodeID, n int) (ids []inventory.NodeID, more bool, err error) {
 	w := r.walk(after)
-	for node, ok := w.next(); ok; node, ok = w.next() {
-		if !r.sure.Contains(node) {
-			met, err := r.check(ctx, docs, node)
-			if err != nil {
-				return nil, false, err
-			}
-			if !met {
-				continue
-			}
+	for ahead := n + 1; ; {
+		nodes := w.take(ahead)
+		met, err := r.meeting(ctx, docs, nodes)
+		if err != nil {
+			return nil, false, err
 		}
-		if len(ids) == n {
-			return ids, true, nil
+		for _, node := range met {
+			if len(ids) == n {
+				return ids, true, nil
+			}
+			ids = append(ids, *r.ids.get(node))
 		}
-		ids = append(ids, *r.ids.get(node))
+		if len(nodes) < ahead {
+			return ids, false, nil
+		}
+		// As many as will do if the next meet the question as often as these.
+		ahead = max(1, min((n+1-len(ids))*len(nodes)/max(1, len(met)), ReadMost))
 	}
-	return ids, false, nil
 }
 
 // walk goes through the nodes of the answer, candidates included, by id.
@@ -214,10 +248,12 @@ func (r *Result) walk(after inventory.NodeID) *walk {
 }
 
 func (r *Result) firstAfter(nodes []uint32, after inventory.NodeID) int {
-	i, found := slices.BinarySearchFunc(nodes, after, func(n uint32, id inventory.NodeID) int { return compareIDs(*r.ids.get(n), id) })
-	if found {
-		i++
-	}
+	i, _ := slices.BinarySearchFunc(nodes, after, func(n uint32, id inventory.NodeID) int {
+		if *r.ids.get(n) > id {
+			return 1
+		}
+		return -1 // a node that was loaded again has several numbers
+	})
 	return i
 }
 
@@ -231,6 +267,19 @@ func (r *Result) sortList() {
 	nodes = slices.DeleteFunc(nodes, extra.Contains)
 	slices.SortFunc(nodes, func(a, b uint32) int { return int(r.order.ranks[a]) - int(r.order.ranks[b]) })
 	r.list = nodes
+}
+
+// take gives the next n nodes, fewer at the end.
+func (w *walk) take(n int) []uint32 {
+	var nodes []uint32
+	for len(nodes) < n {
+		node, ok := w.next()
+		if !ok {
+			break
+		}
+		nodes = append(nodes, node)
+	}
+	return nodes
 }
 
 func (w *walk) next() (uint32, bool) {

@@ -26,7 +26,11 @@ func TestNothingOfTheCallersTextIsKept(t *testing.T) {
 	var kept []string
 	stats := x.Stats()
 	kept = append(kept, stats[0].Partition.Account, stats[0].Partition.Region, string(stats[0].Types[0].Type))
-	ids, _, err := x.Query(p, nil).Page(t.Context(), nil, "", 1)
+	all, err := x.Query(t.Context(), p, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	ids, _, err := all.Page(t.Context(), nil, "", 1)
 	if err != nil || len(ids) != 1 {
 		t.Fatalf("nodes %v, %v", ids, err)
 	}

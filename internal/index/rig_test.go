@@ -41,6 +41,33 @@ func newRig(tb testing.TB) *rig {
 	}
 }
 
+// ask asks an index.
+func ask(tb testing.TB, x *index.Index, filters []inventory.Filter) *index.Result {
+	tb.Helper()
+	r, err := x.Query(context.Background(), here, filters)
+	if err != nil {
+		tb.Fatal(err)
+	}
+	return r
+}
+
+func (r *rig) outdated(t inventory.TypeName, split uint32) *index.Result {
+	r.tb.Helper()
+	res, err := r.index.Outdated(context.Background(), here, t, split)
+	if err != nil {
+		r.tb.Fatal(err)
+	}
+	return res
+}
+
+// loader is an index, or a shard being loaded aside.
+type loader interface {
+	Missing(p inventory.Partition, t inventory.TypeName, ids []inventory.ShapeID) []inventory.ShapeID
+	Define(p inventory.Partition, t inventory.TypeName, shapes []inventory.Shape) error
+	Load(shard int, node inventory.NodeKey, documents []index.Loaded) error
+	Apply(c inventory.Change, shapes []inventory.Shape) error
+}
+
 func shardOf(node inventory.NodeID) int { return int(node[len(node)-1]) % shards }
 
 func documentKey(node inventory.NodeID, key inventory.ItemKey) inventory.DocumentKey {
@@ -93,7 +120,7 @@ func (r *rig) apply(c inventory.Change, shapes []inventory.Shape) {
 }
 
 // load loads a shard into an index as a replica does: what a scan finds now, then the changes after a position.
-func (r *rig) load(x *index.Index, shard int, after uint64) {
+func (r *rig) load(x loader, shard int, after uint64) {
 	r.tb.Helper()
 	nodes := map[inventory.NodeKey][]index.Loaded{}
 	for key, d := range r.documents {
@@ -124,7 +151,7 @@ func (r *rig) load(x *index.Index, shard int, after uint64) {
 	r.replay(x, shard, after)
 }
 
-func (r *rig) replay(x *index.Index, shard int, after uint64) {
+func (r *rig) replay(x loader, shard int, after uint64) {
 	r.tb.Helper()
 	for _, c := range r.feed[shard][after:] {
 		var shapes []inventory.Shape
@@ -177,7 +204,7 @@ func (r *rig) pages(res *index.Result, n int) []inventory.NodeID {
 
 func (r *rig) checkQuery(filters []inventory.Filter) {
 	r.tb.Helper()
-	res := r.index.Query(here, filters)
+	res := ask(r.tb, r.index, filters)
 	want := r.fleet.Match(filters)
 	if diff := cmp.Diff(want, r.pages(res, 7)); diff != "" {
 		r.tb.Fatalf("filters %+v (-want +got):\n%s", filters, diff)

@@ -42,16 +42,23 @@ var castagnoli = crc32.MakeTable(crc32.Castagnoli)
 
 // WriteSnapshot writes the index as it is. It holds no lock while it writes; each partition is as of one moment, and the
 // positions in the snapshot are those from before: what was applied since is in the snapshot already for some shards,
-// which Apply allows for. A shard that was being loaded anew is at the zero position.
+// which Apply allows for. A shard whose nodes were being replaced is at the zero position and without nodes.
 func (x *Index) WriteSnapshot(w io.Writer) error {
-	positions, drops := x.positionsAndDrops()
+	positions, before := x.positionsAndUnsettled()
 	parts := x.all()
 	stills := make([]*still, len(parts))
 	for i, part := range parts {
 		stills[i] = part.still()
 	}
-	_, dropsSince := x.positionsAndDrops()
-	unsettle(positions, drops, dropsSince)
+	_, after := x.positionsAndUnsettled()
+	for shard := range positions {
+		if before[shard] != after[shard] || before[shard]%2 == 1 {
+			positions[shard] = inventory.Position{}
+			for _, p := range stills {
+				p.leaveOut(shard)
+			}
+		}
+	}
 	s := &sectionWriter{w: w}
 	_, s.err = io.WriteString(w, snapshotMagic)
 	s.begin(sectionHeader)
@@ -71,15 +78,6 @@ func (x *Index) WriteSnapshot(w io.Writer) error {
 	s.begin(sectionEnd)
 	s.end()
 	return s.err
-}
-
-// unsettle sets back the positions of shards that were dropped while partitions were frozen: some may lack their nodes.
-func unsettle(positions []inventory.Position, before, after []uint64) {
-	for shard := range positions {
-		if before[shard] != after[shard] {
-			positions[shard] = inventory.Position{}
-		}
-	}
 }
 
 // still is a partition frozen for a snapshot.
@@ -106,6 +104,16 @@ func (part *partition) still() *still {
 	}
 	slices.SortFunc(s.tables, func(a, b stillTable) int { return strings.Compare(string(a.typ), string(b.typ)) })
 	return s
+}
+
+// leaveOut forgets the nodes of a shard.
+func (p *still) leaveOut(shard int) {
+	p.known = p.known.Clone()
+	for n, l := range p.lives {
+		if int(l.shard) == shard {
+			p.known.Remove(uint32(n))
+		}
+	}
 }
 
 func (p *still) write(s *sectionWriter) {

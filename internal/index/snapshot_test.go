@@ -173,17 +173,27 @@ func FuzzReadSnapshot(f *testing.F) {
 		// Whatever was read holds together.
 		for _, p := range x.Partitions() {
 			for _, ty := range x.Stats()[0].Types {
-				_, _ = x.Reporting(p, ty.Type).Count(context.Background(), &indextest.Fleet{})
+				if r, err := x.Reporting(t.Context(), p, ty.Type); err != nil {
+					t.Error(err)
+				} else {
+					_, _ = r.Count(t.Context(), &indextest.Fleet{})
+				}
 			}
 			random := indextest.NewRandom(1)
 			for range 5 {
-				_, _ = x.Query(p, random.Filters(true)).Count(context.Background(), &indextest.Fleet{})
+				if r, err := x.Query(t.Context(), p, random.Filters(true)); err != nil {
+					t.Error(err)
+				} else {
+					_, _ = r.Count(t.Context(), &indextest.Fleet{})
+				}
 				_, _ = x.Aggregate(context.Background(), p, []inventory.Aggregator{random.Aggregator()}, nil, &indextest.Fleet{}, index.Bounds{})
 			}
 		}
 		x.SweepAll()
 		for shard := range shards {
-			x.DropShard(shard)
+			reload := x.Reload(shard)
+			reload.Finish()
+			reload.Close()
 		}
 		rewrite(x)
 	})

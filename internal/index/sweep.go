@@ -1,9 +1,8 @@
 package index
 
 import (
+	"iter"
 	"slices"
-
-	"github.com/RoaringBitmap/roaring/v2"
 
 	"stocktake/internal/inventory"
 )
@@ -13,11 +12,12 @@ func sweepAt(alive int) int { return 1024 + alive/4 }
 
 // Sweep gives back the memory of shapes no node has, of values no shape has, and of numbers of nodes that are gone, where
 // they have become a good part of the whole. It gives how many shapes and nodes it dropped. Nothing may be loaded or
-// applied meanwhile on the word of what Missing said before. It works beside questions and Apply, but for one hold of the
-// lock for each table and partition it changes, of a few milliseconds in a large fleet.
+// applied meanwhile on the word of what Missing said before. It works beside questions and Apply.
 func (x *Index) Sweep() (shapes, nodes int) { return x.sweep(sweepAt) }
 
 func (x *Index) sweep(leave func(alive int) int) (shapes, nodes int) {
+	x.sweeping.Lock()
+	defer x.sweeping.Unlock()
 	for _, part := range x.all() {
 		nodes += part.sweepNodes(leave)
 		part.mu.RLock()
@@ -35,74 +35,125 @@ func (x *Index) sweep(leave func(alive int) int) (shapes, nodes int) {
 	return shapes, nodes
 }
 
-// sweepTable makes a table anew with only the shapes nodes have: from a frozen view first, then, under the lock, with
-// what came since. It keeps the numbers of attributes and sub-types.
-func (part *partition) sweepTable(old *table) int {
-	part.mu.RLock()
-	v := part.view(old.typ)
-	epoch := old.epoch
-	part.mu.RUnlock()
-	s := &tableSweep{table: newTable(old.typ), from: v}
-	s.epoch = epoch
-	s.adopt()
+const (
+	// sweepRounds bounds how often a sweep catches up with what changed before it takes the lock all the same.
+	sweepRounds = 8
+	// sweepPages is how many pages of sets may have changed for the lock to be taken at once.
+	sweepPages = 32
+)
 
+// sweepTable makes a table anew with only the shapes nodes have: from frozen views first, each time with what changed
+// since the one before, and at last, under the lock, with the little that is left. It keeps the numbers of attributes and
+// sub-types.
+func (part *partition) sweepTable(old *table) int {
+	s := &tableSweep{table: newTable(old.typ)}
+	for round, pages := 0, sweepPages; pages >= sweepPages && round < sweepRounds; round++ {
+		part.mu.RLock()
+		v := part.view(old.typ)
+		s.epoch = old.epoch
+		part.mu.RUnlock()
+		pages = s.adopt(v)
+	}
 	part.mu.Lock()
 	defer part.mu.Unlock()
-	s.from = &old.view
-	s.adopt()
 	before := int(old.postings.n)
+	s.epoch = old.epoch
+	s.adopt(&old.view)
 	s.take(old)
 	*old = *s.table
 	return before - int(old.postings.n)
 }
 
-// tableSweep is a table being made from a view of another.
+// tableSweep is a table being made from views of another. The other's epoch goes on in it, so that the views stay
+// untouched.
 type tableSweep struct {
 	*table
-	from   *view
+	last   view     // adopted before
 	number []uint32 // of the other's shapes in this; none for those not there
+	vals   []uint32 // of the other's values in this; none for those not there
+	owner  []uint32 // the other's values that have its groups
 }
 
-// adopt defines attributes, sub-types and shapes that are not here yet, shapes only when nodes have them.
-func (s *tableSweep) adopt() {
-	for _, a := range s.from.attrs[len(s.attrs):] {
+// adopt brings the table up to a view of the other, and gives how many pages of sets were not as before. Shapes are taken
+// over only when nodes have them.
+func (s *tableSweep) adopt(v *view) (pages int) {
+	for _, a := range v.attrs[len(s.attrs):] {
 		s.attr(a.name)
 	}
-	for _, name := range s.from.subNames {
+	for _, name := range v.subNames[len(s.subNames):] {
 		s.sub(name)
 	}
-	for n := range s.from.postings.n {
-		if int(n) == len(s.number) {
-			s.number = append(s.number, none)
+	s.vals = longer(s.vals, v.values.n)
+	s.number = longer(s.number, v.postings.n)
+	s.owner = longer(s.owner, v.groups.n)
+	for n := range changed(&s.last.states, &v.states) {
+		if st := v.states.get(n); st.count > groupAt && v.values.get(n).fold == n {
+			s.owner[st.aux] = n
 		}
-		if s.number[n] != none || s.from.postings.get(n).empty() {
-			continue
+	}
+	for n := range changed(&s.last.postings, &v.postings) {
+		if n%pageSize == 0 {
+			pages++
 		}
-		row := slices.Clone(s.from.row(n))
-		for i, val := range row {
-			row[i] = s.value(s.from.values.get(val).attr, s.from.text(val))
+		p := v.postings.get(n)
+		if s.number[n] == none && !p.empty() {
+			sh := v.shapes.get(n)
+			s.number[n] = s.addShape(sh.id, sh.sub, s.rowOf(v, n))
 		}
-		sh := s.from.shapes.get(n)
-		s.number[n] = s.addShape(sh.id, sh.sub, row)
+		if to := s.number[n]; to != none {
+			*s.postings.edit(to, s.epoch) = *p
+		}
+	}
+	s.last.states, s.last.postings = v.states.frozen(), v.postings.frozen()
+	return pages
+}
+
+// longer fills a list of numbers up with none.
+func longer(list []uint32, n uint32) []uint32 {
+	for len(list) < int(n) {
+		list = append(list, none)
+	}
+	return list
+}
+
+// changed gives the places of elements on pages that are not those of a copy frozen before, or were not on them.
+func changed[T any](before, now *vector[T]) iter.Seq[uint32] {
+	return func(yield func(uint32) bool) {
+		for i, page := range now.pages {
+			first := uint32(i) << pageBits
+			if last := first + pageSize; last <= before.n && before.pages[i] == page {
+				continue
+			}
+			for n := first; n < min(first+pageSize, now.n); n++ {
+				if !yield(n) {
+					return
+				}
+			}
+		}
 	}
 }
 
-// take takes over the sets of nodes. The other's epoch goes on, so frozen views of it stay untouched.
-func (s *tableSweep) take(old *table) {
-	s.epoch, s.version = old.epoch, old.version+1
-	for n, to := range s.number {
-		if to != none {
-			*s.postings.edit(to, s.epoch) = *old.postings.get(uint32(n))
+// rowOf gives a shape's values as they are numbered here.
+func (s *tableSweep) rowOf(v *view, shape uint32) []uint32 {
+	row := slices.Clone(v.row(shape))
+	for i, val := range row {
+		if s.vals[val] == none {
+			s.vals[val] = s.value(v.values.get(val).attr, v.text(val))
 		}
+		row[i] = s.vals[val]
 	}
-	for val := range old.values.n {
-		st := old.states.get(val)
-		if st.count <= groupAt {
+	return row
+}
+
+// take takes over what is not in views, and the nodes of groups.
+func (s *tableSweep) take(old *table) {
+	s.version = old.version + 1
+	for g, val := range s.owner {
+		if val == none {
 			continue
 		}
-		x := old.values.get(val)
-		if now, ok := s.findValue(x.attr, old.text(val)); ok && s.states.get(now).count > groupAt {
-			*s.groups.edit(s.states.get(now).aux, s.epoch) = *old.groups.get(st.aux)
+		if now, ok := s.findValue(old.values.get(val).attr, old.text(val)); ok && s.states.get(now).count > groupAt {
+			*s.groups.edit(s.states.get(now).aux, s.epoch) = *old.groups.get(uint32(g))
 		}
 	}
 	for i, a := range old.attrs {
@@ -115,59 +166,67 @@ func (s *tableSweep) take(old *table) {
 // sweepNodes frees the numbers of nodes that are gone.
 func (part *partition) sweepNodes(leave func(alive int) int) int {
 	part.mu.Lock()
-	gone := roaring.New()
-	for _, n := range part.numbers {
-		if part.lives[n].types == 0 {
-			gone.Add(n)
+	var gone []uint32
+	for i, l := range part.lives {
+		n := uint32(i)
+		if l.types > 0 || l.hidden {
+			continue
+		}
+		if now, ok := part.numbers[*part.ids.get(n)]; ok && now == n {
+			gone = append(gone, n)
 		}
 	}
-	count := int(gone.GetCardinality())
-	if count <= leave(len(part.numbers)-count) {
+	if count := len(gone) + len(part.retired); count <= leave(len(part.numbers)-len(gone)) {
 		part.mu.Unlock()
 		return 0
 	}
 	// A node that comes back from here on gets another number.
-	for it := gone.Iterator(); it.HasNext(); {
-		delete(part.numbers, *part.ids.get(it.Next()))
+	for _, n := range gone {
+		delete(part.numbers, *part.ids.get(n))
 	}
-	tables := make([]*table, 0, len(part.tables))
-	for _, t := range part.tables {
-		tables = append(tables, t)
-	}
+	gone = append(gone, part.retired...)
+	part.retired = nil
 	part.mu.Unlock()
 	// They should be in no set any more; make sure before the numbers are given out again.
-	for _, t := range tables {
-		part.clear(t, gone)
-	}
+	slices.Sort(gone)
+	part.clearAll(gone)
 	part.mu.Lock()
 	defer part.mu.Unlock()
 	part.forget(gone)
-	return count
+	return len(gone)
 }
 
 // forget makes numbers free. Results made before keep the list of ids they have.
-func (part *partition) forget(gone *roaring.Bitmap) {
-	var ids vector[inventory.NodeID]
-	for n := range part.ids.n {
-		ids.push(*part.ids.get(n), 0)
+func (part *partition) forget(gone []uint32) {
+	ids := vector[inventory.NodeID]{n: part.ids.n}
+	for _, p := range part.ids.pages {
+		p := *p
+		ids.pages = append(ids.pages, &p)
 	}
 	part.ids = ids
+	is := make([]bool, ids.n)
+	for _, n := range gone {
+		is[n] = true
+	}
 	o := &order{ids: ids}
 	old := part.order.Load()
 	if old == nil {
 		old = &order{}
 	}
 	for _, n := range part.registered[:old.covers] {
-		if !gone.Contains(n) {
+		if !is[n] {
 			o.covers++
 		}
 	}
-	o.nodes = slices.DeleteFunc(slices.Clone(old.nodes), gone.Contains)
+	stays := func(nodes []uint32) []uint32 {
+		return slices.DeleteFunc(slices.Clone(nodes), func(n uint32) bool { return is[n] })
+	}
+	o.nodes = stays(old.nodes)
 	o.ranks = make([]uint32, ids.n)
 	for i, n := range o.nodes {
 		o.ranks[n] = uint32(i)
 	}
 	part.order.Store(o)
-	part.registered = slices.DeleteFunc(slices.Clone(part.registered), gone.Contains)
-	part.free = append(part.free, gone.ToArray()...)
+	part.registered = stays(part.registered)
+	part.free = append(part.free, gone...)
 }

@@ -2,18 +2,12 @@ package replica
 
 import (
 	"context"
-	"sync"
+	"errors"
 	"time"
 
 	"stocktake/internal/inventory"
+	"stocktake/internal/store"
 )
-
-// shard applies one shard's changes one after the other.
-type shard struct {
-	sync.Mutex
-	// early are commits whose changes came before those that go before them, by their first sequence.
-	early map[uint64]*commit
-}
 
 // commit is the changes of one commit, in order, with the text of shapes they add.
 type commit struct {
@@ -29,10 +23,16 @@ const patience = 20 * time.Millisecond
 // applyCommit applies changes of one shard, or leaves them to who hands in the commit before.
 func (r *Replica) applyCommit(ctx context.Context, at int, c *commit) error {
 	s := &r.shards[at]
-	s.Lock()
+	if err := s.lock(ctx); err != nil {
+		return err
+	}
+	if s.reload != nil { // it is read with the rest
+		s.unlock()
+		return nil
+	}
 	first := c.changes[0].Seq
 	if first <= r.index.Position(at).Seq+1 {
-		defer s.Unlock()
+		defer s.unlock()
 		err := r.applyChanges(ctx, at, c)
 		r.applyEarly(ctx, at)
 		return err
@@ -42,7 +42,7 @@ func (r *Replica) applyCommit(ctx context.Context, at int, c *commit) error {
 		s.early = map[uint64]*commit{}
 	}
 	s.early[first] = c
-	s.Unlock()
+	s.unlock()
 	timer := time.NewTimer(patience)
 	defer timer.Stop()
 	select {
@@ -50,19 +50,29 @@ func (r *Replica) applyCommit(ctx context.Context, at int, c *commit) error {
 		return err
 	case <-timer.C:
 	}
-	s.Lock()
-	defer s.Unlock()
+	if err := s.lock(ctx); err != nil {
+		return err
+	}
+	defer s.unlock()
 	select {
 	case err := <-c.done: // it came at the last moment
 		return err
 	default:
 	}
 	delete(s.early, first)
-	err := r.follow(ctx, at, first-1)
+	err := leave(r.follow(ctx, at, first-1))
 	if err == nil {
 		err = r.applyChanges(ctx, at, c)
 	}
 	r.applyEarly(ctx, at)
+	return err
+}
+
+// leave passes over that the feed does not lead on: the next question finds out, and has the shard read again.
+func leave(err error) error {
+	if errors.Is(err, store.ErrBehind) || errors.Is(err, errMoved) {
+		return nil
+	}
 	return err
 }
 
@@ -90,16 +100,17 @@ func (r *Replica) applyEarly(ctx context.Context, at int) {
 // applyChanges applies what of a commit's changes is not in the index yet. The shard's lock is held.
 func (r *Replica) applyChanges(ctx context.Context, at int, c *commit) error {
 	for _, change := range c.changes {
-		var err error
 		switch position := r.index.Position(at).Seq; {
 		case change.Seq <= position: // somebody read it from the feed
 		case change.Seq == position+1:
-			err = r.applyNext(ctx, change, c.shapes)
+			if err := r.applyNext(ctx, r.index, change, c.shapes); err != nil {
+				return leave(err)
+			}
+			r.passed(at, change.Position)
 		default:
-			err = r.follow(ctx, at, change.Seq)
-		}
-		if err != nil {
-			return err
+			if err := r.follow(ctx, at, change.Seq); err != nil {
+				return leave(err)
+			}
 		}
 	}
 	return nil

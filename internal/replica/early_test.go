@@ -87,9 +87,11 @@ func TestCommitsOutOfOrderAreApplied(t *testing.T) {
 		})
 		if i > 0 { // it is waiting before the one before it comes
 			for waiting := 0; waiting < n-i; {
-				r.shards[0].Lock()
+				if err := r.shards[0].lock(t.Context()); err != nil {
+					t.Fatal(err)
+				}
 				waiting = len(r.shards[0].early)
-				r.shards[0].Unlock()
+				r.shards[0].unlock()
 				if r.Index().Position(0).Seq > 0 || counted.feed.Load() > 0 {
 					break // patience ran out on a machine this slow
 				}

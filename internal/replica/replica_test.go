@@ -90,7 +90,11 @@ func check(t *testing.T, when string, r *replica.Replica, st store.Store) {
 	for _, p := range storetest.Partitions {
 		fleet := fleets[p]
 		for _, filters := range questions(fleet) {
-			got, _, err := r.Index().Query(p, filters).Page(t.Context(), fleet, "", 1<<20)
+			res, err := r.Index().Query(t.Context(), p, filters)
+			if err != nil {
+				t.Fatal(err)
+			}
+			got, _, err := res.Page(t.Context(), fleet, "", 1<<20)
 			if err != nil {
 				t.Fatal(err)
 			}

@@ -15,7 +15,7 @@ import (
 // snapshotName is the snapshot's file in the folder; a new one is written beside it and renamed over it.
 const snapshotName = "index.snapshot"
 
-func (r *Replica) loadSnapshot() (err error) {
+func (r *Replica) loadSnapshot(context.Context) (err error) {
 	if r.opt.Dir == "" {
 		return errors.New("no folder for snapshots is set")
 	}
@@ -94,15 +94,13 @@ func (r *Replica) SnapshotAge() time.Duration {
 	return time.Since(time.Unix(at, 0))
 }
 
-// snapshotNowAndThen writes snapshots while changes come in, the first at once where there was none to start from. A
-// failure is logged: the store has the truth.
-func (r *Replica) snapshotNowAndThen(ctx context.Context, atOnce bool) {
-	defer close(r.done)
+// keepSnapshot writes snapshots while changes come in, the first at once where there was none to start from. A failure is
+// logged: the store has the truth.
+func (r *Replica) keepSnapshot(ctx context.Context, atOnce bool) {
 	if r.opt.Dir != "" {
 		r.removeLeftovers()
 	}
 	if r.opt.Dir == "" || r.opt.Every < 0 {
-		<-ctx.Done()
 		return
 	}
 	tick := time.NewTicker(r.opt.Every)

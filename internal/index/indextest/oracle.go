@@ -54,10 +54,13 @@ func (f *Fleet) Document(node inventory.NodeID, key inventory.ItemKey) ([]invent
 	return entries, ok
 }
 
-// Entries gives a node's entries of a type, all sub-types together. It makes Fleet an index.Documents.
-func (f *Fleet) Entries(_ context.Context, node inventory.NodeID, t inventory.TypeName, _ []string) ([]inventory.Entry, bool, error) {
-	entries, reports := f.entries(node, t)
-	return entries, reports, nil
+// Entries gives nodes' entries of a type, all sub-types together. It makes Fleet an index.Documents.
+func (f *Fleet) Entries(_ context.Context, nodes []inventory.NodeID, t inventory.TypeName, _ []string) ([][]inventory.Entry, []bool, error) {
+	all, reports := make([][]inventory.Entry, len(nodes)), make([]bool, len(nodes))
+	for i, node := range nodes {
+		all[i], reports[i] = f.entries(node, t)
+	}
+	return all, reports, nil
 }
 
 func (f *Fleet) entries(node inventory.NodeID, t inventory.TypeName) (entries []inventory.Entry, reports bool) {
