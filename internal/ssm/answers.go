@@ -1,6 +1,7 @@
 package ssm
 
 import (
+	"context"
 	"encoding/binary"
 	"slices"
 	"sync"
@@ -74,15 +75,18 @@ func (c *answerCache) put(a keptAnswer) {
 }
 
 // nodes gives the nodes that meet a question's filters, kept from the page before when nothing has changed since.
-func (c *answerCache) nodes(idx *index.Index, q fleetQuestion) *index.Result {
+func (c *answerCache) nodes(ctx context.Context, idx *index.Index, q fleetQuestion) (*index.Result, error) {
 	heads := headsOf(idx)
 	question := q.key()
 	if a, ok := c.get(question, heads); ok {
-		return a.nodes
+		return a.nodes, nil
 	}
-	result := idx.Query(q.partition, q.filters)
+	result, err := idx.Query(ctx, q.partition, q.filters)
+	if err != nil {
+		return nil, err
+	}
 	c.put(keptAnswer{question: question, heads: heads, nodes: result, bytes: result.Bytes()})
-	return result
+	return result, nil
 }
 
 // key names a question of a partition.

@@ -114,7 +114,10 @@ func (s *Service) subTypeSchemas(ctx context.Context, p inventory.Partition, typ
 	schema, _ := inventory.BuiltIn(inventory.TypeComplianceItem)
 	var out []inventory.Schema
 	for _, sub := range types.subTypes {
-		used := idx.Query(p, []inventory.Filter{{Type: schema.Type, Attribute: "ComplianceType", Values: []string{inventory.Fold(sub)}}})
+		used, err := idx.Query(ctx, p, []inventory.Filter{{Type: schema.Type, Attribute: "ComplianceType", Values: []string{inventory.Fold(sub)}}})
+		if err != nil {
+			return nil, err
+		}
 		n, err := used.Count(ctx, documents{s, p})
 		if err != nil {
 			return nil, err

@@ -4,7 +4,9 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 
+	"stocktake/internal/index"
 	"stocktake/internal/inventory"
 	"stocktake/internal/store"
 )
@@ -45,6 +47,9 @@ func (s *Service) entries(ctx context.Context, key inventory.DocumentKey, refs [
 // readTries bounds how often a document is read again because it changed while its shapes were looked up.
 const readTries = 10
 
+// readMost is how many nodes are read from the store at a time.
+const readMost = 128
+
 // typeContent is what a node holds of one type, sub-types merged.
 type typeContent struct {
 	// Reports tells whether the node has a document of the type at all.
@@ -54,49 +59,110 @@ type typeContent struct {
 	Entries       []inventory.Entry
 }
 
-// content reads all entries a node holds of a type. Sub-types follow each other in byte order; the capture time is the
-// newest of them. A node that is not known has none. Of entries all attributes are given, or at least those named.
-func (s *Service) content(ctx context.Context, node inventory.NodeKey, t inventory.TypeName, attributes []string) (c typeContent, err error) {
+// contents reads all entries each of some nodes holds of a type. Sub-types follow each other in byte order; the capture
+// time is the newest of them. A node that is not known has none. Of entries all attributes are given, or at least those
+// named.
+func (s *Service) contents(ctx context.Context, p inventory.Partition, nodes []inventory.NodeID, t inventory.TypeName, attributes []string) ([]typeContent, error) {
+	all := make([]typeContent, 0, len(nodes))
+	for ids := range slices.Chunk(nodes, readMost) {
+		scans, err := s.store.Read(ctx, nodeKeys(p, ids), []inventory.TypeName{t})
+		if err != nil {
+			return nil, err
+		}
+		for _, id := range ids {
+			var c typeContent
+			if len(scans) > 0 && scans[0].Node.Key.Node == id {
+				if c, err = s.contentOf(ctx, scans[0], t, attributes); err != nil {
+					return nil, err
+				}
+				scans = scans[1:]
+			}
+			all = append(all, c)
+		}
+	}
+	return all, nil
+}
+
+func nodeKeys(p inventory.Partition, ids []inventory.NodeID) []inventory.NodeKey {
+	keys := make([]inventory.NodeKey, len(ids))
+	for i, id := range ids {
+		keys[i] = inventory.NodeKey{Partition: p, Node: id}
+	}
+	return keys
+}
+
+// contentOf puts a node's entries of a type together. Where the texts of its shapes are gone already, because it was
+// written since it was read, it is read again.
+func (s *Service) contentOf(ctx context.Context, scan store.NodeScan, t inventory.TypeName, attributes []string) (c typeContent, err error) {
 	for range readTries {
-		c, err = s.readContent(ctx, node, t, attributes)
-		if !errors.Is(err, store.ErrNotFound) && !errors.Is(err, store.ErrConflict) {
+		c, err = s.tryContentOf(ctx, scan, t, attributes)
+		if !errors.Is(err, store.ErrNotFound) {
+			return c, err
+		}
+		if scan, err = s.readNode(ctx, scan.Node.Key, t); errors.Is(err, store.ErrNotFound) {
+			return typeContent{}, nil
+		} else if err != nil {
 			return c, err
 		}
 	}
 	return c, err
 }
 
-func (s *Service) readContent(ctx context.Context, node inventory.NodeKey, t inventory.TypeName, attributes []string) (typeContent, error) {
+func (s *Service) tryContentOf(ctx context.Context, scan store.NodeScan, t inventory.TypeName, attributes []string) (typeContent, error) {
 	var c typeContent
-	record, err := s.store.Node(ctx, node)
-	if errors.Is(err, store.ErrNotFound) {
-		return c, nil
-	}
-	if err != nil {
-		return c, err
-	}
-	for _, state := range record.ItemsOf(t) {
-		key := documentKey(node, state.ItemKey)
-		d, err := s.store.Document(ctx, key)
-		if err != nil {
-			return c, err
+	for i, state := range scan.Node.Items {
+		if state.Type != t {
+			continue
 		}
-		entries, own := volatileEntries(d.Refs, attributes)
+		refs := scan.Documents[i].Refs
+		entries, own := volatileEntries(refs, attributes)
 		if !own || len(state.Context) > 0 {
-			if entries, err = s.entries(ctx, key, d.Refs, state.Context); err != nil {
+			var err error
+			if entries, err = s.entries(ctx, documentKey(scan.Node.Key, state.ItemKey), refs, state.Context); err != nil {
 				return c, err
 			}
 		}
 		c.add(state, entries)
 	}
-	if !c.Reports {
-		return c, nil
+	return c, nil
+}
+
+// readNode reads a node with its documents of one type, or gives ErrNotFound.
+func (s *Service) readNode(ctx context.Context, key inventory.NodeKey, t inventory.TypeName) (store.NodeScan, error) {
+	scans, err := s.store.Read(ctx, []inventory.NodeKey{key}, []inventory.TypeName{t})
+	if err != nil {
+		return store.NodeScan{}, err
 	}
-	_, same, err := s.still(ctx, record, t)
-	if err == nil && !same { // the entries may be newer than the context and the times beside them
-		err = fmt.Errorf("%s of %s: %w", t, node.Node, store.ErrConflict)
+	if len(scans) == 0 {
+		return store.NodeScan{}, fmt.Errorf("node %s: %w", key.Node, store.ErrNotFound)
 	}
-	return c, err
+	return scans[0], nil
+}
+
+// eachNode calls f for every node of a result, in id order. A node that goes away meanwhile is passed over; its record may
+// be as old as the one f was called for first since readMost calls.
+func (s *Service) eachNode(ctx context.Context, p inventory.Partition, result *index.Result, f func(inventory.Node) error) error {
+	var after inventory.NodeID
+	for more := true; more; {
+		var ids []inventory.NodeID
+		var err error
+		if ids, more, err = result.Page(ctx, documents{s, p}, after, readMost); err != nil {
+			return err
+		}
+		scans, err := s.store.Read(ctx, nodeKeys(p, ids), nil)
+		if err != nil {
+			return err
+		}
+		for _, scan := range scans {
+			if err := f(scan.Node); err != nil {
+				return err
+			}
+		}
+		if len(ids) > 0 {
+			after = ids[len(ids)-1]
+		}
+	}
+	return nil
 }
 
 // volatileEntries gives the volatile attributes of each ref, where they hold all that is asked for: then no shape need be
@@ -132,7 +198,11 @@ type documents struct {
 }
 
 // Entries makes documents an index.Documents.
-func (d documents) Entries(ctx context.Context, node inventory.NodeID, t inventory.TypeName, attributes []string) (entries []inventory.Entry, reports bool, err error) {
-	c, err := d.service.content(ctx, inventory.NodeKey{Partition: d.partition, Node: node}, t, attributes)
-	return c.Entries, c.Reports, err
+func (d documents) Entries(ctx context.Context, nodes []inventory.NodeID, t inventory.TypeName, attributes []string) ([][]inventory.Entry, []bool, error) {
+	all, err := d.service.contents(ctx, d.partition, nodes, t, attributes)
+	entries, reports := make([][]inventory.Entry, len(all)), make([]bool, len(all))
+	for i, c := range all {
+		entries[i], reports[i] = c.Entries, c.Reports
+	}
+	return entries, reports, err
 }

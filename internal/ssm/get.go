@@ -105,7 +105,10 @@ func (s *Service) nodesPage(ctx context.Context, q fleetQuestion, t inventory.Ty
 	if err != nil {
 		return out, err
 	}
-	result := s.answers.nodes(idx, q)
+	result, err := s.answers.nodes(ctx, idx, q)
+	if err != nil {
+		return out, err
+	}
 	var after inventory.NodeID
 	if q.from != nil {
 		after = inventory.NodeID(q.from.After)
@@ -114,13 +117,13 @@ func (s *Service) nodesPage(ctx context.Context, q fleetQuestion, t inventory.Ty
 	if err != nil {
 		return out, err
 	}
-	out.Entities = make([]Entity, 0, len(ids))
-	for _, id := range ids {
-		entity, err := s.entity(ctx, inventory.NodeKey{Partition: q.partition, Node: id}, t)
-		if err != nil {
-			return out, err
-		}
-		out.Entities = append(out.Entities, entity)
+	contents, err := s.contents(ctx, q.partition, ids, t, nil)
+	if err != nil {
+		return out, err
+	}
+	out.Entities = make([]Entity, len(ids))
+	for i, c := range contents {
+		out.Entities[i] = entity(ids[i], t, c)
 	}
 	if more {
 		out.NextToken, err = s.sealToken(q.partition, "GetInventory", q.asked, token{After: string(ids[len(ids)-1])})
@@ -129,12 +132,10 @@ func (s *Service) nodesPage(ctx context.Context, q fleetQuestion, t inventory.Ty
 }
 
 // entity gives a node with its content of one type; none of it when it does not report the type.
-func (s *Service) entity(ctx context.Context, node inventory.NodeKey, t inventory.TypeName) (Entity, error) {
-	e := Entity{Node: node.Node}
-	c, err := s.content(ctx, node, t, nil)
-	if err != nil || !c.Reports {
-		return e, err
+func entity(node inventory.NodeID, t inventory.TypeName, c typeContent) Entity {
+	e := Entity{Node: node}
+	if c.Reports {
+		e.Data = []Result{{Key: string(t), SchemaVersion: c.SchemaVersion, CaptureTime: c.CaptureTime, Content: c.Entries}}
 	}
-	e.Data = []Result{{Key: string(t), SchemaVersion: c.SchemaVersion, CaptureTime: c.CaptureTime, Content: c.Entries}}
-	return e, nil
+	return e
 }

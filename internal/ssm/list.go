@@ -1,12 +1,10 @@
 package ssm
 
 import (
-	"bytes"
 	"cmp"
 	"context"
 	"encoding/binary"
 	"errors"
-	"fmt"
 
 	"stocktake/internal/inventory"
 	"stocktake/internal/store"
@@ -35,7 +33,7 @@ type ListInventoryEntriesOutput struct {
 func (s *Service) ListInventoryEntries(ctx context.Context, p inventory.Partition, in ListInventoryEntriesInput) (ListInventoryEntriesOutput, error) {
 	var out ListInventoryEntriesOutput
 	key := inventory.NodeKey{Partition: p, Node: in.Node}
-	node, err := s.store.Node(ctx, key)
+	scan, err := s.readNode(ctx, key, in.Type)
 	if errors.Is(err, store.ErrNotFound) {
 		return out, inventory.Errorf(inventory.InvalidInstanceID, "The node %s isn't known here. GetInventory lists the nodes.", in.Node)
 	}
@@ -62,10 +60,10 @@ func (s *Service) ListInventoryEntries(ctx context.Context, p inventory.Partitio
 	if err != nil {
 		return out, err
 	}
-	return s.listPage(ctx, p, node, in, filters, asked, from)
+	return s.listPage(ctx, p, scan, in, filters, asked, from)
 }
 
-func (s *Service) listPage(ctx context.Context, p inventory.Partition, node inventory.Node, in ListInventoryEntriesInput, filters []inventory.Filter, asked []byte, from *token) (ListInventoryEntriesOutput, error) {
+func (s *Service) listPage(ctx context.Context, p inventory.Partition, scan store.NodeScan, in ListInventoryEntriesInput, filters []inventory.Filter, asked []byte, from *token) (ListInventoryEntriesOutput, error) {
 	var out ListInventoryEntriesOutput
 	offset := 0
 	if from != nil {
@@ -74,24 +72,24 @@ func (s *Service) listPage(ctx context.Context, p inventory.Partition, node inve
 	limit := pageSize(cmp.Or(in.MaxResults, usualPage), s.cfg.Limits.PageEntries)
 	var basis []byte
 	var c typeContent
-	more, whole := false, false
-	for try := 0; !whole; try++ {
-		if try == readTries {
-			return out, fmt.Errorf("%s of %s is written faster than it can be read: %w", in.Type, in.Node, store.ErrConflict)
-		}
-		basis = documentsBasis(node, in.Type)
+	var more bool
+	var err error
+	for range readTries {
+		basis = documentsBasis(scan.Node, in.Type)
 		if from != nil && string(from.Basis) != string(basis) {
 			return out, inventory.Errorf(inventory.InvalidNextToken, "The entries of %s have changed since the page before. Repeat the request without NextToken to begin again.", in.Type)
 		}
-		var err error
-		if c, more, err = s.entriesFrom(ctx, node, in.Type, filters, offset, limit); err != nil {
-			return out, err
+		if c, more, err = s.entriesFrom(ctx, scan, in.Type, filters, offset, limit); !errors.Is(err, store.ErrNotFound) {
+			break
 		}
-		if node, whole, err = s.still(ctx, node, in.Type); err != nil {
-			return out, err
+		// It was written since it was read, and the texts of its shapes are gone already.
+		if scan, err = s.readNode(ctx, scan.Node.Key, in.Type); err != nil && !errors.Is(err, store.ErrNotFound) {
+			break
 		}
 	}
-	var err error
+	if err != nil {
+		return out, err
+	}
 	out = ListInventoryEntriesOutput{SchemaVersion: c.SchemaVersion, CaptureTime: c.CaptureTime, Entries: c.Entries}
 	if more {
 		out.NextToken, err = s.sealToken(p, "ListInventoryEntries", asked, token{Offset: offset + limit, Basis: basis})
@@ -99,23 +97,17 @@ func (s *Service) listPage(ctx context.Context, p inventory.Partition, node inve
 	return out, err
 }
 
-// still gives a node's record as it is now, and whether its documents of a type are those it had: what was read of them
-// in between is of one state then.
-func (s *Service) still(ctx context.Context, was inventory.Node, t inventory.TypeName) (now inventory.Node, same bool, err error) {
-	now, err = s.store.Node(ctx, was.Key)
-	if errors.Is(err, store.ErrNotFound) {
-		now, err = inventory.Node{Key: was.Key}, nil
-	}
-	return now, bytes.Equal(documentsBasis(now, t), documentsBasis(was, t)), err
-}
-
 // entriesFrom gives one page of the entries that meet the filters. Without filters only the page's own entries are put
 // together.
-func (s *Service) entriesFrom(ctx context.Context, node inventory.Node, t inventory.TypeName, filters []inventory.Filter, offset, limit int) (typeContent, bool, error) {
+func (s *Service) entriesFrom(ctx context.Context, scan store.NodeScan, t inventory.TypeName, filters []inventory.Filter, offset, limit int) (typeContent, bool, error) {
 	var page typeContent
 	skip, more := offset, false
-	for _, state := range node.ItemsOf(t) {
-		entries, err := s.documentEntries(ctx, node.Key, state, filters, &skip, limit+1-len(page.Entries))
+	for i, state := range scan.Node.Items {
+		if state.Type != t {
+			continue
+		}
+		key := documentKey(scan.Node.Key, state.ItemKey)
+		entries, err := s.documentEntries(ctx, key, scan.Documents[i].Refs, state.Context, filters, &skip, limit+1-len(page.Entries))
 		if err != nil {
 			return page, false, err
 		}
@@ -129,38 +121,22 @@ func (s *Service) entriesFrom(ctx context.Context, node inventory.Node, t invent
 
 // documentEntries gives up to limit entries of one document that meet the filters, after skipping the first *skip, which
 // it counts down.
-func (s *Service) documentEntries(ctx context.Context, node inventory.NodeKey, state inventory.ItemState, filters []inventory.Filter, skip *int, limit int) ([]inventory.Entry, error) {
-	key := documentKey(node, state.ItemKey)
-	for try := 0; ; try++ {
-		d, err := s.store.Document(ctx, key)
-		if errors.Is(err, store.ErrNotFound) {
-			return nil, nil // removed since the record was read
-		}
-		if err != nil {
-			return nil, err
-		}
-		refs, skipped := d.Refs, 0
-		if len(filters) == 0 {
-			skipped = min(*skip, len(refs))
-			refs = refs[skipped:]
-			refs = refs[:min(len(refs), limit)]
-		}
-		entries, err := s.entries(ctx, key, refs, state.Context)
-		if errors.Is(err, store.ErrNotFound) && try < readTries {
-			continue
-		}
-		if err != nil {
-			return nil, err
-		}
-		if len(filters) > 0 {
-			entries = inventory.FilterEntries(filters, entries)
-			skipped = min(*skip, len(entries))
-			entries = entries[skipped:]
-			entries = entries[:min(len(entries), limit)]
-		}
+func (s *Service) documentEntries(ctx context.Context, key inventory.DocumentKey, refs []inventory.Ref, itemContext inventory.Entry, filters []inventory.Filter, skip *int, limit int) ([]inventory.Entry, error) {
+	if len(filters) == 0 {
+		skipped := min(*skip, len(refs))
 		*skip -= skipped
-		return entries, nil
+		refs = refs[skipped:]
+		return s.entries(ctx, key, refs[:min(len(refs), limit)], itemContext)
 	}
+	entries, err := s.entries(ctx, key, refs, itemContext)
+	if err != nil {
+		return nil, err
+	}
+	entries = inventory.FilterEntries(filters, entries)
+	skipped := min(*skip, len(entries))
+	*skip -= skipped
+	entries = entries[skipped:]
+	return entries[:min(len(entries), limit)], nil
 }
 
 // documentsBasis names the state of a node's documents of a type: it moves when any of them is written.
