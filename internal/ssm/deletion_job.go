@@ -4,259 +4,248 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
-	"fmt"
-	"slices"
-	"sync"
-	"time"
 
 	"stocktake/internal/inventory"
 	"stocktake/internal/store"
 )
 
-// deletionJob carries out one Deletion. It can be stopped after any step and resumed by another process: what remains is
-// counted anew from the store.
+// deletionJob carries out one Deletion, step by step. Every step is written down in the job's record by compare-and-swap
+// and does nothing when it was done before, so that any server can do any of them, at the same time as another, or after
+// the one that began died:
+//
+//  1. The record is put. A job that no claim names is inert.
+//  2. The ClientToken is made to lead to it. A call with the same token now finds this job and goes on with it.
+//  3. claim: the type's claim names the job. Of racing calls one gets it; the others are refused.
+//  4. settle: the schema option takes effect, then the fence of types is raised, then the heads are taken.
+//  5. count: what there is to remove is counted. The call returns.
+//  6. The holder of the lease on deletions removes what is at or before the heads, and marks the job done.
+//
+// A report of the type meets a deletion in one of these ways:
+//   - It read the catalogue before the claim, and its commit took effect before the fence was raised: the heads are taken
+//     later and cover it. It comes before the deletion and goes with it, by whatever schema it was judged.
+//   - It read the catalogue before the claim, and commits after the fence was raised: ErrFenced. It is judged anew.
+//   - It finds the claim and no heads: it settles the deletion itself (it would otherwise have to wait for a server that
+//     may be dead), and is judged anew.
+//   - It finds the heads, or the job done: it comes after the deletion. The schema is what the deletion left; documents
+//     that are still to go count as gone, so that it is stored past the heads whatever it says.
+//   - It changes nothing but the node's record (hash and version are those stored): it carries no fence. If the document
+//     was stored before the heads it goes, and the report comes before the deletion, with which it overlaps: one that
+//     began later would have found the claim.
+//
+// A document cut anew carries the same fence, so that it cannot be carried over the heads either.
 type deletionJob struct {
 	service   *Service
 	partition inventory.Partition
-	mu        sync.Mutex // guards state and revision
 	state     Deletion
 	revision  uint64
 }
 
-// deletionWorkers share the fsyncs of their commits.
-const deletionWorkers = 8
-
-// progressEvery is how often a running job writes down how far it is.
-const progressEvery = time.Second
-
-// resumeDeletions goes on with the jobs an earlier process left. No report may come in before it returns.
-func (s *Service) resumeDeletions(ctx context.Context) error {
-	return eachRecord(ctx, s.store, store.Key(recordDeletion, ""), func(rec store.Record) error {
-		d, err := parseDeletion(rec)
-		if err != nil || d.Done {
-			return err
-		}
-		parts := store.KeyParts(rec.Key)
-		job := &deletionJob{
-			service: s, state: d, revision: rec.Revision,
-			partition: inventory.Partition{Account: parts[1], Region: parts[2]},
-		}
-		s.log.Info("resuming deletion", "deletion", d.ID, "type", string(d.Type))
-		if err := job.settleSchema(ctx); err != nil { // before any report comes in
-			return err
-		}
-		s.background(job.run)
-		return nil
-	})
-}
-
-// run works until the job is complete or the service stops. A fault of the store is logged and tried again.
-func (j *deletionJob) run(ctx context.Context) {
-	for wait := time.Second; ; wait = min(2*wait, time.Minute) {
-		err := j.work(ctx)
-		if err == nil || ctx.Err() != nil {
-			return
-		}
-		j.service.log.Error("deletion goes on later", "deletion", j.state.ID, "error", err, "in", wait)
-		select {
-		case <-ctx.Done():
-			return
-		case <-time.After(wait):
-		}
+// newDeletionJob does steps 1 and 2. ErrConflict: another call took the token.
+func (s *Service) newDeletionJob(ctx context.Context, p inventory.Partition, in DeleteInventoryInput) (*deletionJob, error) {
+	j := &deletionJob{service: s, partition: p, state: newDeletion(in)}
+	j.state.ID = newUUID()
+	if err := j.put(ctx, j.state); err != nil || in.ClientToken == "" {
+		return j, err
 	}
-}
-
-func (j *deletionJob) work(ctx context.Context) error {
-	s := j.service
-	if err := j.settleSchema(ctx); err != nil {
-		return err
-	}
-	if err := j.recount(ctx); err != nil {
-		return err
-	}
-	var nodes []inventory.NodeID
-	err := s.eachReporting(ctx, j.partition, j.state.Type, func(n inventory.Node) error {
-		if slices.ContainsFunc(n.ItemsOf(j.state.Type), func(state inventory.ItemState) bool { return j.state.covers(n.Key, state) }) {
-			nodes = append(nodes, n.Key.Node)
-		}
-		return nil
-	})
-	if err != nil {
-		return err
-	}
-	if err := j.deleteAll(ctx, nodes); err != nil {
-		return err
-	}
-	return j.finish(ctx)
-}
-
-// settleSchema lets the schema option take effect and writes down that it did, so that a newer schema is left alone.
-func (j *deletionJob) settleSchema(ctx context.Context) error {
-	if j.state.SchemaOption == "" || j.state.SchemaDone {
-		return nil
-	}
-	if err := j.service.applySchemaOption(ctx, j.partition, &j.state); err != nil {
-		return err
-	}
-	j.state.SchemaDone = true
-	return j.save(ctx, false)
-}
-
-// recount corrects what remains: documents went with the process that died, or were replaced by later reports. A job that
-// was just made has no news by it.
-func (j *deletionJob) recount(ctx context.Context) error {
-	now, err := j.service.countVersions(ctx, j.partition, j.state.Type, j.state.Heads)
-	if err != nil {
-		return err
-	}
-	news := false
-	for i := range j.state.Versions {
-		v := &j.state.Versions[i]
-		remaining := 0
-		if at := slices.IndexFunc(now, func(n DeletedVersion) bool { return n.Version == v.Version }); at >= 0 {
-			remaining = min(v.Count, now[at].Count)
-		}
-		news = news || remaining != v.Remaining
-		v.Remaining = remaining
-	}
-	return j.save(ctx, news)
-}
-
-// save writes the job down; news moves the time of the last news.
-func (j *deletionJob) save(ctx context.Context, news bool) error {
-	j.mu.Lock()
-	defer j.mu.Unlock()
-	if news {
-		j.state.Updated = time.Now().UTC().Truncate(time.Millisecond)
-	}
-	revision, err := j.service.putDeletion(ctx, j.partition, j.state, j.revision)
+	token := store.Record{Key: deletionTokenKey(p, in.ClientToken), Value: []byte(j.state.ID)}
+	old, err := s.store.Record(ctx, token.Key)
 	if err == nil {
-		j.revision = revision
+		if _, _, err := s.deletion(ctx, p, string(old.Value)); err == nil {
+			j.discard(ctx, "")
+			return nil, store.ErrConflict
+		} else if !errors.Is(err, store.ErrNotFound) {
+			return nil, err
+		}
+		token.Revision = old.Revision // it leads to a job that is long forgotten, or was refused
+	} else if !errors.Is(err, store.ErrNotFound) {
+		return nil, err
+	}
+	if _, err := s.store.PutRecord(ctx, token); err != nil {
+		if errors.Is(err, store.ErrConflict) {
+			j.discard(ctx, "")
+		}
+		return nil, err
+	}
+	return j, nil
+}
+
+// discard drops a job that was refused, and the token that leads to it. What it fails to drop goes with unclaimedLife.
+func (j *deletionJob) discard(ctx context.Context, token string) {
+	records := j.service.store
+	if token != "" {
+		if rec, err := records.Record(ctx, deletionTokenKey(j.partition, token)); err == nil && string(rec.Value) == j.state.ID {
+			_ = records.DeleteRecord(ctx, rec.Key, rec.Revision)
+		}
+	}
+	_ = records.DeleteRecord(ctx, deletionKey(j.partition, j.state.ID), j.revision)
+}
+
+// put writes the job's record.
+func (j *deletionJob) put(ctx context.Context, d Deletion) error {
+	text, err := json.Marshal(d)
+	if err != nil {
+		return err
+	}
+	revision, err := j.service.store.PutRecord(ctx, store.Record{Key: deletionKey(j.partition, d.ID), Value: text, Revision: j.revision})
+	if err == nil {
+		j.state, j.revision = d, revision
 	}
 	return err
 }
 
-func (j *deletionJob) deleteAll(ctx context.Context, nodes []inventory.NodeID) error {
-	work := make(chan inventory.NodeID)
-	errs := make(chan error, deletionWorkers)
-	ctx, cancel := context.WithCancel(ctx)
-	defer cancel()
-	for range deletionWorkers {
-		go func() {
-			var err error
-			for id := range work {
-				if err == nil {
-					if err = j.deleteFrom(ctx, inventory.NodeKey{Partition: j.partition, Node: id}); err != nil {
-						cancel()
-					}
-				}
-			}
-			errs <- err
-		}()
-	}
-	saved := time.Now()
-	var err error
-	for _, id := range nodes {
-		if ctx.Err() != nil {
-			break
+// update writes a step down. It is given the job as of now, and gives whether there is anything to write.
+func (j *deletionJob) update(ctx context.Context, step func(d *Deletion) (news bool, err error)) error {
+	return retry(ctx, func() error {
+		next := j.state
+		news, err := step(&next)
+		if err != nil || !news {
+			return err
 		}
-		work <- id
-		if time.Since(saved) > progressEvery {
-			err = errors.Join(err, j.save(ctx, true))
-			saved = time.Now()
+		err = j.put(ctx, next)
+		if !errors.Is(err, store.ErrConflict) {
+			return err
 		}
-	}
-	close(work)
-	for range deletionWorkers {
-		err = errors.Join(err, <-errs)
-	}
-	return errors.Join(err, ctx.Err())
+		d, revision, gone := j.service.deletion(ctx, j.partition, j.state.ID)
+		if gone != nil {
+			return gone
+		}
+		j.state, j.revision = d, revision
+		return err
+	})
 }
 
-// deleteFrom removes the type's documents of one node, unless a later report replaced them.
-func (j *deletionJob) deleteFrom(ctx context.Context, key inventory.NodeKey) error {
+// claim does step 3. InvalidInventoryRequest: another deletion of the type is under way.
+func (j *deletionJob) claim(ctx context.Context) error {
 	s := j.service
-	lock := s.nodes.of(key)
-	lock.Lock()
-	defer lock.Unlock()
-	for range conflictTries {
-		node, err := s.store.Node(ctx, key)
-		if errors.Is(err, store.ErrNotFound) {
-			return nil
-		}
-		if err != nil {
-			return err
-		}
-		gone := slices.DeleteFunc(slices.Clone(node.Items), func(state inventory.ItemState) bool { return !j.state.covers(key, state) })
-		if len(gone) == 0 {
-			return nil
-		}
-		// The event comes first, under a key of its own: a job that is cut short here tells it again, and not twice.
-		now := time.Now().UTC()
-		err = s.recordEvent(ctx, eventKey(key.Partition, j.state.Started, j.state.ID+"-"+string(key.Node)), Event{
-			Time: now, ActionStatus: "succeeded", Action: "delete", ResourceType: "managed-instance",
-			ResourceID: string(key.Node), Type: j.state.Type,
-		})
-		if err != nil {
-			return err
-		}
-		err = s.dropItems(ctx, node, inventory.CauseDeletion, func(state inventory.ItemState) bool { return j.state.covers(key, state) }, false)
-		if errors.Is(err, store.ErrConflict) {
-			continue
-		}
+	return retry(ctx, func() error {
+		claim := store.Record{Key: deletionTypeKey(j.partition, j.state.Type), Value: []byte(j.state.ID)}
+		old, err := s.store.Record(ctx, claim.Key)
 		if err == nil {
-			j.count(gone)
+			if string(old.Value) == j.state.ID {
+				return nil
+			}
+			running, _, err := s.deletion(ctx, j.partition, string(old.Value))
+			if err == nil && !running.Done {
+				return deletionRuns(j.state.Type, running.ID)
+			}
+			if err != nil && !errors.Is(err, store.ErrNotFound) {
+				return err
+			}
+			claim.Revision = old.Revision
+		} else if !errors.Is(err, store.ErrNotFound) {
+			return err
 		}
+		_, err = s.store.PutRecord(ctx, claim)
+		return err
+	})
+}
+
+// begin does steps 4 and 5.
+func (j *deletionJob) begin(ctx context.Context) error {
+	if err := j.settle(ctx); err != nil || j.state.Versions != nil {
 		return err
 	}
-	return store.ErrConflict
-}
-
-func (j *deletionJob) count(gone []inventory.ItemState) {
-	j.mu.Lock()
-	defer j.mu.Unlock()
-	for _, state := range gone {
-		at := slices.IndexFunc(j.state.Versions, func(v DeletedVersion) bool { return v.Version == state.SchemaVersion })
-		if at >= 0 && j.state.Versions[at].Remaining > 0 {
-			j.state.Versions[at].Remaining--
-		}
-	}
-}
-
-// finish tells the summary event and marks the job done.
-func (j *deletionJob) finish(ctx context.Context) error {
-	for i := range j.state.Versions {
-		j.state.Versions[i].Remaining = 0 // replaced by later reports, if not removed
-	}
-	now := time.Now().UTC()
-	err := j.service.recordEvent(ctx, eventKey(j.partition, j.state.Started, "summary-"+j.state.ID), Event{
-		Time: now, ActionStatus: "succeeded", Action: "delete-summary", ResourceType: "managed-instance",
-		ActionReason: fmt.Sprintf("The delete for type name %s was completed. The deletion summary is: %s", j.state.Type, j.summaryText()),
-		Type:         j.state.Type,
-	})
+	versions, err := j.service.countVersions(ctx, j.partition, j.state.Type, j.state.Heads)
 	if err != nil {
 		return err
 	}
-	j.state.Done = true
-	return j.save(ctx, true)
+	return j.update(ctx, func(d *Deletion) (bool, error) {
+		if d.Versions != nil {
+			return false, nil // counted before any of it was removed
+		}
+		d.Versions = versions
+		return true, nil
+	})
 }
 
-// summaryText is the summary as the event quotes it.
-func (j *deletionJob) summaryText() string {
-	type version struct {
-		Version   string `json:"version"`
-		Count     int    `json:"count"`
-		Remaining int    `json:"remainingCount"`
+// settle gives the deletion its place in time.
+func (j *deletionJob) settle(ctx context.Context) error {
+	if j.state.settled() {
+		return nil
 	}
-	summary := struct {
-		Total     int       `json:"totalCount"`
-		Remaining int       `json:"remainingCount"`
-		Items     []version `json:"summaryItems"`
-	}{Items: []version{}}
-	summary.Total, summary.Remaining = j.state.Total()
-	for _, v := range j.state.Versions {
-		summary.Items = append(summary.Items, version(v))
+	if j.state.SchemaOption != "" {
+		if err := j.service.schemas.settleOption(ctx, j.partition, &j.state); err != nil {
+			return err
+		}
 	}
-	text, _ := json.Marshal(summary) // strings and numbers always marshal
-	return string(text)
+	if err := j.service.schemas.raise(ctx); err != nil {
+		return err
+	}
+	heads, err := j.service.sequences(ctx)
+	if err != nil {
+		return err
+	}
+	return j.update(ctx, func(d *Deletion) (bool, error) {
+		if d.settled() {
+			return false, nil
+		}
+		if len(d.Heads) == 0 {
+			d.Heads = heads
+		}
+		d.SchemaDone = d.SchemaOption != ""
+		return true, nil
+	})
+}
+
+// helpSettle settles the deletions of a report's types that another call has claimed and not settled yet. It gives whether
+// there were any.
+func (s *Service) helpSettle(ctx context.Context, p inventory.Partition, c *catalogue, items []inventory.Item) (helped bool, err error) {
+	for _, it := range items {
+		d := c.deletions[it.Type]
+		if d == nil || d.settled() {
+			continue
+		}
+		j := &deletionJob{service: s, partition: p}
+		j.state, j.revision, err = s.deletion(ctx, p, d.ID)
+		if err == nil {
+			err = j.settle(ctx)
+		}
+		if err != nil && !errors.Is(err, store.ErrNotFound) { // not found: it was refused in the end
+			return false, err
+		}
+		helped = true
+	}
+	return helped, nil
+}
+
+// settleDeletions gives their place in time to deletions whose caller died, before this server answers anything.
+func (s *Service) settleDeletions(ctx context.Context) error {
+	return s.eachClaimed(ctx, func(j *deletionJob) error {
+		if j.state.begun() {
+			return nil
+		}
+		return j.begin(ctx)
+	})
+}
+
+// eachClaimed calls f for the jobs of all partitions that are claimed and not done.
+func (s *Service) eachClaimed(ctx context.Context, f func(j *deletionJob) error) error {
+	return eachRecord(ctx, s.store, store.Key(recordDeletionType, ""), func(claim store.Record) error {
+		parts := store.KeyParts(claim.Key)
+		j := &deletionJob{service: s, partition: inventory.Partition{Account: parts[1], Region: parts[2]}}
+		var err error
+		j.state, j.revision, err = s.deletion(ctx, j.partition, string(claim.Value))
+		switch {
+		case errors.Is(err, store.ErrNotFound):
+			return nil
+		case err != nil:
+			return err
+		case j.state.Done:
+			return j.unclaim(ctx)
+		}
+		return f(j)
+	})
+}
+
+// unclaim drops the claim of a job that is done.
+func (j *deletionJob) unclaim(ctx context.Context) error {
+	records := j.service.store
+	rec, err := records.Record(ctx, deletionTypeKey(j.partition, j.state.Type))
+	if err == nil && string(rec.Value) == j.state.ID {
+		err = records.DeleteRecord(ctx, rec.Key, rec.Revision)
+	}
+	if errors.Is(err, store.ErrConflict) || errors.Is(err, store.ErrNotFound) {
+		return nil // the next deletion of the type has claimed it
+	}
+	return err
 }

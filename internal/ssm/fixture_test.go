@@ -40,7 +40,7 @@ func newTrial(t testing.TB) *trial {
 	if err != nil {
 		t.Fatal(err)
 	}
-	tr := &trial{t: t, config: ssm.Config{Limits: inventory.DefaultLimits(), Logger: discard}, open: func() store.Store { return unclosed{st} }}
+	tr := &trial{t: t, config: ssm.Config{Limits: inventory.DefaultLimits(), Logger: discard, Exclusive: true}, open: func() store.Store { return unclosed{st} }}
 	tr.start()
 	return tr
 }
@@ -49,7 +49,7 @@ func newTrial(t testing.TB) *trial {
 func newPebbleTrial(t testing.TB) *trial {
 	t.Helper()
 	dir := t.TempDir()
-	tr := &trial{t: t, config: ssm.Config{Limits: inventory.DefaultLimits(), Logger: discard}, dir: t.TempDir(), open: func() store.Store {
+	tr := &trial{t: t, config: ssm.Config{Limits: inventory.DefaultLimits(), Logger: discard, Exclusive: true}, dir: t.TempDir(), open: func() store.Store {
 		st, err := pebble.Open(pebble.Options{Dir: dir, Shards: 4, CacheBytes: 4 << 20, MemTableBytes: 1 << 20, Logger: discard})
 		if err != nil {
 			t.Fatal(err)

@@ -3,6 +3,7 @@ package ssm
 import (
 	"context"
 	"errors"
+	"fmt"
 	"slices"
 	"time"
 
@@ -26,18 +27,14 @@ func (s *Service) setStatus(ctx context.Context, key inventory.NodeKey, status i
 	lock := s.nodes.of(key)
 	lock.Lock()
 	defer lock.Unlock()
-	for range conflictTries {
-		err := s.setStatusOnce(ctx, key, status, create)
-		if !errors.Is(err, store.ErrConflict) {
-			return err
-		}
-	}
-	return store.ErrConflict
+	return retry(ctx, func() error { return s.setStatusOnce(ctx, key, status, create) })
 }
 
 func (s *Service) setStatusOnce(ctx context.Context, key inventory.NodeKey, status inventory.Status, create bool) error {
 	now := time.Now().UTC()
-	node, err := s.store.Node(ctx, key)
+	item := inventory.ItemKey{Type: inventory.TypeInstanceInformation}
+	scan, err := s.readNode(ctx, key, item.Type)
+	node := scan.Node
 	switch {
 	case errors.Is(err, store.ErrNotFound) && create:
 		node = inventory.Node{Key: key, Enrolled: now}
@@ -53,11 +50,7 @@ func (s *Service) setStatusOnce(ctx context.Context, key inventory.NodeKey, stat
 	}
 	node = node.Clone()
 	node.Status = status
-	item := inventory.ItemKey{Type: inventory.TypeInstanceInformation}
-	before, _, err := s.storedDocument(ctx, key, item)
-	if err != nil {
-		return err
-	}
+	before := document(scan, item)
 	put, err := s.entries(ctx, documentKey(key, item), before.Refs, nil)
 	if err != nil {
 		return err
@@ -81,39 +74,69 @@ func (s *Service) RemoveNode(ctx context.Context, p inventory.Partition, id inve
 	lock := s.nodes.of(key)
 	lock.Lock()
 	defer lock.Unlock()
-	for range conflictTries {
-		node, err := s.store.Node(ctx, key)
+	all := func(inventory.ItemState) bool { return true }
+	return retry(ctx, func() error {
+		scan, err := s.readPicked(ctx, key, func(inventory.Node) func(inventory.ItemState) bool { return all })
 		if errors.Is(err, store.ErrNotFound) {
 			return unknownNode(id)
 		}
 		if err != nil {
 			return err
 		}
-		if err = s.dropItems(ctx, node, inventory.CauseDeletion, func(inventory.ItemState) bool { return true }, true); !errors.Is(err, store.ErrConflict) {
-			return err
-		}
-	}
-	return store.ErrConflict
+		return s.dropItems(ctx, store.Fence{}, scan, inventory.CauseDeletion, all, true)
+	})
 }
 
 func unknownNode(id inventory.NodeID) error {
 	return inventory.Errorf(inventory.InvalidInstanceID, "The node %s isn't known here. GetInventory lists the nodes.", id)
 }
 
-// dropItems removes a node's documents that the given function picks, and the node itself if remove is set.
-// ErrConflict: the node was written in between; read it and decide again.
-func (s *Service) dropItems(ctx context.Context, node inventory.Node, cause inventory.Cause, pick func(inventory.ItemState) bool, remove bool) error {
-	c := store.Commit{Node: node.Clone(), Remove: remove}
+// readPicked gives a node with the documents that a rule picks for it. ErrConflict: it was written in between.
+func (s *Service) readPicked(ctx context.Context, key inventory.NodeKey, rule func(inventory.Node) func(inventory.ItemState) bool) (store.NodeScan, error) {
+	node, err := s.store.Node(ctx, key)
+	if err != nil {
+		return store.NodeScan{}, err
+	}
+	var types []inventory.TypeName
+	pick := rule(node)
 	for _, state := range node.Items {
+		if pick(state) {
+			types = append(types, state.Type)
+		}
+	}
+	types = slices.Compact(types)
+	if len(types) == 0 {
+		return store.NodeScan{Node: node, Documents: make([]inventory.Document, len(node.Items))}, nil
+	}
+	scans, err := s.store.Read(ctx, []inventory.NodeKey{key}, types)
+	if err != nil {
+		return store.NodeScan{}, err
+	}
+	if len(scans) == 0 || scans[0].Node.Revision != node.Revision {
+		return store.NodeScan{}, fmt.Errorf("node %s: %w", key.Node, store.ErrConflict)
+	}
+	return scans[0], nil
+}
+
+// document gives a node's document as it was read, the zero one where there is none.
+func document(scan store.NodeScan, item inventory.ItemKey) inventory.Document {
+	at := slices.IndexFunc(scan.Node.Items, func(state inventory.ItemState) bool { return state.ItemKey == item })
+	if at < 0 {
+		return inventory.Document{}
+	}
+	return scan.Documents[at]
+}
+
+// dropItems removes a node's documents that the given function picks, which must have been read, and the node itself if
+// remove is set. ErrConflict: the node was written in between; read it and decide again.
+func (s *Service) dropItems(ctx context.Context, fence store.Fence, scan store.NodeScan, cause inventory.Cause, pick func(inventory.ItemState) bool, remove bool) error {
+	c := store.Commit{Node: scan.Node.Clone(), Remove: remove, Fence: fence}
+	for i, state := range scan.Node.Items {
 		if !pick(state) {
 			continue
 		}
-		before, _, err := s.storedDocument(ctx, node.Key, state.ItemKey)
-		if err != nil {
-			return err
-		}
 		c.Node.RemoveItem(state.ItemKey)
-		c.Writes = append(c.Writes, removal(state.ItemKey, before, cause))
+		c.Writes = append(c.Writes, removal(state.ItemKey, scan.Documents[i], cause))
 	}
 	if len(c.Writes) == 0 && !remove {
 		return nil
@@ -165,19 +188,22 @@ func (s *Service) ListNodes(ctx context.Context, p inventory.Partition, in ListN
 	if from != nil {
 		after = inventory.NodeID(from.After)
 	}
-	ids, more, err := idx.Query(p, nil).Page(ctx, documents{s, p}, after, pageSize(in.MaxResults, nodesListed))
+	all, err := idx.Query(ctx, p, nil)
 	if err != nil {
 		return out, err
 	}
-	for _, id := range ids {
-		node, err := s.store.Node(ctx, inventory.NodeKey{Partition: p, Node: id})
-		if errors.Is(err, store.ErrNotFound) {
-			continue // removed in between
-		}
+	ids, more, err := all.Page(ctx, documents{s, p}, after, pageSize(in.MaxResults, nodesListed))
+	if err != nil {
+		return out, err
+	}
+	for step := range slices.Chunk(ids, readMost) {
+		scans, err := s.store.Read(ctx, nodeKeys(p, step), nil)
 		if err != nil {
 			return out, err
 		}
-		out.Nodes = append(out.Nodes, summarise(node))
+		for _, scan := range scans {
+			out.Nodes = append(out.Nodes, summarise(scan.Node))
+		}
 	}
 	if more {
 		out.NextToken, err = s.sealToken(p, "ListNodes", asked, token{After: string(ids[len(ids)-1])})

@@ -3,6 +3,7 @@ package ssm
 import (
 	"context"
 	"errors"
+	"fmt"
 	"slices"
 	"strings"
 	"time"
@@ -20,9 +21,6 @@ type PutInventoryInput struct {
 	Administrator bool
 }
 
-// conflictTries bounds how often a call is judged anew because what it was computed from had moved.
-const conflictTries = 20
-
 // PutInventory takes a report, all of it or nothing. The message is empty unless items were ignored because their schema
 // version is disabled.
 func (s *Service) PutInventory(ctx context.Context, p inventory.Partition, in PutInventoryInput) (message string, err error) {
@@ -30,48 +28,74 @@ func (s *Service) PutInventory(ctx context.Context, p inventory.Partition, in Pu
 	lock := s.nodes.of(key)
 	lock.Lock()
 	defer lock.Unlock()
-	if slices.ContainsFunc(in.Items, func(it inventory.Item) bool { return it.Type.Custom() }) {
-		s.deleting.RLock()
-		defer s.deleting.RUnlock()
-	}
-	for try := range conflictTries {
-		message, err = s.put(ctx, key, in, try > 0)
-		if !errors.Is(err, store.ErrConflict) {
-			break
-		}
-	}
+	var before attempt
+	err = retry(ctx, func() (err error) {
+		message, err = s.put(ctx, key, in, &before)
+		return err
+	})
 	if err != nil {
 		s.counters.refused.Add(1)
 	}
 	return message, err
 }
 
-func (s *Service) put(ctx context.Context, key inventory.NodeKey, in PutInventoryInput, again bool) (string, error) {
-	if again {
-		s.schemas.teaching.Lock()
-		defer s.schemas.teaching.Unlock()
+// attempt is what an attempt at a report met, for the next one.
+type attempt struct {
+	// taught: another taught at the same time.
+	taught bool
+	// fenced is the fence that refused it.
+	fenced store.Fence
+}
+
+// put judges a report and stores it. ErrConflict: what it was judged by has moved.
+func (s *Service) put(ctx context.Context, key inventory.NodeKey, in PutInventoryInput, before *attempt) (string, error) {
+	if before.taught {
+		lock := s.schemas.teaching.of(inventory.NodeKey{Partition: key.Partition})
+		lock.Lock()
+		defer lock.Unlock()
 	}
 	r, err := s.newReport(ctx, key, in)
 	if err != nil {
 		return "", err
 	}
-	r.again = again
-	total := 0
-	for i := range in.Items {
-		if err := r.judge(ctx, &in.Items[i]); err != nil {
+	r.attempt = before
+	message, err := r.judgeAll(in.Items)
+	if err != nil {
+		return "", err
+	}
+	err = r.store(ctx)
+	if !errors.Is(err, store.ErrFenced) {
+		return message, err
+	}
+	// A deletion took its place in time, and the catalogue is read anew. A fence that refuses even then is of a history the
+	// records have lost; raising it from what they say now catches up with it.
+	if before.fenced == r.types.fence {
+		if err := s.schemas.raise(ctx); err != nil {
 			return "", err
 		}
-		total += in.Items[i].Bytes
 	}
-	if total > s.cfg.Limits.CallBytes {
+	before.fenced = r.types.fence
+	return "", fmt.Errorf("the types of %s were judged by what a deletion changed: %w", key.Node, store.ErrConflict)
+}
+
+// judgeAll checks every item, and the report as a whole.
+func (r *report) judgeAll(items []inventory.Item) (message string, err error) {
+	total := 0
+	for i := range items {
+		if err := r.judge(&items[i]); err != nil {
+			return "", err
+		}
+		total += items[i].Bytes
+	}
+	if limit := r.s.cfg.Limits.CallBytes; total > limit {
 		return "", inventory.Errorf(inventory.TotalSizeLimitExceeded,
-			"The items of this call are %d bytes in all; at most %d are accepted. Send the items in several calls.", total, s.cfg.Limits.CallBytes)
+			"The items of this call are %d bytes in all; at most %d are accepted. Send the items in several calls.", total, limit)
 	}
 	if err := r.checkTypeCount(); err != nil {
 		return "", err
 	}
 	r.refreshInformation()
-	return r.message(), r.store(ctx)
+	return r.message(), nil
 }
 
 // report is one PutInventory call being judged. Nothing of it is written until every item passed.
@@ -84,14 +108,14 @@ type report struct {
 	// before is the record as it is stored, node as it will be; contents the documents to write, in the order of their first item.
 	before   inventory.Node
 	node     inventory.Node
+	read     documentsRead
 	enrolls  bool
 	order    []inventory.ItemKey
 	contents map[inventory.ItemKey]content
 	lessons  map[inventory.TypeName]customSchema
 	subTypes []string
 	ignored  []ignoredItem
-	// again is true when the report is judged anew because it lost to another; it then holds the lock on teaching.
-	again bool
+	attempt  *attempt
 }
 
 // content is what a document's entries will be.
@@ -103,29 +127,44 @@ type content struct {
 	anew bool
 }
 
+// newReport reads what the report is judged by: the node's record, with the documents that have to be compared in any
+// case, and the catalogue where it says anything about the types reported. What is built in needs none.
 func (s *Service) newReport(ctx context.Context, key inventory.NodeKey, in PutInventoryInput) (*report, error) {
-	r := &report{s: s, key: key, admin: in.Administrator, now: time.Now().UTC(), contents: map[inventory.ItemKey]content{}}
-	node, err := s.store.Node(ctx, key)
+	r := &report{s: s, key: key, admin: in.Administrator, now: time.Now().UTC(), contents: map[inventory.ItemKey]content{}, types: &catalogue{}}
+	if slices.ContainsFunc(in.Items, func(it inventory.Item) bool { return it.Type.Custom() || it.Type == inventory.TypeComplianceItem }) {
+		var err error
+		// Before the node: whatever deletion this catalogue does not know of takes its heads after what the record holds now.
+		if r.types, err = s.schemas.catalogue(ctx, key.Partition); err != nil {
+			return nil, err
+		}
+		helped, err := s.helpSettle(ctx, key.Partition, r.types, in.Items)
+		if err == nil && helped {
+			err = fmt.Errorf("a deletion of %s takes its place in time: %w", key.Partition, store.ErrConflict)
+		}
+		if err != nil {
+			return nil, err
+		}
+	}
+	known, err := r.readNode(ctx, in.Items)
 	switch {
-	case errors.Is(err, store.ErrNotFound):
+	case err != nil:
+		return nil, err
+	case !known:
 		if key.Node.Activated() || s.cfg.StrictEnrollment {
 			return nil, inventory.Errorf(inventory.InvalidInstanceID, "The node %s isn't registered. An administrator registers it with: stocktake node register %s", key.Node, key.Node)
 		}
 		r.enrolls = true
 		r.node = inventory.Node{Key: key, Status: inventory.Active, Enrolled: r.now}
-	case err != nil:
-		return nil, err
-	case node.Status == inventory.Terminated:
+	case r.before.Status == inventory.Terminated:
 		return nil, inventory.Errorf(inventory.InvalidInstanceID, "The node %s is terminated. An administrator revives it with: stocktake node register %s", key.Node, key.Node)
 	default:
-		r.before, r.node = node, node.Clone()
+		r.node = r.before.Clone()
 	}
-	r.types, err = s.schemas.catalogue(ctx, key.Partition)
-	return r, err
+	return r, nil
 }
 
 // judge checks one item against what is stored and what the items before it in the call made of that.
-func (r *report) judge(ctx context.Context, it *inventory.Item) error {
+func (r *report) judge(it *inventory.Item) error {
 	if it.Type.Custom() {
 		if own := r.ownSchema(it.Type); own.Disabled != "" && compareVersions(it.SchemaVersion, own.Disabled) <= 0 {
 			r.ignored = append(r.ignored, ignoredItem{Type: it.Type, Version: it.SchemaVersion, Disabled: own.Disabled})
@@ -140,10 +179,7 @@ func (r *report) judge(ctx context.Context, it *inventory.Item) error {
 	}
 	key := inventory.ItemKey{Type: it.Type, SubType: sub}
 	stored := r.node.Item(key)
-	doomed, err := r.doomed(ctx, key, stored)
-	if err != nil {
-		return err
-	}
+	doomed := r.doomed(key, stored)
 	unchanged := stored != nil && !doomed && it.ContentHash != "" && stored.Hash == it.ContentHash
 	switch {
 	case it.HasContent:
@@ -164,12 +200,12 @@ func (r *report) judge(ctx context.Context, it *inventory.Item) error {
 
 // doomed reports whether a document is about to go with a deletion of its type. A report is then judged as if it were
 // gone, and written even if it says the same: what is put after the deletion began stays.
-func (r *report) doomed(ctx context.Context, key inventory.ItemKey, stored *inventory.ItemState) (bool, error) {
-	if _, pending := r.contents[key]; pending || stored == nil || !key.Type.Custom() {
-		return false, nil
+func (r *report) doomed(key inventory.ItemKey, stored *inventory.ItemState) bool {
+	if _, pending := r.contents[key]; pending || stored == nil {
+		return false
 	}
-	running, err := r.s.runningDeletion(ctx, r.key.Partition, key.Type)
-	return running != nil && running.covers(r.key, *stored), err
+	running := r.types.deletions[key.Type]
+	return running != nil && running.covers(r.key, *stored)
 }
 
 // accept puts an item that passed into the record, and its content among those to write.

@@ -28,11 +28,12 @@ func (s *Service) RunRetention(ctx context.Context, p inventory.Partition) (Rete
 	if err != nil {
 		return RetentionReport{}, err
 	}
-	return s.retain(ctx, p, ages, true)
+	// It may meet the periodic pass, on this server or another: each document goes once, by the node's revision.
+	return s.retain(ctx, store.Fence{}, p, ages, true)
 }
 
 // runRetention is the periodic pass over all partitions.
-func (s *Service) runRetention(ctx context.Context, report func(inventory.Partition, RetentionReport)) error {
+func (s *Service) runRetention(ctx context.Context, fence store.Fence) error {
 	if s.cfg.Limits.Retention == 0 {
 		return nil
 	}
@@ -55,16 +56,13 @@ func (s *Service) runRetention(ctx context.Context, report func(inventory.Partit
 		return err
 	}
 	for _, p := range idx.Partitions() {
-		r, err := s.retain(ctx, p, ages, false)
+		r, err := s.retain(ctx, fence, p, ages, false)
 		if err != nil {
 			return err
 		}
 		if r.Held {
 			s.log.Warn("retention would drop too much at once and waits for: stocktake retention run",
 				"account", p.Account, "region", p.Region, "documents", r.Documents, "expired", r.Expired)
-		}
-		if report != nil {
-			report(p, r)
 		}
 	}
 	return nil
@@ -119,7 +117,7 @@ func (a ageRule) leaves(n inventory.Node) (pick func(inventory.ItemState) bool, 
 	return pick, documents, wholly
 }
 
-func (s *Service) retain(ctx context.Context, p inventory.Partition, ages ageRule, force bool) (RetentionReport, error) {
+func (s *Service) retain(ctx context.Context, fence store.Fence, p inventory.Partition, ages ageRule, force bool) (RetentionReport, error) {
 	var r RetentionReport
 	var due []inventory.NodeID
 	err := s.eachReporting(ctx, p, inventory.TypeInstanceInformation, func(n inventory.Node) error {
@@ -139,29 +137,30 @@ func (s *Service) retain(ctx context.Context, p inventory.Partition, ages ageRul
 		return r, nil
 	}
 	for _, id := range due {
-		if err := s.retainNode(ctx, inventory.NodeKey{Partition: p, Node: id}, ages); err != nil {
+		if err := s.retainNode(ctx, fence, inventory.NodeKey{Partition: p, Node: id}, ages); err != nil {
 			return r, fmt.Errorf("retention of %s: %w", id, err)
 		}
 	}
 	return r, nil
 }
 
-func (s *Service) retainNode(ctx context.Context, key inventory.NodeKey, ages ageRule) error {
+func (s *Service) retainNode(ctx context.Context, fence store.Fence, key inventory.NodeKey, ages ageRule) error {
 	lock := s.nodes.of(key)
 	lock.Lock()
 	defer lock.Unlock()
-	for range conflictTries {
-		node, err := s.store.Node(ctx, key)
+	rule := func(n inventory.Node) func(inventory.ItemState) bool {
+		pick, _, _ := ages.leaves(n)
+		return pick
+	}
+	return retry(ctx, func() error {
+		scan, err := s.readPicked(ctx, key, rule)
 		if errors.Is(err, store.ErrNotFound) {
 			return nil
 		}
 		if err != nil {
 			return err
 		}
-		pick, _, wholly := ages.leaves(node)
-		if err = s.dropItems(ctx, node, inventory.CauseRetention, pick, wholly); !errors.Is(err, store.ErrConflict) {
-			return err
-		}
-	}
-	return store.ErrConflict
+		pick, _, wholly := ages.leaves(scan.Node)
+		return s.dropItems(ctx, fence, scan, inventory.CauseRetention, pick, wholly)
+	})
 }

@@ -3,9 +3,7 @@ package ssm
 import (
 	"context"
 	"encoding/json"
-	"errors"
 	"fmt"
-	"maps"
 	"slices"
 	"strconv"
 	"strings"
@@ -37,11 +35,15 @@ func (c customSchema) schema(t inventory.TypeName) inventory.Schema {
 
 // catalogue is everything known of a partition's types at one moment. It is not changed once made.
 type catalogue struct {
-	head     inventory.Position // of the records it was read at
-	custom   map[inventory.TypeName]customSchema
-	revision map[inventory.TypeName]uint64
-	room     uint64   // revision of the record that moves with every type added
-	subTypes []string // compliance types seen, sorted
+	head inventory.Position // of the records it was read at
+	// fence is of the commits computed from the catalogue; see schemaRegistry.raise.
+	fence store.Fence
+	room  typeRoom
+	// custom holds the types in the room that have a record; revision is of every record, those of no known type too.
+	custom    map[inventory.TypeName]customSchema
+	revision  map[inventory.TypeName]uint64
+	subTypes  []string                         // compliance types seen, sorted
+	deletions map[inventory.TypeName]*Deletion // those under way
 }
 
 // Schema makes catalogue an inventory.Catalogue.
@@ -66,24 +68,30 @@ func (c *catalogue) split(t inventory.TypeName) inventory.Split {
 
 // schemaRegistry reads partitions' catalogues from the store's records, and again when a record has moved.
 type schemaRegistry struct {
-	store store.Store
-	mu    sync.Mutex
-	known map[inventory.Partition]*catalogue
-	// teaching is held while schemas are written, and by a report that is judged again for as long as that takes, so
-	// that it loses to others but once.
-	teaching sync.Mutex
+	store   store.Store
+	mu      sync.Mutex
+	known   map[inventory.Partition]*catalogue
+	reading map[inventory.Partition]*reading // that have not begun
+	one     keyLocks                         // one reading of a partition at a time
+	// teaching is held by a report that is judged again because another taught at the same time. It saves the racing
+	// reports of this server their conflicts; correctness rests on the records' revisions.
+	teaching keyLocks
+}
+
+// reading is a catalogue being read, for all who asked before it began.
+type reading struct {
+	done chan struct{}
+	c    *catalogue
+	err  error
 }
 
 func newSchemaRegistry(st store.Store) *schemaRegistry {
-	return &schemaRegistry{store: st, known: map[inventory.Partition]*catalogue{}}
+	return &schemaRegistry{store: st, known: map[inventory.Partition]*catalogue{}, reading: map[inventory.Partition]*reading{}}
 }
 
 const (
 	recordSchema  = "schema"
 	recordSubType = "subtype"
-	// recordSchemaRoom moves with every type added, so that reports that add types at the same time do not pass the quota
-	// together.
-	recordSchemaRoom = "schema-room"
 )
 
 func schemaKey(p inventory.Partition, t inventory.TypeName) string {
@@ -93,42 +101,75 @@ func schemaKey(p inventory.Partition, t inventory.TypeName) string {
 // knownCatalogues bounds the catalogues in memory: a question in a made-up region makes one too.
 const knownCatalogues = 1024
 
-// catalogue gives the partition's catalogue as fresh as the records are.
+// catalogue gives the partition's catalogue as fresh as the records are: nothing in it is older than the call. One that
+// was read before is good as long as the records' head is the very same; a head that is only smaller may be of another
+// history.
 func (r *schemaRegistry) catalogue(ctx context.Context, p inventory.Partition) (*catalogue, error) {
 	head, err := r.store.RecordsHead(ctx)
 	if err != nil {
 		return nil, err
 	}
 	r.mu.Lock()
-	c := r.known[p]
-	r.mu.Unlock()
-	if c != nil && c.head == head {
+	if c := r.known[p]; c != nil && c.head == head {
+		r.mu.Unlock()
 		return c, nil
 	}
-	fresh, err := r.read(ctx, p, head)
-	if err != nil {
-		return nil, err
+	next, joined := r.reading[p]
+	if !joined {
+		next = &reading{done: make(chan struct{})}
+		r.reading[p] = next
+	}
+	r.mu.Unlock()
+	if joined {
+		select {
+		case <-next.done:
+		case <-ctx.Done():
+			return nil, ctx.Err()
+		}
+		if next.err == nil || ctx.Err() != nil {
+			return next.c, next.err
+		}
+		return r.read(ctx, p) // the failure may be that another caller went away
+	}
+	r.lead(ctx, p, next)
+	return next.c, next.err
+}
+
+// lead reads the catalogue for all who join before it begins, and keeps it.
+func (r *schemaRegistry) lead(ctx context.Context, p inventory.Partition, next *reading) {
+	lock := r.one.of(inventory.NodeKey{Partition: p})
+	lock.Lock()
+	defer lock.Unlock()
+	r.mu.Lock()
+	delete(r.reading, p) // who comes now may know of something newer
+	r.mu.Unlock()
+	next.c, next.err = r.read(ctx, p)
+	close(next.done)
+	if next.err != nil {
+		return
 	}
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	if r.known[p] == nil && len(r.known) >= knownCatalogues {
 		clear(r.known)
 	}
-	r.known[p] = fresh
-	return fresh, nil
+	r.known[p] = next.c
 }
 
-func schemaRoomKey(p inventory.Partition) string {
-	return store.Key(recordSchemaRoom, p.Account, p.Region)
-}
-
-func (r *schemaRegistry) read(ctx context.Context, p inventory.Partition, head inventory.Position) (*catalogue, error) {
-	c := &catalogue{head: head, custom: map[inventory.TypeName]customSchema{}, revision: map[inventory.TypeName]uint64{}}
-	room, err := r.store.Record(ctx, schemaRoomKey(p))
-	if err != nil && !errors.Is(err, store.ErrNotFound) {
+// read gives the catalogue of now. The head and the fence are read first: should a record move meanwhile, the catalogue
+// counts as older than it is.
+func (r *schemaRegistry) read(ctx context.Context, p inventory.Partition) (*catalogue, error) {
+	c := &catalogue{custom: map[inventory.TypeName]customSchema{}, revision: map[inventory.TypeName]uint64{}}
+	var err error
+	if c.head, err = r.store.RecordsHead(ctx); err != nil {
 		return nil, err
 	}
-	c.room = room.Revision
+	if c.fence, _, err = r.fence(ctx); err != nil {
+		return nil, err
+	}
+	if c.room, err = r.readRoom(ctx, p); err != nil {
+		return nil, err
+	}
 	err = eachRecord(ctx, r.store, store.Key(recordSchema, p.Account, p.Region, ""), func(rec store.Record) error {
 		parts := store.KeyParts(rec.Key)
 		t := inventory.TypeName(parts[len(parts)-1])
@@ -136,7 +177,10 @@ func (r *schemaRegistry) read(ctx context.Context, p inventory.Partition, head i
 		if err := json.Unmarshal(rec.Value, &own); err != nil {
 			return fmt.Errorf("%w: record %s: %w", store.ErrCorrupt, rec.Key, err)
 		}
-		c.custom[t], c.revision[t] = own, rec.Revision
+		c.revision[t] = rec.Revision
+		if c.room.has(t) {
+			c.custom[t] = own
+		}
 		return nil
 	})
 	if err != nil {
@@ -147,7 +191,11 @@ func (r *schemaRegistry) read(ctx context.Context, p inventory.Partition, head i
 		c.subTypes = append(c.subTypes, parts[len(parts)-1])
 		return nil
 	})
+	if err != nil {
+		return nil, err
+	}
 	slices.Sort(c.subTypes)
+	c.deletions, err = runningDeletions(ctx, r.store, p)
 	return c, err
 }
 
@@ -170,33 +218,6 @@ func eachRecord(ctx context.Context, records store.Records, prefix string, f fun
 		}
 		after = recs[len(recs)-1].Key
 	}
-}
-
-// learn writes what a report teaches about its types before the report itself is committed. ErrConflict: another call
-// taught at the same time; judge the report anew.
-func (r *schemaRegistry) learn(ctx context.Context, p inventory.Partition, c *catalogue, lessons map[inventory.TypeName]customSchema, subTypes []string) error {
-	names := slices.Sorted(maps.Keys(lessons))
-	if slices.ContainsFunc(names, func(t inventory.TypeName) bool { return c.revision[t] == 0 }) {
-		if _, err := r.store.PutRecord(ctx, store.Record{Key: schemaRoomKey(p), Revision: c.room}); err != nil {
-			return err
-		}
-	}
-	for _, t := range names {
-		text, err := json.Marshal(lessons[t])
-		if err != nil {
-			return err
-		}
-		if _, err := r.store.PutRecord(ctx, store.Record{Key: schemaKey(p, t), Value: text, Revision: c.revision[t]}); err != nil {
-			return err
-		}
-	}
-	for _, sub := range subTypes {
-		rec := store.Record{Key: store.Key(recordSubType, p.Account, p.Region, sub)}
-		if _, err := r.store.PutRecord(ctx, rec); err != nil && !errors.Is(err, store.ErrConflict) {
-			return err // a conflict means that the sub-type is known already
-		}
-	}
-	return nil
 }
 
 // teach gives the schema after an item of the given version and attribute names, and whether it differs from before.

@@ -9,9 +9,12 @@
 package ssm
 
 import (
+	"cmp"
 	"context"
 	"crypto/cipher"
+	"errors"
 	"log/slog"
+	"math/rand/v2"
 	"sync"
 	"time"
 
@@ -34,7 +37,14 @@ type Config struct {
 	RefuseUnknownAttributes bool
 	// FeedAge is how long changes stay in the feed; 0 means DefaultFeedAge.
 	FeedAge time.Duration
-	Logger  *slog.Logger
+	// Exclusive says that no other process can have the store. Work one server does at a time then waits for nobody: what
+	// an earlier process left is taken over at once, and nothing is renewed.
+	Exclusive bool
+	// LeaseTTL is how long a server that works alone at something may be silent before another takes over, and LeaseRenew
+	// how often it says that it is there; 0 means DefaultLeaseTTL and DefaultLeaseRenew. The same on every server.
+	LeaseTTL   time.Duration
+	LeaseRenew time.Duration
+	Logger     *slog.Logger
 }
 
 // DefaultFeedAge is how long changes stay in the feed unless a registered reader needs them longer.
@@ -47,14 +57,16 @@ type Service struct {
 	cfg     Config
 	log     *slog.Logger
 
-	nodes    keyLocks     // one report of a node at a time
-	deleting sync.RWMutex // held while a deletion takes its place in time, for reading by what must be before or after it
+	nodes    keyLocks // one report of a node at a time
 	schemas  *schemaRegistry
 	answers  *answerCache
 	counters Counters
 	seal     cipher.AEAD
 
 	unknownOnce sync.Map // built-in types whose unknown attributes were logged already
+
+	leases      map[string]*lease
+	newDeletion chan struct{} // a deletion was made here
 
 	stop context.CancelFunc
 	jobs sync.WaitGroup
@@ -74,19 +86,37 @@ func New(st store.Store, rep *replica.Replica, cfg Config) (*Service, error) {
 		return nil, err
 	}
 	base, stop := context.WithCancel(context.Background())
-	return &Service{
+	s := &Service{
 		store: st, replica: rep, cfg: cfg, log: cfg.Logger,
 		schemas: newSchemaRegistry(st), answers: newAnswerCache(), seal: seal,
+		leases: map[string]*lease{}, newDeletion: make(chan struct{}, 1),
 		base: base, stop: stop,
-	}, nil
+	}
+	server := newUUID()
+	for _, name := range []string{leaseDeletions, leaseUpkeep} {
+		s.leases[name] = &lease{
+			store: st, name: name, holder: server, log: cfg.Logger, exclusive: cfg.Exclusive,
+			ttl: cmp.Or(cfg.LeaseTTL, DefaultLeaseTTL), renew: cmp.Or(cfg.LeaseRenew, DefaultLeaseRenew),
+		}
+	}
+	return s, nil
 }
 
-// Start resumes deletion jobs and begins the periodic work. Call it once.
+// Start begins the work of the service's own: deletions, among them those an earlier process left, and upkeep. Each is
+// done here as long as no other server does it. Call it once.
 func (s *Service) Start(ctx context.Context) error {
-	if err := s.resumeDeletions(ctx); err != nil {
+	if err := s.settleDeletions(ctx); err != nil {
 		return err
 	}
-	s.startUpkeep()
+	for name, work := range map[string]func(context.Context, *tenure){leaseDeletions: s.workDeletions, leaseUpkeep: s.upkeep} {
+		l := s.leases[name]
+		first, err := l.try(ctx)
+		if err != nil {
+			return err
+		}
+		s.background(func(ctx context.Context) { l.keep(ctx, first, work) })
+	}
+	s.background(s.sweepIndex)
 	return nil
 }
 
@@ -120,4 +150,26 @@ type keyLocks [256]sync.Mutex
 
 func (l *keyLocks) of(key inventory.NodeKey) *sync.Mutex {
 	return &l[store.ShardOf(key, len(l))]
+}
+
+// conflictTries bounds how often something is computed anew because what it was computed from had moved.
+const conflictTries = 20
+
+// retry calls f again while it gives ErrConflict.
+func retry(ctx context.Context, f func() error) error {
+	for try := 0; ; try++ {
+		err := f()
+		if !errors.Is(err, store.ErrConflict) || try == conflictTries-1 || !pause(ctx, try) {
+			return err
+		}
+	}
+}
+
+// pause waits before what met a conflict is tried again, so that servers that raced do not meet again: not at first,
+// then longer and longer, at random. It gives false when ctx is done.
+func pause(ctx context.Context, try int) bool {
+	if try == 0 {
+		return ctx.Err() == nil
+	}
+	return sleep(ctx, rand.N(time.Millisecond<<min(try, 6)))
 }

@@ -2,7 +2,6 @@ package ssm
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"slices"
@@ -48,65 +47,72 @@ func (s *Service) learnSplit(ctx context.Context, idx *index.Index, p inventory.
 		}
 		own.Split = split
 	}
-	return s.recut(ctx, idx, p, t, own.Split)
+	return s.recut(ctx, idx, p, t)
 }
 
 // updateSchema changes a Custom type's record. A type dropped in the meantime stays dropped.
 func (s *Service) updateSchema(ctx context.Context, p inventory.Partition, t inventory.TypeName, change func(*customSchema)) error {
 	key := schemaKey(p, t)
-	for range conflictTries {
+	return retry(ctx, func() error {
 		var own customSchema
 		revision, err := s.readRecord(ctx, key, &own)
 		if err != nil || revision == 0 {
 			return err
 		}
 		change(&own)
-		text, err := json.Marshal(own)
-		if err != nil {
-			return err
-		}
-		_, err = s.store.PutRecord(ctx, store.Record{Key: key, Value: text, Revision: revision})
-		if !errors.Is(err, store.ErrConflict) {
-			return err
-		}
-	}
-	return store.ErrConflict
-}
-
-// recut rewrites every document of a type that was cut with another split.
-func (s *Service) recut(ctx context.Context, idx *index.Index, p inventory.Partition, t inventory.TypeName, split inventory.Split) error {
-	return s.eachNode(ctx, p, idx.Outdated(p, t, split.Number), func(n inventory.Node) error {
-		for range conflictTries {
-			err := s.recutNode(ctx, n.Key, t, split)
-			if !errors.Is(err, store.ErrConflict) {
-				return err
-			}
-		}
-		return store.ErrConflict
+		_, err = s.schemas.putSchema(ctx, p, t, own, revision)
+		return err
 	})
 }
 
-func (s *Service) recutNode(ctx context.Context, key inventory.NodeKey, t inventory.TypeName, split inventory.Split) error {
+// recut rewrites every document of a type that was cut with another split than the type has now.
+func (s *Service) recut(ctx context.Context, idx *index.Index, p inventory.Partition, t inventory.TypeName) error {
+	types, err := s.schemas.catalogue(ctx, p)
+	if err != nil {
+		return err
+	}
+	outdated, err := idx.Outdated(ctx, p, t, types.split(t).Number)
+	if err != nil {
+		return err
+	}
+	return s.eachNode(ctx, p, outdated, func(n inventory.Node) error {
+		return retry(ctx, func() error {
+			err := s.recutNode(ctx, n.Key, t)
+			if errors.Is(err, store.ErrFenced) { // a deletion took its place in time
+				err = fmt.Errorf("node %s: %w", n.Key.Node, store.ErrConflict)
+			}
+			return err
+		})
+	})
+}
+
+// recutNode rewrites a node's documents of a type with the split of now. Its fence is that of what is computed from the
+// catalogue: a document of before a deletion must not be carried past it. That serves as well against a server that lost
+// the upkeep and does not know it, as the same document is written in any case.
+func (s *Service) recutNode(ctx context.Context, key inventory.NodeKey, t inventory.TypeName) error {
 	lock := s.nodes.of(key)
 	lock.Lock()
 	defer lock.Unlock()
-	s.deleting.RLock()
-	defer s.deleting.RUnlock()
-	if running, err := s.runningDeletion(ctx, key.Partition, t); running != nil || err != nil {
-		return err // a rewritten document would look newer than the deletion
+	types, err := s.schemas.catalogue(ctx, key.Partition)
+	if err != nil {
+		return err
 	}
-	node, err := s.store.Node(ctx, key)
+	if _, known := types.custom[t]; !known || types.deletions[t] != nil {
+		return nil // a rewritten document would look newer than the deletion
+	}
+	split := types.split(t)
+	scan, err := s.readNode(ctx, key, t)
 	if errors.Is(err, store.ErrNotFound) {
 		return nil
 	}
 	if err != nil {
 		return err
 	}
-	c := store.Commit{Node: node.Clone()}
-	for _, state := range node.ItemsOf(t) {
-		before, _, err := s.storedDocument(ctx, key, state.ItemKey)
-		if err != nil || before.Split == split.Number {
-			return err
+	c := store.Commit{Node: scan.Node.Clone(), Fence: types.fence}
+	for i, state := range scan.Node.Items {
+		before := scan.Documents[i]
+		if state.Type != t || before.Split == split.Number {
+			continue
 		}
 		entries, err := s.entries(ctx, documentKey(key, state.ItemKey), before.Refs, nil)
 		if err != nil {

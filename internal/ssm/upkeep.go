@@ -40,47 +40,57 @@ type aliveRecord struct {
 	NotTill time.Time `json:",omitzero"`
 }
 
-func (s *Service) startUpkeep() {
-	s.background(func(ctx context.Context) {
-		s.attempt(ctx, "note that the service is up", s.noteAlive)
-		alive, upkeep, splits := time.NewTicker(aliveEvery), time.NewTicker(upkeepEvery), time.NewTicker(splitsEvery)
-		defer alive.Stop()
-		defer upkeep.Stop()
-		defer splits.Stop()
-		for {
-			select {
-			case <-ctx.Done():
-				return
-			case <-alive.C:
-				s.attempt(ctx, "note that the service is up", s.noteAlive)
-			case <-splits.C:
-				s.attempt(ctx, "learn volatile attributes", s.learnSplits)
-			case <-upkeep.C:
-				s.attempt(ctx, "retention", func(ctx context.Context) error { return s.runRetention(ctx, nil) })
-				s.attempt(ctx, "prune the feed", s.prune)
-				s.attempt(ctx, "drop old events and deletions", s.pruneRecords)
-			}
+// upkeep does the periodic work of the whole service for one tenure of the lease. The mark that the service is up is of
+// all servers as one: whoever has the lease moves it, and that somebody always has is the lease's matter.
+func (s *Service) upkeep(ctx context.Context, t *tenure) {
+	attempt := func(what string, f func(context.Context) error) { s.attempt(ctx, t, what, f) }
+	attempt("note that the service is up", s.noteAlive)
+	alive, upkeep, splits := time.NewTicker(aliveEvery), time.NewTicker(upkeepEvery), time.NewTicker(splitsEvery)
+	defer alive.Stop()
+	defer upkeep.Stop()
+	defer splits.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-alive.C:
+			attempt("note that the service is up", s.noteAlive)
+		case <-splits.C:
+			attempt("learn volatile attributes", s.learnSplits)
+		case <-upkeep.C:
+			attempt("retention", func(ctx context.Context) error { return s.runRetention(ctx, t.fence) })
+			attempt("prune the feed", s.prune)
+			attempt("drop old events and deletions", s.pruneRecords)
 		}
-	})
+	}
 }
 
 // attempt runs one piece of periodic work; a failure waits for the next time.
-func (s *Service) attempt(ctx context.Context, what string, f func(context.Context) error) {
-	if err := f(ctx); err != nil && ctx.Err() == nil {
+func (s *Service) attempt(ctx context.Context, t *tenure, what string, f func(context.Context) error) {
+	err := f(ctx)
+	switch {
+	case err == nil || ctx.Err() != nil:
+	case errors.Is(err, store.ErrFenced):
+		t.lost()
+	default:
 		s.log.Error("periodic work failed; it is tried again later", "work", what, "error", err)
 	}
 }
 
-// prune keeps the feed and the dictionaries of shapes, in the store and in memory, from growing without end.
+// prune keeps the feed and the dictionaries of shapes in the store from growing without end.
 func (s *Service) prune(ctx context.Context) error {
 	if _, err := s.store.Prune(ctx, time.Now().Add(-s.cfg.FeedAge)); err != nil {
 		return err
 	}
-	if _, err := s.store.Sweep(ctx); err != nil {
-		return err
+	_, err := s.store.Sweep(ctx)
+	return err
+}
+
+// sweepIndex keeps this server's memory from growing without end.
+func (s *Service) sweepIndex(ctx context.Context) {
+	for sleep(ctx, upkeepEvery) {
+		s.replica.Sweep()
 	}
-	s.replica.Sweep()
-	return nil
 }
 
 // noteAlive moves the mark that the service is up. A mark that is old means that the service, or its clock, was away:
@@ -117,7 +127,27 @@ func (s *Service) addOutage(ctx context.Context, o outage) error {
 		horizon = horizon.Add(past.From.Sub(past.To))
 	}
 	all = slices.DeleteFunc(all, func(past outage) bool { return s.cfg.Limits.Retention > 0 && past.To.Before(horizon) })
-	return s.writeRecord(ctx, recordOutages, append(all, o), revision)
+	return s.writeRecord(ctx, recordOutages, withOutage(all, o), revision)
+}
+
+// withOutage adds an outage to those known, in order. What was recorded already, because who recorded it got no further,
+// does not count twice.
+func withOutage(all []outage, o outage) []outage {
+	all = slices.DeleteFunc(all, func(past outage) bool {
+		if past.To.Before(o.From) || past.From.After(o.To) {
+			return false
+		}
+		if past.From.Before(o.From) {
+			o.From = past.From
+		}
+		if past.To.After(o.To) {
+			o.To = past.To
+		}
+		return true
+	})
+	all = append(all, o)
+	slices.SortFunc(all, func(a, b outage) int { return a.From.Compare(b.From) })
+	return all
 }
 
 // readRecord reads a JSON record; a missing one leaves v as it is and has revision 0.
@@ -163,7 +193,7 @@ func (s *Service) pruneRecords(ctx context.Context) error {
 	}
 	err = eachRecord(ctx, s.store, store.Key(recordDeletion, ""), func(rec store.Record) error {
 		d, err := parseDeletion(rec)
-		if err == nil && d.Done && d.Started.Before(now.Add(-deletionLife)) {
+		if err == nil && (d.Done && d.Started.Before(now.Add(-deletionLife)) || !d.settled() && d.Started.Before(now.Add(-unclaimedLife))) {
 			old = append(old, rec)
 		}
 		return err
@@ -179,10 +209,9 @@ func (s *Service) pruneRecords(ctx context.Context) error {
 	return s.pruneDeletionMarks(ctx)
 }
 
-// pruneDeletionMarks drops tokens and claims whose deletion is no longer told of.
+// pruneDeletionMarks drops tokens and claims whose deletion is no longer told of. A job is there before what leads to it,
+// so one that is not will not come.
 func (s *Service) pruneDeletionMarks(ctx context.Context) error {
-	s.deleting.RLock() // no deletion is between its claim and its job
-	defer s.deleting.RUnlock()
 	for _, kind := range []string{recordDeletionToken, recordDeletionType} {
 		err := eachRecord(ctx, s.store, store.Key(kind, ""), func(rec store.Record) error {
 			parts := store.KeyParts(rec.Key)

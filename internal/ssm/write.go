@@ -3,6 +3,7 @@ package ssm
 import (
 	"context"
 	"errors"
+	"fmt"
 	"slices"
 	"time"
 
@@ -49,14 +50,21 @@ func information(n *inventory.Node, put inventory.Entry) inventory.Entry {
 
 // store commits the report: what it teaches first, then documents, record and changes in one commit.
 func (r *report) store(ctx context.Context) error {
+	if err := r.readMissing(ctx); err != nil {
+		return err
+	}
 	commit := store.Commit{}
 	for _, key := range r.order {
 		w, err := r.writeOf(ctx, key)
 		if err != nil {
 			return err
 		}
-		if w != nil {
-			commit.Writes = append(commit.Writes, *w)
+		if w == nil {
+			continue
+		}
+		commit.Writes = append(commit.Writes, *w)
+		if key.Type.Custom() {
+			commit.Fence = r.types.fence
 		}
 	}
 	commit.Node = r.node
@@ -83,11 +91,9 @@ func (r *report) teach(ctx context.Context) error {
 	if len(r.lessons)+len(subTypes) == 0 {
 		return nil
 	}
-	if !r.again {
-		r.s.schemas.teaching.Lock()
-		defer r.s.schemas.teaching.Unlock()
-	}
-	return r.s.schemas.learn(ctx, r.key.Partition, r.types, r.lessons, subTypes)
+	err := r.s.schemas.learn(ctx, r.key.Partition, r.types, r.lessons, subTypes)
+	r.attempt.taught = r.attempt.taught || errors.Is(err, store.ErrConflict)
+	return err
 }
 
 func (r *report) newSubTypes() []string {
@@ -103,13 +109,11 @@ func (r *report) newSubTypes() []string {
 // writeOf computes the write of one document; nil when it is stored just so already.
 func (r *report) writeOf(ctx context.Context, key inventory.ItemKey) (*store.Write, error) {
 	state := r.node.Item(key)
-	before, stored, err := r.s.storedDocument(ctx, r.key, key)
-	if err != nil {
-		return nil, err
-	}
+	before, stored := r.read.documents[key]
 	c := r.contents[key]
 	entries := c.entries
 	if c.kept {
+		var err error
 		if entries, err = r.s.entries(ctx, documentKey(r.key, key), before.Refs, nil); err != nil {
 			return nil, err
 		}
@@ -158,13 +162,68 @@ func documentKey(node inventory.NodeKey, item inventory.ItemKey) inventory.Docum
 	return inventory.DocumentKey{NodeKey: node, Type: item.Type, SubType: item.SubType}
 }
 
-// storedDocument gives a document and whether there is one.
-func (s *Service) storedDocument(ctx context.Context, node inventory.NodeKey, item inventory.ItemKey) (inventory.Document, bool, error) {
-	d, err := s.store.Document(ctx, documentKey(node, item))
-	if errors.Is(err, store.ErrNotFound) {
-		return inventory.Document{}, false, nil
+// documentsRead is what was read of a node's documents.
+type documentsRead struct {
+	types     []inventory.TypeName
+	documents map[inventory.ItemKey]inventory.Document
+}
+
+// readNode reads the node, with its documents of types reported without a hash: they have to be compared. It gives
+// whether the node is known.
+func (r *report) readNode(ctx context.Context, items []inventory.Item) (known bool, err error) {
+	var types []inventory.TypeName
+	for _, it := range items {
+		if it.HasContent && it.ContentHash == "" && !slices.Contains(types, it.Type) {
+			types = append(types, it.Type)
+		}
 	}
-	return d, err == nil, err
+	if len(types) > 0 {
+		scan, err := r.readTypes(ctx, types)
+		r.before = scan.Node
+		return scan.Node.Revision != 0, err
+	}
+	r.before, err = r.s.store.Node(ctx, r.key)
+	if errors.Is(err, store.ErrNotFound) {
+		return false, nil
+	}
+	return err == nil, err
+}
+
+// readMissing reads the documents that are to be written over and were not read with the node.
+func (r *report) readMissing(ctx context.Context) error {
+	var types []inventory.TypeName
+	for _, key := range r.order {
+		if r.before.Item(key) != nil && !slices.Contains(r.read.types, key.Type) && !slices.Contains(types, key.Type) {
+			types = append(types, key.Type)
+		}
+	}
+	if len(types) == 0 {
+		return nil
+	}
+	scan, err := r.readTypes(ctx, types)
+	if err == nil && scan.Node.Revision != r.before.Revision {
+		err = fmt.Errorf("node %s: %w", r.key.Node, store.ErrConflict)
+	}
+	return err
+}
+
+// readTypes reads the node with its documents of some types; the zero scan where it is not known.
+func (r *report) readTypes(ctx context.Context, types []inventory.TypeName) (scan store.NodeScan, err error) {
+	scans, err := r.s.store.Read(ctx, []inventory.NodeKey{r.key}, types)
+	if err != nil || len(scans) == 0 {
+		return scan, err
+	}
+	scan = scans[0]
+	r.read.types = append(r.read.types, types...)
+	if r.read.documents == nil {
+		r.read.documents = map[inventory.ItemKey]inventory.Document{}
+	}
+	for i, state := range scan.Node.Items {
+		if slices.Contains(types, state.Type) {
+			r.read.documents[state.ItemKey] = scan.Documents[i]
+		}
+	}
+	return scan, nil
 }
 
 // checkRoom refuses what would pass the caps on nodes and shapes.
