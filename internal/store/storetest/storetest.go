@@ -79,6 +79,7 @@ var laws = []law{
 	{"LoaderGivesTheSameStore", loaderGivesTheSameStore},
 	{"LoadedElsewhereIsTheSame", loadedElsewhereIsTheSame},
 	{"LoaderGoesOn", loaderGoesOn},
+	{"LoadedRevisionsAreNotGivenAgain", loadedRevisionsAreNotGivenAgain},
 	{"LoaderRefusesOther", loaderRefusesOther},
 }
 
