@@ -72,12 +72,12 @@ func (s *Service) newDeletionJob(ctx context.Context, p inventory.Partition, in 
 // discard drops a job that was refused, and the token that leads to it. What it fails to drop goes with unclaimedLife.
 func (j *deletionJob) discard(ctx context.Context, token string) {
 	records := j.service.store
-	if token != "" {
-		if rec, err := records.Record(ctx, deletionTokenKey(j.partition, token)); err == nil && string(rec.Value) == j.state.ID {
-			_ = records.DeleteRecord(ctx, rec.Key, rec.Revision)
-		}
+	if err := records.DeleteRecord(ctx, deletionKey(j.partition, j.state.ID), j.revision); err != nil || token == "" {
+		return // the same call goes on with it elsewhere
 	}
-	_ = records.DeleteRecord(ctx, deletionKey(j.partition, j.state.ID), j.revision)
+	if rec, err := records.Record(ctx, deletionTokenKey(j.partition, token)); err == nil && string(rec.Value) == j.state.ID {
+		_ = records.DeleteRecord(ctx, rec.Key, rec.Revision)
+	}
 }
 
 // put writes the job's record.
@@ -214,7 +214,11 @@ func (s *Service) settleDeletions(ctx context.Context) error {
 		if j.state.begun() {
 			return nil
 		}
-		return j.begin(ctx)
+		err := j.begin(ctx)
+		if errors.Is(err, store.ErrNotFound) {
+			return nil // it was refused in the end
+		}
+		return err
 	})
 }
 

@@ -212,8 +212,10 @@ func (l *lease) renewOnce(ctx context.Context, t *tenure) error {
 func (l *lease) giveUp(ctx context.Context, t *tenure) {
 	ctx, cancel := context.WithTimeout(ctx, l.renew)
 	defer cancel()
-	// Failing costs the others the wait for the ttl.
-	_, _ = l.write(ctx, leaseRecord{Number: t.fence.Number}, t.revision)
+	// Failing costs the others the wait for the ttl. A renewal that was cut short may have moved the record.
+	if l.renewOnce(ctx, t) == nil {
+		_, _ = l.write(ctx, leaseRecord{Number: t.fence.Number}, t.revision)
+	}
 }
 
 // sleep waits, and gives false when ctx is done before.
