@@ -1,0 +1,158 @@
+package postgres
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgconn"
+	"github.com/jackc/pgx/v5/pgxpool"
+
+	"stocktake/internal/store"
+)
+
+// What a connection is given unless the URL says otherwise.
+const (
+	defaultConnections = 16
+	connectTimeout     = 2 * time.Second
+)
+
+// settings are of every session: a statement whose client is gone, or waits no more, does not hold locks for ever.
+var settings = map[string]string{
+	"application_name":                    "stocktake",
+	"statement_timeout":                   "60000",
+	"lock_timeout":                        "10000",
+	"idle_in_transaction_session_timeout": "60000",
+	"jit":                                 "off",
+}
+
+// parseURL reads a database's URL. Its error does not hold the password.
+func parseURL(url string) (*pgxpool.Config, error) {
+	if strings.TrimSpace(url) == "" {
+		return nil, errors.New("no database is named: give its URL, postgres://user:password@host:port/name")
+	}
+	config, err := pgxpool.ParseConfig(url)
+	if err != nil {
+		return nil, fmt.Errorf("database URL: %w", err)
+	}
+	if !strings.Contains(url, "pool_max_conns") {
+		config.MaxConns = defaultConnections
+	}
+	c := config.ConnConfig
+	if !strings.Contains(url, "connect_timeout") {
+		c.ConnectTimeout = connectTimeout
+	}
+	// A standby among several hosts takes no writes: without a word on it, look for the one that does.
+	if len(c.Fallbacks) > 0 && !strings.Contains(url, "target_session_attrs") {
+		c.ValidateConnect = pgconn.ValidateConnectTargetSessionAttrsReadWrite
+	}
+	for name, value := range settings {
+		if _, given := c.RuntimeParams[name]; !given {
+			c.RuntimeParams[name] = value
+		}
+	}
+	return config, nil
+}
+
+// born is where a connection's data holds the generation it is of, unsynced whether it was told that a commit of its was
+// not replicated.
+const (
+	born     = "stocktake.born"
+	unsynced = "stocktake.unsynced"
+)
+
+// connected is called for every new connection before its first use.
+func (s *Store) connected(_ context.Context, conn *pgx.Conn) error {
+	conn.PgConn().CustomData()[born] = s.generation.Add(1)
+	return nil
+}
+
+// onNotice hears what the server says besides answers. When a wait for synchronous standbys was broken off the commit
+// counts as done, but is on this server alone: it must not be acknowledged.
+func onNotice(conn *pgconn.PgConn, n *pgconn.Notice) {
+	if n.Routine == "SyncRepWaitForLSN" || strings.Contains(n.Message, "wait for synchronous replication") {
+		conn.CustomData()[unsynced] = true
+	}
+}
+
+var errUnsynced = fmt.Errorf("%w: a commit is on the primary, and no standby confirmed it", store.ErrUnavailable)
+
+// resets empties the pool once for each failure of the server, not for each connection it cost: those that are left are
+// most likely as broken as the one that was found, and each would cost a try of its own.
+type resets struct {
+	mu    sync.Mutex
+	until uint64 // connections up to this generation were dropped
+}
+
+func (s *Store) lost(conn *pgx.Conn) {
+	s.resets.mu.Lock()
+	defer s.resets.mu.Unlock()
+	if of, ok := conn.PgConn().CustomData()[born].(uint64); ok && of <= s.resets.until {
+		return
+	}
+	s.resets.until = s.generation.Load()
+	s.pool.Reset()
+}
+
+// health is whether the database answers.
+type health struct {
+	mu     sync.Mutex
+	err    error // of the last try; nil when it went well
+	since  time.Time
+	looked time.Time // when it was last spoken to
+}
+
+// heard takes note of a try that went well (nil) or failed for want of the database, and reports whether that is new.
+func (h *health) heard(err error) (changed bool) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	h.looked = time.Now()
+	changed = (h.err == nil) != (err == nil)
+	if changed {
+		h.since = h.looked
+	}
+	h.err = err
+	return changed
+}
+
+func (h *health) state() (err error, since, looked time.Time) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	return h.err, h.since, h.looked
+}
+
+// Health gives why the database cannot be used at present, or nil. It asks nobody: see watch.
+func (s *Store) Health() error {
+	err, since, _ := s.health.state()
+	if err == nil {
+		return nil
+	}
+	return fmt.Errorf("the database does not answer since %s: %w", since.UTC().Format(time.RFC3339), err)
+}
+
+// watch speaks to the database where nobody else does, so that Health is never older than a few seconds.
+func (s *Store) watch() {
+	tick := time.NewTicker(time.Second)
+	defer tick.Stop()
+	for {
+		select {
+		case <-s.alive.Done():
+			return
+		case <-tick.C:
+		}
+		err, _, looked := s.health.state()
+		if err == nil && time.Since(looked) < 2*time.Second {
+			continue
+		}
+		ctx, cancel := context.WithTimeout(s.alive, 2*time.Second)
+		_ = s.try(ctx, func(ctx context.Context, conn *pgx.Conn) error {
+			_, err := conn.Exec(ctx, `SELECT shard FROM stocktake.record_head WHERE shard = 0`)
+			return err
+		})
+		cancel()
+	}
+}
