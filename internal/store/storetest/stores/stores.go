@@ -12,15 +12,17 @@ import (
 	"path/filepath"
 	"testing"
 
+	"stocktake/internal/pgtest"
 	"stocktake/internal/store"
 	"stocktake/internal/store/memory"
 	"stocktake/internal/store/pebble"
+	"stocktake/internal/store/postgres"
 	"stocktake/internal/store/storetest"
 )
 
 // All makes a maker of each kind, of stores with so many shards.
 func All(shards int) []storetest.Maker {
-	return []storetest.Maker{ofMemory(shards), ofPebble(shards)}
+	return []storetest.Maker{ofMemory(shards), ofPebble(shards), ofPostgres(shards)}
 }
 
 var discard = slog.New(slog.DiscardHandler)
@@ -100,6 +102,59 @@ func ofPebble(shards int) storetest.Maker {
 				tb.Fatal(err)
 			}
 			return open(tb, pebble.Options{Dir: s.(placed).dir})
+		},
+	}
+}
+
+// served is a PostgreSQL store that knows where it is.
+type served struct {
+	*postgres.Store
+	url string
+}
+
+// ofPostgres makes stores each in a database of its own.
+func ofPostgres(shards int) storetest.Maker {
+	open := func(tb testing.TB, url string) store.Store {
+		tb.Helper()
+		s, err := postgres.Open(tb.Context(), postgres.Options{URL: url, Logger: discard})
+		if err != nil {
+			tb.Fatal(err)
+		}
+		tb.Cleanup(func() {
+			if err := s.Close(); err != nil {
+				tb.Error(err)
+			}
+		})
+		return served{s, url}
+	}
+	create := func(tb testing.TB, o postgres.MigrateOptions) store.Store {
+		tb.Helper()
+		url := pgtest.Database(tb)
+		if err := postgres.Migrate(tb.Context(), url, o); err != nil {
+			tb.Fatal(err)
+		}
+		return open(tb, url)
+	}
+	return storetest.Maker{
+		Name: "postgres",
+		Open: func(tb testing.TB) store.Store {
+			tb.Helper()
+			return create(tb, postgres.MigrateOptions{Shards: shards})
+		},
+		Like: func(tb testing.TB, id store.Identity) store.Store {
+			tb.Helper()
+			return create(tb, postgres.MigrateOptions{Identity: &id})
+		},
+		Reopen: func(tb testing.TB, s store.Store) store.Store {
+			tb.Helper()
+			if err := s.Close(); err != nil {
+				tb.Fatal(err)
+			}
+			return open(tb, s.(served).url)
+		},
+		Handle: func(tb testing.TB, s store.Store) store.Store {
+			tb.Helper()
+			return open(tb, s.(served).url)
 		},
 	}
 }
