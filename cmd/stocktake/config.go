@@ -2,6 +2,7 @@ package main
 
 import (
 	"fmt"
+	"path/filepath"
 	"reflect"
 	"strconv"
 	"strings"
@@ -41,12 +42,29 @@ func (s *settings) resolve(l *layers) (config, error) {
 	if c.Accounts, err = l.accounts(); err != nil {
 		return c, err
 	}
+	if c.shared() && c.Root.ID == "" && len(c.Accounts) == 0 {
+		return c, &usageError{
+			"no access key is given, and the servers of a database cannot each make their own",
+			fmt.Sprintf("set %s and %s to the same on every server; what an embedded service made is in %s of its data folder", keyRootID, keyRootSecret, rootFile),
+		}
+	}
 	if c.Root.ID != "" {
 		_, err = c.directory(c.Root)
 	} else {
 		_, err = c.directory(newKey())
 	}
 	return c, err
+}
+
+// shared reports whether other servers may serve the same store.
+func (c *config) shared() bool { return c.DatabaseURL != "" }
+
+// indexDir is the folder of the index's snapshot, empty where none is kept on this machine.
+func (c *config) indexDir() string {
+	if c.Data == "" {
+		return ""
+	}
+	return filepath.Join(c.Data, indexFolder)
 }
 
 // directory makes the keys known, with the given one for root.
@@ -70,20 +88,31 @@ func (c *configPrintCommand) Run(p *process, k *kong.Context) error {
 	if err != nil {
 		return err
 	}
+	var secrets []string
 	for _, group := range k.Selected().AllFlags(false) {
 		for _, f := range group {
 			if !isSetting(f) || f.Name == "config" {
 				continue
 			}
 			key := keyOf(f.Name)
+			if isSecret(f) {
+				secrets = append(secrets, key)
+				continue
+			}
 			fmt.Fprintf(p.stdout, "%s: %s # %s\n", key, printed(k.FlagValue(f)), p.layers.origin(key, k))
 		}
 	}
+	for _, key := range secrets {
+		p.printSecret(key, p.layers.origin(key, k))
+	}
 	for _, key := range []string{keyRootID, keyRootSecret} {
-		if origin := p.layers.origins[key]; origin != "" {
-			fmt.Fprintf(p.stdout, "# %s: not shown, from %s\n", key, origin)
-		} else {
+		switch origin := p.layers.origins[key]; {
+		case origin == "" && !resolved.shared():
 			fmt.Fprintf(p.stdout, "# %s: made at the first start, in %s\n", key, rootFile)
+		case origin == "":
+			p.printSecret(key, "default")
+		default:
+			p.printSecret(key, origin)
 		}
 	}
 	for _, a := range resolved.Accounts {
@@ -92,6 +121,15 @@ func (c *configPrintCommand) Run(p *process, k *kong.Context) error {
 		}
 	}
 	return nil
+}
+
+// printSecret prints of a secret where it comes from.
+func (p *process) printSecret(key, origin string) {
+	if origin == "default" {
+		fmt.Fprintf(p.stdout, "# %s: not set\n", key)
+	} else {
+		fmt.Fprintf(p.stdout, "# %s: not shown, from %s\n", key, origin)
+	}
 }
 
 // origin says where a setting was given.

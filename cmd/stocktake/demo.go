@@ -47,6 +47,9 @@ type demo struct {
 
 // Run sets the service up, fills it, asks it, and leaves it running.
 func (c *demoCommand) Run(p *process) error {
+	if c.DatabaseURL != "" {
+		return &usageError{"database_url is set, and the demo fills its store with nodes that do not exist", "unset it: the demo has a store of its own"}
+	}
 	if c.Data == "" {
 		c.Data = demoData
 	}

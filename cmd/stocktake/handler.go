@@ -60,14 +60,7 @@ func (s *server) register() error {
 		m.Gauge("stocktake_index_bytes", "Memory of the index, as it estimates it.", nil, func() float64 { return float64(s.indexed().bytes) }),
 		m.Gauge("stocktake_snapshot_age_seconds", "Time since the index's snapshot was written; 0 without one.", nil,
 			func() float64 { return s.replica.SnapshotAge().Seconds() }),
-		m.Counter("stocktake_store_fsyncs_total", "Files and folders synced to disk by the store.", nil,
-			func() float64 { return float64(s.store.Metrics().Syncs) }),
-		m.Counter("stocktake_store_commits_total", "Commits of nodes acknowledged by the store.", nil,
-			func() float64 { return float64(s.store.Metrics().Commits) }),
-		m.Counter("stocktake_store_batches_total", "Batches in which the store made its writes durable.", nil,
-			func() float64 { return float64(s.store.Metrics().Batches) }),
-		m.Gauge("stocktake_store_disk_bytes", "What the store takes on disk.", nil,
-			func() float64 { return float64(s.store.Metrics().DiskBytes) }),
+		s.store.register(m),
 	)
 }
 

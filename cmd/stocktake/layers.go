@@ -15,8 +15,11 @@ import (
 	"go.yaml.in/yaml/v3"
 )
 
-// envPrefix begins the environment variables of the settings.
-const envPrefix = "STOCKTAKE_"
+// envPrefix begins the environment variables of the settings, testPrefix those of the project's tests, which are none.
+const (
+	envPrefix  = "STOCKTAKE_"
+	testPrefix = "STOCKTAKE_TEST_"
+)
 
 // The keys that are no flags: a secret on a command line could be read by every user of the machine, and accounts are a
 // table.
@@ -51,6 +54,9 @@ func keyOf(flag string) string { return strings.ReplaceAll(flag, "-", "_") }
 
 func envOf(key string) string { return envPrefix + strings.ToUpper(key) }
 
+// isSecret tells the flags whose values are never shown, and can be read from a file.
+func isSecret(f *kong.Flag) bool { return f.Tag != nil && f.Tag.Has("secret") }
+
 // isSetting tells the flags of settings from those of a command.
 func isSetting(f *kong.Flag) bool { return f.Group != nil || f.Name == "config" }
 
@@ -66,6 +72,13 @@ func (l *layers) Resolve(c *kong.Context, _ *kong.Path, flag *kong.Flag) (any, e
 		return nil, err
 	}
 	key := keyOf(flag.Name)
+	if isSecret(flag) {
+		value, err := l.secret(key)
+		if value == "" {
+			return nil, err
+		}
+		return value, err
+	}
 	if value, ok := l.env[envOf(key)]; ok {
 		return l.judged(flag, envOf(key), value)
 	}
@@ -108,14 +121,8 @@ func (l *layers) load(c *kong.Context) error {
 	}
 	l.loaded = true
 	known := []string{keyRootID, keyRootSecret, keyAccounts, keyRootID + "_file", keyRootSecret + "_file"}
+	known = append(known, settingKeys(c.Model.Leaves(false))...)
 	l.path = l.env[envOf("config")]
-	for _, group := range c.Selected().AllFlags(false) {
-		for _, f := range group {
-			if isSetting(f) {
-				known = append(known, keyOf(f.Name))
-			}
-		}
-	}
 	for _, p := range c.Path {
 		if p.Flag != nil && p.Flag.Name == "config" {
 			l.path, _ = c.FlagValue(p.Flag).(string)
@@ -130,13 +137,33 @@ func (l *layers) load(c *kong.Context) error {
 	return l.read(slices.DeleteFunc(known, func(k string) bool { return k == "config" }))
 }
 
+// settingKeys gives the keys of the settings of all commands: one file and one environment serve them all, whichever of
+// the settings a command goes by.
+func settingKeys(commands []*kong.Node) []string {
+	var keys []string
+	for _, command := range commands {
+		for _, group := range command.AllFlags(false) {
+			for _, f := range group {
+				if !isSetting(f) || slices.Contains(keys, keyOf(f.Name)) {
+					continue
+				}
+				keys = append(keys, keyOf(f.Name))
+				if isSecret(f) {
+					keys = append(keys, keyOf(f.Name)+"_file")
+				}
+			}
+		}
+	}
+	return keys
+}
+
 // kubernetes matches the variables that Kubernetes sets in a pod for a service named stocktake; they are not ours.
 var kubernetes = regexp.MustCompile(`^STOCKTAKE_(SERVICE_(HOST|PORT(_.+)?)|PORT(_[0-9]+_(TCP|UDP|SCTP)(_.+)?)?)$`)
 
 func (l *layers) judgeEnvironment(known []string) error {
 	var wrong []string
 	for name := range l.env {
-		if !strings.HasPrefix(name, envPrefix) || kubernetes.MatchString(name) {
+		if !strings.HasPrefix(name, envPrefix) || strings.HasPrefix(name, testPrefix) || kubernetes.MatchString(name) {
 			continue
 		}
 		key := strings.ToLower(strings.TrimPrefix(name, envPrefix))

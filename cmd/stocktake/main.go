@@ -30,6 +30,8 @@ type commands struct {
 	Collect   collectCommand   `cmd:"" help:"Read the inventory of this machine, and print or send it."`
 	Node      nodeCommand      `cmd:"" help:"Register, list, terminate and remove nodes."`
 	Retention retentionCommand `cmd:"" help:"Drop what is too old."`
+	Migrate   migrateCommand   `cmd:"" help:"Make or update the tables of a database."`
+	Copy      copyCommand      `cmd:"" help:"Carry a store to another: from a folder to a database, or back."`
 	Bench     benchCommand     `cmd:"" help:"Measure a server with a simulated fleet."`
 	Config    configCommand    `cmd:"" help:"Look at the settings."`
 	Version   versionCommand   `cmd:"" help:"Print the version of this binary."`

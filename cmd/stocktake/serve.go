@@ -15,7 +15,7 @@ import (
 	"stocktake/internal/iam"
 	"stocktake/internal/replica"
 	"stocktake/internal/ssm"
-	"stocktake/internal/store/pebble"
+	"stocktake/internal/transfer"
 )
 
 type serveCommand struct{ settings }
@@ -64,7 +64,7 @@ type server struct {
 	keys    *iam.Directory
 	tls     httpd.CertificateSource // nil: plain text
 	api     net.Listener
-	store   *pebble.Store
+	store   storage
 	replica *replica.Replica
 	service *ssm.Service
 	closers []func() error
@@ -88,7 +88,7 @@ func (s *server) close() error {
 // the index is loaded the process lives, and is not ready.
 func (s *server) run(ctx context.Context) error {
 	started := time.Now()
-	if err := s.openStore(); err != nil {
+	if err := s.openStore(ctx); err != nil {
 		return err
 	}
 	if err := s.openKeys(); err != nil {
@@ -134,16 +134,16 @@ func (s *server) url() string {
 	return "http://" + s.api.Addr().String()
 }
 
-// openStore takes the data folder. From here on no other process has it.
-func (s *server) openStore() (err error) {
-	if err := os.MkdirAll(s.config.Data, 0o700); err != nil {
-		return err
-	}
-	s.store, err = pebble.Open(pebble.Options{Dir: filepath.Join(s.config.Data, storeFolder), Logger: s.log})
-	if err != nil {
+// openStore opens the store: a data folder, which from here on no other process has, or a database. One that a copy is
+// still to fill is not served.
+func (s *server) openStore(ctx context.Context) (err error) {
+	if s.store, err = openStorage(ctx, s.config.Data, s.config.DatabaseURL, s.log); err != nil {
 		return err
 	}
 	s.onClose(s.store.Close)
+	if err := transfer.Unfinished(ctx, s.store); err != nil {
+		return fmt.Errorf("%w\nhint: run the stocktake copy that began it again: it goes on; or begin with an empty store", err)
+	}
 	s.health.Add("store", func(context.Context) error { return s.store.Health() })
 	s.health.Add("start", func(context.Context) error { return errors.New("the index is being loaded") })
 	return nil
@@ -152,7 +152,10 @@ func (s *server) openStore() (err error) {
 // openKeys makes the keys known, the root key in the data folder where none is given, and the certificate.
 func (s *server) openKeys() (err error) {
 	root := s.config.Root
-	if root.ID == "" {
+	switch {
+	case root.ID == "" && s.config.shared():
+		root = newKey() // whose secret nobody learns: the accounts' keys are all there are
+	case root.ID == "":
 		var path string
 		if root, path, err = rootKey(s.config.Data); err != nil {
 			return err
@@ -228,6 +231,10 @@ func (s *server) serveAdmin(ctx context.Context) error {
 	return nil
 }
 
+// followEvery is how often a server reads the heads of a store it shares while nobody asks: often enough that a question
+// finds little left to read, seldom enough that an idle server costs the database nothing to speak of.
+const followEvery = 50 * time.Millisecond
+
 // openService loads the index and starts the rules over it.
 func (s *server) openService(ctx context.Context) (err error) {
 	limits := s.config.limits()
@@ -235,16 +242,19 @@ func (s *server) openService(ctx context.Context) (err error) {
 	if every == 0 {
 		every = -1 // at the stop alone; the replica's zero is its own choice
 	}
-	s.replica, err = replica.Open(ctx, s.store, replica.Options{
-		Dir: filepath.Join(s.config.Data, indexFolder), Every: every, Limits: limits, Logger: s.log,
-	})
+	options := replica.Options{Dir: s.config.indexDir(), Every: every, Limits: limits, Logger: s.log}
+	if options.Shared = s.store.snapshots(); options.Shared != nil {
+		options.Follow = followEvery
+	}
+	s.replica, err = replica.Open(ctx, s.store, options)
 	if err != nil {
 		return err
 	}
 	s.onClose(s.replica.Close)
 	s.service, err = ssm.New(s.store, s.replica, ssm.Config{
 		Limits: limits, Extensions: s.config.Extensions, StrictEnrollment: s.config.Enrollment == "strict",
-		RefuseUnknownAttributes: s.config.UnknownAttributes == "refuse", FeedAge: time.Duration(s.config.FeedAge), Logger: s.log,
+		RefuseUnknownAttributes: s.config.UnknownAttributes == "refuse", FeedAge: time.Duration(s.config.FeedAge),
+		Exclusive: options.Shared == nil, Logger: s.log,
 	})
 	if err != nil {
 		return err

@@ -18,9 +18,10 @@ import (
 type settings struct {
 	Config string `help:"Read settings from this YAML file." placeholder:"FILE"`
 
-	Listen           string   `group:"service" default:"127.0.0.1:7540" placeholder:"HOST:PORT" help:"Answer the API here (${default})."`
-	AdminListen      string   `group:"service" default:"127.0.0.1:7541" placeholder:"HOST:PORT" help:"Answer /healthz, /readyz and /metrics here (${default}); empty: nowhere."`
-	Data             string   `group:"service" placeholder:"DIR" help:"Keep the store in this folder; made when missing. One service a folder."`
+	Listen      string `group:"service" default:"127.0.0.1:7540" placeholder:"HOST:PORT" help:"Answer the API here (${default})."`
+	AdminListen string `group:"service" default:"127.0.0.1:7541" placeholder:"HOST:PORT" help:"Answer /healthz, /readyz and /metrics here (${default}); empty: nowhere."`
+	Data        string `group:"service" placeholder:"DIR" help:"Keep the store in this folder; made when missing. One service a folder. With a database: keep only the index's snapshot here; empty: nowhere."`
+	databaseSetting
 	Regions          []string `group:"service" placeholder:"NAME,..." help:"Serve only these regions; empty: any region a client signs for."`
 	SnapshotInterval duration `group:"service" default:"5m" placeholder:"TIME" help:"Write the index's snapshot this often when it changed (${default}); 0: only at the stop."`
 	FeedAge          duration `group:"service" default:"7d" placeholder:"TIME" help:"Keep changes in the feed this long (${default})."`
@@ -39,6 +40,18 @@ type settings struct {
 	InsecureListen bool   `group:"tls" help:"Allow --listen beyond this machine without TLS."`
 
 	Limits limitSettings `embed:"" prefix:"limit-" group:"limits"`
+}
+
+// databaseSetting is the database of the store, which migrate goes by too.
+type databaseSetting struct {
+	DatabaseURL string `group:"service" name:"database-url" secret:"" placeholder:"URL" help:"Keep the store in this PostgreSQL database, which any number of servers may share: postgres://USER@HOST/DATABASE. A password is better in PGPASSWORD, ~/.pgpass or a file that STOCKTAKE_DATABASE_URL_FILE names."`
+}
+
+func (d *databaseSetting) checkURL() error {
+	if d.DatabaseURL != "" && !isDatabase(d.DatabaseURL) {
+		return &usageError{"database_url is no URL of a PostgreSQL database", "postgres://USER@HOST:PORT/DATABASE; what was given is not shown, as it may hold a password"}
+	}
+	return nil
 }
 
 // limitSettings mirror inventory.Limits, but for retention, which has a setting of its own.
@@ -129,8 +142,10 @@ const maxCall = size(16 << 20)
 // check holds the settings against each other. It names the key at fault.
 func (s *settings) check() error {
 	switch {
-	case s.Data == "":
-		return &usageError{"data is not set", "say where to keep the store, for example --data ./data"}
+	case s.Data == "" && s.DatabaseURL == "":
+		return &usageError{"data is not set", "say where to keep the store, for example --data ./data, or in which database, with --database-url"}
+	case s.TLSSelfSigned && s.Data == "":
+		return &usageError{"tls_self_signed needs data: the certificate authority is kept there", "add --data DIR, or give a certificate by --tls-cert and --tls-key"}
 	case (s.TLSCert == "") != (s.TLSKey == ""):
 		return &usageError{"tls_cert and tls_key go together: only one is set", "give both files"}
 	case s.TLSCert != "" && s.TLSSelfSigned:
@@ -139,6 +154,9 @@ func (s *settings) check() error {
 		return &usageError{fmt.Sprintf("limit_call_bytes is %v, more than the %v a body may have", s.Limits.CallBytes, maxCall), ""}
 	case s.Limits.ItemBytes > s.Limits.CallBytes:
 		return &usageError{fmt.Sprintf("limit_item_bytes is %v, more than limit_call_bytes (%v)", s.Limits.ItemBytes, s.Limits.CallBytes), ""}
+	}
+	if err := s.checkURL(); err != nil {
+		return err
 	}
 	for _, r := range s.Regions {
 		if !regionName(r) {
