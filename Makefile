@@ -4,10 +4,10 @@ LINT     := bin/golangci-lint
 LINT_AT  := v2.15.0
 ARGS     ?=
 .DEFAULT_GOAL := help
-.PHONY: help build demo test lint bench bench-code fuzz fuzz-long kill failover crash scale tools
+.PHONY: help build demo test lint bench bench-code bench-scale-out fuzz fuzz-long kill failover crash scale tools
 
 help: ## list the targets
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-15s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 build: ## build bin/stocktake, one static binary
 	CGO_ENABLED=0 $(GO) build -trimpath -o bin/stocktake ./cmd/stocktake
@@ -26,6 +26,10 @@ bench: build ## measure the service with 2,000 simulated nodes; ARGS="--help" fo
 
 bench-code: ## every benchmark of the code, long enough to compare (benchstat)
 	$(GO) test -run '^$$' -bench . -benchmem -count 6 ./...
+
+bench-scale-out: build ## 20,000 nodes over PostgreSQL, beside JSONB with a GIN index and the embedded store; ARGS="-help" for more
+	scripts/need postgres
+	$(GO) run ./internal/bench/scaleout $(ARGS)
 
 fuzz: ## every fuzz target for 50,000 inputs
 	scripts/fuzz 50000x

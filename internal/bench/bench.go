@@ -38,8 +38,13 @@ type Control interface {
 // Server is a running server.
 type Server struct {
 	Client *client.Client
+	// Address, where not empty, is the host and port of the server for plain text: reports are then signed before the
+	// clock runs, and sent over connections that cost the clients as little as they can.
+	Address string
 	// PID is the process whose costs are measured; 0: unknown.
 	PID int
+	// CPU gives the processor time used so far by all that serves the requests, where that is more than the process.
+	CPU func() time.Duration
 	// Began is when the process was started.
 	Began time.Time
 	// Metrics is the URL of its metrics; "": none.

@@ -16,8 +16,13 @@ type round struct {
 	bytes int64 // of the answers
 }
 
-// operation sums up rounds. rate is true for requests that were sent many at a time.
+// operation adds the sum of rounds to the result.
 func (r *run) operation(name string, rounds []round, rate bool) {
+	r.result.Operations = append(r.result.Operations, r.summary(name, rounds, rate))
+}
+
+// summary sums up rounds. rate is true for requests that were sent many at a time.
+func (r *run) summary(name string, rounds []round, rate bool) Operation {
 	o := Operation{Name: name}
 	var all, p50, perSecond, cpu []float64
 	var bytes int64
@@ -35,13 +40,23 @@ func (r *run) operation(name string, rounds []round, rate bool) {
 	o.AnswerBytes = int(bytes / int64(len(all)))
 	if rate {
 		s := spreadOf(perSecond)
-		o.PerSecond = &s
+		o.PerSecond, o.rounds = &s, perSecond
+	} else {
+		o.rounds = p50
 	}
 	if r.server.PID != 0 {
 		s := spreadOf(cpu)
 		o.CPU = &s
 	}
-	r.result.Operations = append(r.result.Operations, o)
+	return o
+}
+
+// cpu is the processor time the server has used so far.
+func (r *run) cpu() time.Duration {
+	if r.server.CPU != nil {
+		return r.server.CPU()
+	}
+	return cpuOf(r.server.PID)
 }
 
 // call is one request to send.
@@ -58,12 +73,18 @@ func (r *run) drive(ctx context.Context, calls []call, into *round, done func(n 
 	took := make([]float64, len(calls))
 	var next, bytes atomic.Int64
 	var sending sync.WaitGroup
-	before, began := cpuOf(r.server.PID), time.Now()
+	send, err := r.sender(ctx, calls)
+	if err != nil {
+		return err
+	}
+	before, began := r.cpu(), time.Now()
 	for range min(r.Workers, len(calls)) {
 		sending.Go(func() {
+			send, hangUp := send()
+			defer hangUp()
 			for i := int(next.Add(1)) - 1; i < len(calls) && ctx.Err() == nil; i = int(next.Add(1)) - 1 {
 				start := time.Now()
-				answer, err := r.server.Client.Do(ctx, calls[i].action, calls[i].body)
+				answer, err := send(i)
 				if err != nil {
 					cancel(err)
 					return
@@ -76,7 +97,7 @@ func (r *run) drive(ctx context.Context, calls []call, into *round, done func(n 
 	}
 	sending.Wait()
 	into.wall += time.Since(began)
-	into.cpu += cpuOf(r.server.PID) - before
+	into.cpu += r.cpu() - before
 	into.took = append(into.took, took...)
 	into.bytes += bytes.Load()
 	return context.Cause(ctx)
@@ -84,10 +105,10 @@ func (r *run) drive(ctx context.Context, calls []call, into *round, done func(n 
 
 // ask sends one request and adds what it took to the round.
 func (r *run) ask(ctx context.Context, c call, into *round) ([]byte, error) {
-	before, began := cpuOf(r.server.PID), time.Now()
+	before, began := r.cpu(), time.Now()
 	answer, err := r.server.Client.Do(ctx, c.action, c.body)
 	took := time.Since(began)
-	into.cpu += cpuOf(r.server.PID) - before
+	into.cpu += r.cpu() - before
 	into.wall += took
 	into.took = append(into.took, milliseconds(took))
 	into.bytes += int64(len(answer))

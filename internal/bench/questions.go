@@ -46,23 +46,31 @@ func (r *run) listings(ctx context.Context) error {
 	done := r.Progress("listings", r.Rounds*r.Samples)
 	for i := range took {
 		for range r.Samples {
-			n := choice.IntN(r.Nodes)
-			content := r.fleet.Report(n, r.round).Items[2].Content
-			body := (&wire.ListInventoryEntriesRequest{InstanceId: string(r.fleet.ID(n)), TypeName: "AWS:Application"}).AppendJSON(nil)
-			answer, err := r.ask(ctx, call{"ListInventoryEntries", body}, &took[i])
+			n, err := r.list(ctx, choice.IntN(r.Nodes), &took[i])
 			if err != nil {
-				return fmt.Errorf("listing of node %s: %w", r.fleet.ID(n), err)
+				return err
 			}
-			if err := sameEntries(answer, content); err != nil {
-				return fmt.Errorf("listing of node %s: %w", r.fleet.ID(n), err)
-			}
-			entries += min(len(content), pageNodes)
+			entries += n
 			done(1)
 		}
 	}
 	r.operation("ListInventoryEntries, page of 50", took, false)
 	r.checked("listings: entries", entries)
 	return nil
+}
+
+// list asks for the first page of a node's applications and holds it against the simulation. It gives the entries.
+func (r *run) list(ctx context.Context, n int, into *round) (int, error) {
+	content := r.fleet.Report(n, r.round).Items[2].Content
+	body := (&wire.ListInventoryEntriesRequest{InstanceId: string(r.fleet.ID(n)), TypeName: "AWS:Application"}).AppendJSON(nil)
+	answer, err := r.ask(ctx, call{"ListInventoryEntries", body}, into)
+	if err == nil {
+		err = sameEntries(answer, content)
+	}
+	if err != nil {
+		return 0, fmt.Errorf("listing of node %s: %w", r.fleet.ID(n), err)
+	}
+	return min(len(content), pageNodes), nil
 }
 
 func sameEntries(answer []byte, content []inventory.Entry) error {
@@ -92,31 +100,45 @@ type count struct {
 	// want gives the count a row should have; rows and total are those of the whole answer.
 	want        func(values []string) int
 	rows, total int
+	top         int // the sum of the first page; 0: not known
 }
+
+// pageRows is how many rows a page of counts has.
+const pageRows = 10_000
 
 // counts measures aggregates: the first page of each, after a change; and all pages once, held against the simulation.
 func (r *run) counts(ctx context.Context, t *truth, common string) error {
+	for _, q := range r.countKinds(t, common) {
+		if err := r.count(ctx, q); err != nil {
+			return fmt.Errorf("%s: %w", q.name, err)
+		}
+	}
+	return nil
+}
+
+// countKinds gives the questions of counts.
+func (r *run) countKinds(t *truth, common string) []count {
 	few := max(r.Samples/10, 1)
 	platform, name, version := "AWS:InstanceInformation.PlatformName", keyName, keyVersion
 	byName := []wire.Aggregator{{Expression: &name}}
-	questions := []count{
+	return []count{
 		{
 			"count by platform", r.Samples,
 			wire.GetInventoryRequest{Aggregators: []wire.Aggregator{{Expression: &platform}}},
 			[]string{"PlatformName"},
-			func(v []string) int { return t.platforms[v[0]] }, len(t.platforms), sum(t.platforms),
+			func(v []string) int { return t.platforms[v[0]] }, len(t.platforms), sum(t.platforms), topOf(t.platforms),
 		},
 		{
 			"count by every application name", few,
 			wire.GetInventoryRequest{Aggregators: byName},
 			[]string{"Name"},
-			func(v []string) int { return t.names[v[0]] }, len(t.names), sum(t.names),
+			func(v []string) int { return t.names[v[0]] }, len(t.names), sum(t.names), topOf(t.names),
 		},
 		{
 			"count by name within a common name", few,
 			wire.GetInventoryRequest{Aggregators: byName, Filters: []wire.Filter{filter(keyName, "Equal", common)}},
 			[]string{"Name"},
-			func(v []string) int { return t.within[v[0]] }, len(t.within), sum(t.within),
+			func(v []string) int { return t.within[v[0]] }, len(t.within), sum(t.within), topOf(t.within),
 		},
 		{
 			"count by name, version, platform", max(few/4, 1),
@@ -124,15 +146,9 @@ func (r *run) counts(ctx context.Context, t *truth, common string) error {
 				Expression: &name, Aggregators: []wire.Aggregator{{Expression: &version, Aggregators: []wire.Aggregator{{Expression: &platform}}}},
 			}}},
 			[]string{"Name", "Version", "PlatformName"},
-			func(v []string) int { return t.triples[t.hash(v...)] }, len(t.triples), t.total,
+			func(v []string) int { return t.triples[t.hash(v...)] }, len(t.triples), t.total, 0,
 		},
 	}
-	for _, q := range questions {
-		if err := r.count(ctx, q); err != nil {
-			return fmt.Errorf("%s: %w", q.name, err)
-		}
-	}
-	return nil
 }
 
 func sum(counts map[string]int) int {
@@ -185,18 +201,12 @@ func (r *run) countAll(ctx context.Context, q count, later *round) error {
 		if err := page.Decode(answer); err != nil {
 			return err
 		}
-		for _, e := range page.Entities {
-			for _, data := range e.Data {
-				for _, row := range data.Content {
-					n, err := q.row(row)
-					if err != nil {
-						return err
-					}
-					rows++
-					total += n
-				}
-			}
+		n, sum, err := q.sum(page)
+		if err != nil {
+			return err
 		}
+		rows += n
+		total += sum
 		if page.NextToken == "" {
 			break
 		}
@@ -206,6 +216,23 @@ func (r *run) countAll(ctx context.Context, q count, later *round) error {
 		return fmt.Errorf("wrong answer: %d rows with a sum of %d, expected %d with %d", rows, total, q.rows, q.total)
 	}
 	return nil
+}
+
+// sum holds a page of rows against the simulation, and counts and sums them up.
+func (q *count) sum(page wire.GetInventoryResponse) (rows, total int, err error) {
+	for _, e := range page.Entities {
+		for _, data := range e.Data {
+			for _, row := range data.Content {
+				n, err := q.row(row)
+				if err != nil {
+					return 0, 0, err
+				}
+				rows++
+				total += n
+			}
+		}
+	}
+	return rows, total, nil
 }
 
 // row holds one row against the simulation and gives its count.

@@ -41,6 +41,8 @@ type Operation struct {
 	Max         float64
 	CPU         *Spread `json:",omitempty"` // microseconds a request, by round
 	AnswerBytes int     // on average
+
+	rounds []float64 // what PerSecond, or else P50, is the spread of
 }
 
 // Start is one way to start.

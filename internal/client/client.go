@@ -158,7 +158,9 @@ func pause(ctx context.Context, attempt int) error {
 	}
 }
 
-func (c *Client) once(ctx context.Context, action string, body []byte) ([]byte, error) {
+// Request gives the signed request that Do would send, for callers that send it themselves: within five minutes, for so
+// long is a signature good.
+func (c *Client) Request(ctx context.Context, action string, body []byte) (*http.Request, error) {
 	credentials, err := c.config.Credentials(ctx)
 	if err != nil {
 		return nil, &credentialsError{err}
@@ -172,6 +174,14 @@ func (c *Client) once(ctx context.Context, action string, body []byte) ([]byte, 
 	r.Header.Set("User-Agent", c.config.UserAgent)
 	if err := sigv4.Sign(r, sha256.Sum256(body), credentials, c.config.Region, service, c.now()); err != nil {
 		return nil, fmt.Errorf("%s: %w", action, err)
+	}
+	return r, nil
+}
+
+func (c *Client) once(ctx context.Context, action string, body []byte) ([]byte, error) {
+	r, err := c.Request(ctx, action, body)
+	if err != nil {
+		return nil, err
 	}
 	answer, err := c.http.Do(r)
 	if err != nil {
