@@ -114,7 +114,7 @@ func (r *trial) raceFences() {
 func (r *trial) workUnder(f store.Fence, key inventory.NodeKey, busy *sync.WaitGroup) {
 	tell := sync.OnceFunc(busy.Done)
 	defer tell()
-	for n := 0; ; n++ {
+	for n := range 5000 {
 		if n == 3 {
 			tell()
 		}
@@ -126,6 +126,7 @@ func (r *trial) workUnder(f store.Fence, key inventory.NodeKey, busy *sync.WaitG
 			return
 		}
 	}
+	r.Errorf("lease %d goes on and on", f.Number)
 }
 
 // commitUnder commits a report, every other one unchanged, under a fence.
