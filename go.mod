@@ -10,6 +10,9 @@ require (
 	github.com/aws/aws-sdk-go-v2/config v1.33.14 // client: credentials and profiles as every AWS client finds them
 	github.com/cockroachdb/pebble/v2 v2.1.7 // store/pebble: the embedded store
 	github.com/dchest/siphash v1.2.3 // inventory: keyed names of shapes
+	github.com/jackc/pgx/v5 v5.12.0 // store/postgres: the driver; bench/baseline: what others build on it
+	github.com/klauspost/compress v1.20.3 // store/postgres: documents and changes made smaller
+	github.com/pressly/goose/v3 v3.28.0 // store/postgres: the migrations
 	github.com/prometheus/client_golang v1.25.0 // httpd: the exposition of metrics
 	github.com/schollz/progressbar/v3 v3.19.1 // cmd: bars of the demo and the benchmark
 	go.yaml.in/yaml/v3 v3.0.6 // cmd: the configuration file
@@ -56,9 +59,7 @@ require (
 	github.com/gorilla/mux v1.8.0 // indirect
 	github.com/jackc/pgpassfile v1.0.0 // indirect
 	github.com/jackc/pgservicefile v0.0.0-20240606120523-5a60cdf6a761 // indirect
-	github.com/jackc/pgx/v5 v5.12.0 // indirect
 	github.com/jackc/puddle/v2 v2.2.3 // indirect
-	github.com/klauspost/compress v1.20.3 // indirect
 	github.com/kr/pretty v0.3.1 // indirect
 	github.com/kr/text v0.2.0 // indirect
 	github.com/mattn/go-colorable v0.1.13 // indirect
@@ -70,7 +71,6 @@ require (
 	github.com/munnerz/goautoneg v0.0.0-20191010083416-a7dc8b61c822 // indirect
 	github.com/pkg/errors v0.9.1 // indirect
 	github.com/pmezard/go-difflib v1.0.0 // indirect
-	github.com/pressly/goose/v3 v3.28.0 // indirect
 	github.com/prometheus/client_model v0.6.3 // indirect
 	github.com/prometheus/common v0.72.0 // indirect
 	github.com/prometheus/procfs v0.22.0 // indirect
