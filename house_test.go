@@ -54,7 +54,6 @@ var rooms = []room{
 	{name: "bench", imports: []string{"client", "simulate", "wire", "inventory"}, tests: []string{"sigv4"}},
 	{name: "bench/baseline", imports: []string{"wire"}, tests: []string{"pgtest", "simulate"}},
 	{name: "bench/scaleout", imports: []string{"bench", "bench/baseline", "client", "sigv4", "pgtest"}},
-	{name: "bench/scaleout", imports: []string{"bench", "bench/baseline", "client", "sigv4", "pgtest"}},
 	{name: "cmd/stocktake", imports: []string{anyRoom}},
 	{name: "e2e", tests: []string{anyRoom}, testing: true},
 	{name: root, testing: true},
