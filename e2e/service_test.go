@@ -47,6 +47,13 @@ func start(t testing.TB, dir string, args ...string) *service {
 	if err != nil {
 		t.Fatal(err)
 	}
+	s.watch(t)
+	return s
+}
+
+// watch kills the service when the test ends, and fails the test by what it logged.
+func (s *service) watch(t testing.TB) {
+	t.Helper()
 	t.Cleanup(func() {
 		s.kill()
 		if t.Failed() {
@@ -56,15 +63,19 @@ func start(t testing.TB, dir string, args ...string) *service {
 			t.Errorf("the service's log tells of a race or a panic:\n%s", s.log.tail(20_000))
 		}
 	})
-	return s
 }
 
 // launch is start for callers without a test of their own.
 func launch(dir string, args ...string) (*service, error) {
-	s := &service{dir: dir, log: &lockedBuffer{}, exited: make(chan struct{})}
-	s.process = exec.Command(binary, append([]string{
+	s := &service{dir: dir, process: exec.Command(binary, append([]string{
 		"serve", "--listen", "127.0.0.1:0", "--admin-listen", "127.0.0.1:0", "--data", dir,
-	}, args...)...)
+	}, args...)...)}
+	return s.run()
+}
+
+// run starts the process of a service and waits until it is ready.
+func (s *service) run() (*service, error) {
+	s.log, s.exited = &lockedBuffer{}, make(chan struct{})
 	s.process.Stderr = s.log
 	stdout, err := s.process.StdoutPipe()
 	if err != nil {
@@ -83,7 +94,7 @@ func launch(dir string, args ...string) (*service, error) {
 	if err == nil {
 		err = s.awaitReady()
 	}
-	if err == nil {
+	if err == nil && s.key.SecretAccessKey == "" {
 		err = s.readKey()
 	}
 	if err != nil {

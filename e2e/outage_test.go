@@ -1,0 +1,150 @@
+package e2e
+
+import (
+	"context"
+	"fmt"
+	"math/rand/v2"
+	"net/http"
+	"os"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/aws/aws-sdk-go-v2/aws"
+	"github.com/aws/aws-sdk-go-v2/service/ssm"
+
+	"stocktake/internal/pgtest"
+)
+
+const (
+	// away is how long the database is: longer than the servers wait for it before they say so.
+	away = 12 * time.Second
+	// recovery is how soon after its return every server has to serve again.
+	recovery = 5 * time.Second
+	// swelling bounds what a server's memory may grow by meanwhile, in bytes.
+	swelling = 256 << 20
+	// sentinel is the node that has to be found again.
+	sentinel = "i-00000000000000001"
+)
+
+// TestDatabaseRefuses takes the database from two servers that clients go on asking: nobody listens there.
+func TestDatabaseRefuses(t *testing.T) {
+	outage(t, func(p *pgtest.Proxy) error { p.Cut(); return nil })
+}
+
+// TestDatabaseIsSilent has the network keep its connections, and say nothing.
+func TestDatabaseIsSilent(t *testing.T) {
+	outage(t, (*pgtest.Proxy).Hang)
+}
+
+func outage(t *testing.T, take func(*pgtest.Proxy) error) {
+	t.Parallel()
+	url := pgtest.Database(t)
+	migrate(t, url)
+	proxy, err := pgtest.StartProxy(url)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(proxy.Close)
+	s := startServers(t, "outage-1", same(proxy.URL(), 2))
+	put(t, s.client(0), sentinel, "Custom:Rack", "1.0", map[string]string{"Row": "a"})
+	before := s.memory(t)
+	if err := take(proxy); err != nil {
+		t.Fatal(err)
+	}
+	s.besiege(t)
+	for i := range s.urls {
+		status, said, err := s.server(i).get("/readyz")
+		if err != nil || status != http.StatusServiceUnavailable || !strings.Contains(said, "database") {
+			t.Errorf("/readyz of server %d without its database: %d %q, %v", i, status, said, err)
+		}
+	}
+	for i, after := range s.memory(t) {
+		t.Logf("server %d: %d MiB before, %d after", i, before[i]>>20, after>>20)
+		if after > before[i]+swelling {
+			t.Errorf("server %d grew by %d bytes while the database was away", i, after-before[i])
+		}
+	}
+	if err := proxy.Restore(); err != nil {
+		t.Fatal(err)
+	}
+	returned := time.Now()
+	for i := range s.urls {
+		eventually(t, fmt.Sprintf("server %d serves again", i), recovery-time.Since(returned), func() error { return s.serves(t, i) })
+	}
+	t.Logf("served again %v after the return", time.Since(returned))
+}
+
+// besiege reports and asks while the database is away, at all servers, and fails the test by every answer that is not a
+// failure of the service.
+func (s *servers) besiege(t *testing.T) {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(t.Context(), away)
+	defer cancel()
+	var requests sync.WaitGroup
+	var refused atomic.Int64
+	for n := range 4 * writers {
+		requests.Go(func() {
+			random := rand.New(rand.NewPCG(uint64(n), 2))
+			for ctx.Err() == nil {
+				client, node := s.any(random), fmt.Sprintf("i-%017d", random.IntN(1000))
+				var err error
+				if n%2 == 0 {
+					_, err = client.GetInventory(ctx, rackFilter("a"))
+				} else {
+					_, err = client.PutInventory(ctx, &ssm.PutInventoryInput{InstanceId: &node, Items: rackItems(strings.Repeat("x", 4000))})
+				}
+				if ctx.Err() != nil {
+					return
+				}
+				if code(err) != "InternalServerError" {
+					t.Errorf("an answer without a database: %v", err)
+				}
+				refused.Add(1)
+			}
+		})
+	}
+	requests.Wait()
+	t.Logf("%d requests were refused in %v", refused.Load(), away)
+	if refused.Load() == 0 {
+		t.Error("no request was answered while the database was away")
+	}
+}
+
+// serves gives why a server does not serve: readiness, a question, a report.
+func (s *servers) serves(t *testing.T, i int) error {
+	if err := s.readyOn(i); err != nil {
+		return err
+	}
+	ctx, cancel := context.WithTimeout(t.Context(), recovery)
+	defer cancel()
+	out, err := s.client(i).GetInventory(ctx, rackFilter("a"))
+	if err != nil {
+		return err
+	}
+	if len(out.Entities) != 1 || aws.ToString(out.Entities[0].Id) != sentinel {
+		return fmt.Errorf("row a is %v", out.Entities)
+	}
+	_, err = s.client(i).PutInventory(ctx, &ssm.PutInventoryInput{InstanceId: aws.String("i-00000000000000002"), Items: rackItems("other")})
+	return err
+}
+
+// memory gives what each server's process takes, in bytes.
+func (s *servers) memory(t *testing.T) []int {
+	t.Helper()
+	found := make([]int, len(s.urls))
+	for i := range found {
+		text, err := os.ReadFile(fmt.Sprintf("/proc/%d/status", s.server(i).process.Process.Pid))
+		if err != nil {
+			t.Fatal(err)
+		}
+		_, rest, _ := strings.Cut(string(text), "VmRSS:")
+		if _, err := fmt.Sscanf(rest, "%d kB", &found[i]); err != nil {
+			t.Fatalf("no VmRSS in %s: %v", text, err)
+		}
+		found[i] <<= 10
+	}
+	return found
+}
