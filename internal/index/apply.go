@@ -255,18 +255,11 @@ func (t *table) begin() {
 
 // enter gives a node a shape.
 func (t *table) enter(s, n uint32) {
-	fresh := false
-	if p := t.postings.get(s); !p.contains(n) {
-		p = t.postings.edit(s, t.epoch)
-		if p.empty() {
-			t.live++
-		}
-		fresh = p.add(n, t.epoch)
-		t.elements++
-	}
 	if t.bulk {
+		t.put(s, n)
 		return
 	}
+	fresh := !t.postings.get(s).contains(n) && t.put(s, n)
 	// Groups are entered even when the shape is not new to the node: a replay of a removal may have left only them.
 	for _, val := range t.row(s) {
 		v := t.values.get(val)
@@ -280,6 +273,19 @@ func (t *table) enter(s, n uint32) {
 			t.recount(v)
 		}
 	}
+}
+
+// put adds a node to a shape's set and reports whether it was not there.
+func (t *table) put(s, n uint32) bool {
+	p := t.postings.edit(s, t.epoch)
+	if p.empty() {
+		t.live++
+	}
+	fresh := p.add(n, t.epoch)
+	if fresh {
+		t.elements++
+	}
+	return fresh
 }
 
 // recount forgets a value's number of nodes.

@@ -80,6 +80,9 @@ func (p *posting) search(node uint32) (int, bool) {
 // add puts a node into the set and reports whether it was not there.
 func (p *posting) add(node, epoch uint32) bool {
 	if p.bits != nil {
+		if p.bits.epoch == epoch {
+			return p.bits.CheckedAdd(node)
+		}
 		if p.bits.Contains(node) {
 			return false
 		}
