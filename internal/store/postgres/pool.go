@@ -21,12 +21,13 @@ const (
 	connectTimeout     = 2 * time.Second
 )
 
-// settings are of every session: a statement whose client is gone, or waits no more, does not hold locks for ever.
+// settings are of every session: a statement whose client is gone, or waits no more, does not hold locks for ever. A
+// client that is idle in a transaction for longer than calls are tried is a server that hangs, and others wait for it.
 var settings = map[string]string{
 	"application_name":                    "stocktake",
 	"statement_timeout":                   "60000",
 	"lock_timeout":                        "10000",
-	"idle_in_transaction_session_timeout": "60000",
+	"idle_in_transaction_session_timeout": "15000",
 	"jit":                                 "off",
 }
 

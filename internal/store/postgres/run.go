@@ -20,6 +20,9 @@ import (
 // maxPause bounds the time between two tries, so that the store is back soon after the database is.
 const maxPause = 400 * time.Millisecond
 
+// hasty is how long a call has at least.
+const hasty = 500 * time.Millisecond
+
 // effort is how long a call may take: a try, and all tries together.
 type effort struct{ try, all time.Duration }
 
@@ -34,7 +37,7 @@ func (s *Store) run(ctx context.Context, what string, do func(ctx context.Contex
 }
 
 func (s *Store) labour(ctx context.Context, e effort, what string, do func(ctx context.Context, conn *pgx.Conn) error) error {
-	bounded, cancel := context.WithTimeout(ctx, e.all)
+	bounded, cancel := context.WithTimeout(ctx, s.left(e.all))
 	defer cancel()
 	pause := 5 * time.Millisecond
 	for {
@@ -59,6 +62,16 @@ func (s *Store) labour(ctx context.Context, e effort, what string, do func(ctx c
 		}
 		pause = min(2*pause, maxPause*2/3)
 	}
+}
+
+// left is how long a call may go on. The time that the database has been away counts, whichever call found it so: else
+// calls that gather behind one that fails would each wait as long again, and there would be ever more of them.
+func (s *Store) left(all time.Duration) time.Duration {
+	err, since, _ := s.health.state()
+	if err == nil {
+		return all
+	}
+	return max(all-time.Since(since), min(all, hasty))
 }
 
 // try does something once, and takes note of how the database is.
