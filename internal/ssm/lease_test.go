@@ -266,3 +266,30 @@ func TestRetentionOfAPausedHolderIsFenced(t *testing.T) {
 		}
 	})
 }
+
+// TestFencesOfALostHistoryAreCaughtUpWith has a store whose fences are ahead of its records, as after a fail-over that lost
+// the newest of them: reports are taken, and the service's own work goes on.
+func TestFencesOfALostHistoryAreCaughtUpWith(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := newServers(t, 1)[0]
+		defer func() { s.stop() }()
+		s.mustReport(node(1), item(rack, entry("Location", "old")))
+		s.stop()
+		for _, name := range []string{"types", "deletions", "upkeep"} {
+			if err := s.store.RaiseFence(t.Context(), store.Fence{Lease: name, Number: 7}); err != nil {
+				t.Fatal(err)
+			}
+		}
+		s.start()
+		s.mustReport(node(2), item(rack, entry("Location", "new")))
+		if _, err := s.remove(ssm.DeleteInventoryInput{Type: rack}); err != nil {
+			t.Fatal(err)
+		}
+		time.Sleep(2 * ssm.DefaultLeaseTTL)
+		synctest.Wait()
+		if n := s.holders(rack); n != 0 {
+			t.Errorf("%d nodes hold what was deleted", n)
+		}
+		s.mustReport(node(3), item(rack, entry("Location", "later")))
+	})
+}

@@ -43,8 +43,8 @@ func (s *Service) PutInventory(ctx context.Context, p inventory.Partition, in Pu
 type attempt struct {
 	// taught: another taught at the same time.
 	taught bool
-	// fenced is the fence that refused it.
-	fenced store.Fence
+	// fenced: what it was judged by is of before a deletion.
+	fenced bool
 }
 
 // put judges a report and stores it. ErrConflict: what it was judged by has moved.
@@ -67,14 +67,14 @@ func (s *Service) put(ctx context.Context, key inventory.NodeKey, in PutInventor
 	if !errors.Is(err, store.ErrFenced) {
 		return message, err
 	}
-	// A deletion took its place in time, and the catalogue is read anew. A fence that refuses even then is of a history the
-	// records have lost; raising it from what they say now catches up with it.
-	if before.fenced == r.types.fence {
+	// A deletion took its place in time, and the catalogue is read anew. A fence that refuses even then may be of a history
+	// the records have lost in a fail-over; raising it from what they say now catches up with it, and does no harm else.
+	if before.fenced {
 		if err := s.schemas.raise(ctx); err != nil {
 			return "", err
 		}
 	}
-	before.fenced = r.types.fence
+	before.fenced = true
 	return "", fmt.Errorf("the types of %s were judged by what a deletion changed: %w", key.Node, store.ErrConflict)
 }
 

@@ -1,0 +1,54 @@
+package ssm_test
+
+import (
+	"slices"
+	"strings"
+	"testing"
+
+	"stocktake/internal/inventory"
+)
+
+// TestReportsCallTheStoreAsLittleAsTheyCan holds reports to the calls each needs: over a network every one is a round
+// trip.
+func TestReportsCallTheStoreAsLittleAsTheyCan(t *testing.T) {
+	s := newServers(t, 1)[0]
+	defer s.stop()
+	full := func(values ...string) []inventory.Item {
+		return []inventory.Item{
+			withHash(item(application, entry("Name", values[0])), values[0]),
+			withHash(item(file, entry("Name", values[1])), values[1]),
+		}
+	}
+	own := func(value string) inventory.Item { return withHash(item(rack, entry("Location", value)), value) }
+	s.mustReport(node(9), own("a"))
+	s.stop() // so that no work of the service's own calls the store
+	s.config.Exclusive = true
+	s.start()
+	s.find()
+	s.mustReport(node(8), own("a"))
+	for _, c := range []struct {
+		name  string
+		items []inventory.Item
+		want  string
+	}{
+		{"new node", full("a", "b"), "node, commit"},
+		{"changed", full("c", "d"), "node, read, commit"},
+		{"one changed", full("c", "e"), "node, read, commit"},
+		{"unchanged, in full", full("c", "e"), "node, commit"},
+		{"unchanged, by hash", []inventory.Item{hashOnly(application, "c"), hashOnly(file, "e")}, "node, commit"},
+		{"without hashes", []inventory.Item{item(application, entry("Name", "c")), item(file, entry("Name", "x"))}, "read, commit"},
+		{"own type, new", []inventory.Item{own("a")}, "records, node, commit"},
+		{"own type, unchanged", []inventory.Item{hashOnly(rack, "a")}, "records, node, commit"},
+		{"own type, changed", []inventory.Item{own("b")}, "records, node, read, commit"},
+	} {
+		s.calls.watch()
+		s.mustReport(node(1), c.items...)
+		var got []string
+		for _, name := range s.calls.names() {
+			got = append(got, strings.Fields(name)[0])
+		}
+		if want := strings.Split(c.want, ", "); !slices.Equal(got, want) {
+			t.Errorf("%s: the store is called for %v, want %v", c.name, s.calls.names(), want)
+		}
+	}
+}
