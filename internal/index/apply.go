@@ -256,7 +256,7 @@ func (t *table) begin() {
 // enter gives a node a shape.
 func (t *table) enter(s, n uint32) {
 	if t.bulk {
-		t.put(s, n)
+		t.wait(s, n)
 		return
 	}
 	fresh := !t.postings.get(s).contains(n) && t.put(s, n)

@@ -3,8 +3,8 @@ package index
 import "github.com/RoaringBitmap/roaring/v2"
 
 // Bulk fills a new index: load calls Define, Load and SetPosition, from many goroutines if it likes, and nobody else uses
-// the index before Bulk returns. What follows from the shapes' own sets of nodes is then computed once for all rather
-// than with every document. The error is load's; the index is whole all the same, as far as load came.
+// the index before Bulk returns. The shapes' sets of nodes are then filled by many nodes at a time, and what follows from
+// them is computed once for all rather than with every document. The error is load's; the index is whole all the same, as far as load came.
 func (x *Index) Bulk(load func() error) error {
 	x.setBulk(true)
 	defer x.setBulk(false)
@@ -21,10 +21,53 @@ func (x *Index) setBulk(on bool) {
 		for _, t := range part.tables {
 			t.bulk = on
 			if !on {
+				for s := range t.waiting {
+					t.arrive(uint32(s))
+				}
+				t.waiting = nil
 				t.regroup()
 			}
 		}
 		part.mu.Unlock()
+	}
+}
+
+// waiting is nodes that are yet to be put into a shape's set: a set is a few cache misses away, which many share. It
+// takes one cache line.
+type waiting struct {
+	nodes [15]uint32
+	n     uint32
+}
+
+// wait has a node put into a shape's set before Bulk ends.
+func (t *table) wait(s, n uint32) {
+	for len(t.waiting) <= int(s) {
+		t.waiting = append(t.waiting, waiting{})
+	}
+	w := &t.waiting[s]
+	switch {
+	case w.n > 0 && w.nodes[w.n-1] == n:
+		return
+	case int(w.n) == len(w.nodes):
+		t.arrive(s)
+	}
+	w.nodes[w.n] = n
+	w.n++
+}
+
+// arrive puts the nodes that wait into a shape's set.
+func (t *table) arrive(s uint32) {
+	w := &t.waiting[s]
+	nodes := w.nodes[:w.n]
+	w.n = 0
+	if p := t.postings.get(s); p.bits != nil && p.bits.epoch == t.epoch {
+		before := p.count()
+		p.bits.AddMany(nodes)
+		t.elements += p.count() - before
+		return
+	}
+	for _, n := range nodes {
+		t.put(s, n)
 	}
 }
 

@@ -26,6 +26,8 @@ type table struct {
 	byID       lookup // shapes by id, sub-types side by side
 	byText     lookup // values by attribute and text
 
+	waiting []waiting // of each shape, within Bulk
+
 	bulk bool // groups and counts of values are left for the end of Bulk
 	live int  // shapes some node has
 	// subs lists the sub-types of nodes that report any but the empty one; a node in all without an entry here reports
