@@ -108,8 +108,8 @@ func (s *servers) besiege(t *testing.T) {
 	}
 	requests.Wait()
 	t.Logf("%d requests were refused in %v", refused.Load(), away)
-	if refused.Load() == 0 {
-		t.Error("no request was answered while the database was away")
+	if refused.Load() < 4*writers {
+		t.Errorf("%d clients had no answer while the database was away", 4*writers-refused.Load())
 	}
 }
 

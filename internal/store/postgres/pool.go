@@ -22,12 +22,13 @@ const (
 )
 
 // settings are of every session: a statement whose client is gone, or waits no more, does not hold locks for ever. A
-// client that is idle in a transaction for longer than calls are tried is a server that hangs, and others wait for it.
+// client that is idle in a transaction is a server that hangs; its locks are gone before a try of those that wait for them
+// ends.
 var settings = map[string]string{
 	"application_name":                    "stocktake",
 	"statement_timeout":                   "60000",
 	"lock_timeout":                        "10000",
-	"idle_in_transaction_session_timeout": "15000",
+	"idle_in_transaction_session_timeout": "3000",
 	"jit":                                 "off",
 }
 
@@ -102,8 +103,8 @@ func (s *Store) lost(conn *pgx.Conn) {
 // health is whether the database answers.
 type health struct {
 	mu     sync.Mutex
-	err    error // of the last try; nil when it went well
-	since  time.Time
+	err    error     // of the last try; nil when it went well
+	since  time.Time // of the last answer before err, or of the end of err
 	looked time.Time // when it was last spoken to
 }
 
@@ -111,10 +112,14 @@ type health struct {
 func (h *health) heard(err error) (changed bool) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
+	before := h.looked
 	h.looked = time.Now()
 	changed = (h.err == nil) != (err == nil)
 	if changed {
 		h.since = h.looked
+	}
+	if changed && err != nil && !before.IsZero() {
+		h.since = before
 	}
 	h.err = err
 	return changed
