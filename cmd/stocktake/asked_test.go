@@ -42,10 +42,7 @@ func askedOf(nodes []string) []asked {
 	ask("DescribeInventoryDeletions", `{}`)
 	ask("DescribeInventoryDeletions", `{"MaxResults":1}`)
 	ask("DescribeInventoryDeletions", `{"DeletionId":"00000000-0000-4000-8000-000000000000"}`)
-	for _, r := range askedRefused {
-		all = append(all, r)
-	}
-	return all
+	return append(all, askedRefused...)
 }
 
 var askedTypes = []string{"AWS:InstanceInformation", "AWS:Application", "AWS:Service", "AWS:ComplianceItem", "Custom:RackInfo", "Custom:Odd", "Custom:Gone"}

@@ -2,7 +2,6 @@ package ssm_test
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"slices"
 	"strings"
@@ -201,24 +200,6 @@ func stopAll(all []*server) {
 	for _, s := range all {
 		s.stop()
 	}
-}
-
-// wholeness is what holds of a partition whatever raced: who holds a Custom type holds one that is known, in a version
-// that is not disabled.
-func (tr *trial) wholeness(types ...inventory.TypeName) error {
-	tr.t.Helper()
-	var all error
-	for _, name := range types {
-		_, err := tr.GetInventorySchema(context.Background(), home, ssm.GetInventorySchemaInput{Type: string(name)})
-		unknown := inventory.CodeOf(err) == inventory.InvalidTypeName
-		if err != nil && !unknown {
-			tr.t.Fatal(err)
-		}
-		if n := tr.holders(name); n > 0 && unknown {
-			all = errors.Join(all, fmt.Errorf("%d nodes hold %s, which nobody knows", n, name))
-		}
-	}
-	return all
 }
 
 func isCommit(cause inventory.Cause) func(string) bool {

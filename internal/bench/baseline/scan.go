@@ -135,9 +135,8 @@ func (s *scanner) string() string {
 
 // quoted reads over a string and gives it with its quotes.
 func (s *scanner) quoted() []byte {
-	start := s.at
 	if s.next() == '"' {
-		start = s.at
+		start := s.at
 		for at := s.at + 1; at < len(s.text); at++ {
 			step := bytes.IndexByte(s.text[at:], '"')
 			if step < 0 {

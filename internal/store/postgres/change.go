@@ -63,8 +63,8 @@ func appendMeta(dst []byte, c *inventory.Change, whole bool) []byte {
 	return dst
 }
 
-func (c *codec) appendDelta(dst []byte, w *store.Write) []byte {
-	dst = append(dst, valueVersion)
+func (c *codec) encodeDelta(w *store.Write) []byte {
+	dst := []byte{valueVersion}
 	dst = binary.AppendUvarint(dst, uint64(len(w.Delta)))
 	var inserted []inventory.Ref
 	for _, e := range w.Delta {

@@ -97,7 +97,7 @@ func FuzzStored(f *testing.F) {
 	}}
 	change := inventory.Change{Document: inventory.DocumentKey{Type: "T", SubType: "\xff"}, CaptureTime: "x"}
 	f.Add(c.appendDocument(nil, &doc))
-	f.Add(c.appendDelta(nil, &write))
+	f.Add(c.encodeDelta(&write))
 	f.Add(appendNode(nil, &node))
 	f.Add(appendMeta(nil, &change, true))
 	f.Add([]byte{})
@@ -117,7 +117,7 @@ func FuzzStored(f *testing.F) {
 		var delta inventory.Change
 		if err := c.decodeContent(&delta, false, value); err == nil {
 			var again inventory.Change
-			err := c.decodeContent(&again, false, c.appendDelta(nil, &store.Write{Delta: delta.Delta, Added: delta.Added, Removed: delta.Removed}))
+			err := c.decodeContent(&again, false, c.encodeDelta(&store.Write{Delta: delta.Delta, Added: delta.Added, Removed: delta.Removed}))
 			if d := cmp.Diff(delta, again, cmpopts.EquateEmpty()); d != "" || err != nil {
 				t.Errorf("change, %v (-read +stored again):\n%s", err, d)
 			}

@@ -139,7 +139,7 @@ func (s *Store) encode(o *commit) {
 			e.document = s.codec.appendDocument(make([]byte, 0, 64+24*len(w.Document.Refs)), w.Document)
 		}
 		if e.whole = whole(w); !e.whole {
-			e.content = s.codec.appendDelta(nil, w)
+			e.content = s.codec.encodeDelta(w)
 		}
 		o.keys = append(o.keys, naming(o.c.Node.Key.Partition, w, o.texts)...)
 		o.size += len(e.document) + len(e.content)

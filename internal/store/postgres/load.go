@@ -208,7 +208,7 @@ func (s *Store) encodeChanges(changes []inventory.Change) (*loaded, error) {
 			}
 		}
 		whole := whole(&w)
-		content := s.codec.appendDelta(nil, &w)
+		content := s.codec.encodeDelta(&w)
 		if whole {
 			content = s.codec.appendDocument(nil, w.Document)
 		}

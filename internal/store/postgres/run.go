@@ -67,7 +67,7 @@ func (s *Store) labour(ctx context.Context, e effort, what string, do func(ctx c
 // left is how long a call may go on. The time that the database has been away counts, whichever call found it so: else
 // calls that gather behind one that fails would each wait as long again, and there would be ever more of them.
 func (s *Store) left(all time.Duration) time.Duration {
-	err, since, _ := s.health.state()
+	since, _, err := s.health.state()
 	if err == nil {
 		return all
 	}
