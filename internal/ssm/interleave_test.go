@@ -234,6 +234,50 @@ func TestTypesOfAllServersStopAtTheQuota(t *testing.T) {
 	}
 }
 
+// TestATypeTaughtTwiceAtOnceHasWhatBothTaught stops two servers in the midst of teaching the same new type.
+func TestATypeTaughtTwiceAtOnceHasWhatBothTaught(t *testing.T) {
+	for _, at := range []string{"put schema-room/", "put schema/"} {
+		for first := range 2 {
+			t.Run(fmt.Sprintf("%s first %d", at, first), func(t *testing.T) {
+				synctest.Test(t, func(t *testing.T) { teachTwice(t, at, first) })
+			})
+		}
+	}
+}
+
+// teachTwice holds both up at a call, and lets one of them go on first.
+func teachTwice(t *testing.T, at string, first int) {
+	all := newServers(t, 2)
+	defer stopAll(all)
+	attributes := []string{"One", "Two"}
+	var release [2]func()
+	var wg sync.WaitGroup
+	for i, s := range all {
+		var held <-chan struct{}
+		held, release[i] = s.calls.holdOne(func(name string) bool { return strings.HasPrefix(name, at) })
+		defer release[i]()
+		wg.Go(func() { s.mustReport(node(i), item("Custom:Both", entry(attributes[i], "x"))) })
+		<-held
+	}
+	for _, i := range []int{first, 1 - first} {
+		release[i]()
+		synctest.Wait()
+		for _, s := range all {
+			if got := s.find(equal("Custom:Both."+attributes[i], "x")...); len(got) != 1 || got[0] != node(i) {
+				t.Errorf("what server %d taught is found on %v", i, got)
+			}
+		}
+	}
+	wg.Wait()
+	for i := range all {
+		for _, s := range all {
+			if got := s.find(equal("Custom:Both."+attributes[i], "x")...); len(got) != 1 {
+				t.Errorf("once both have taught, what server %d taught is found on %v", i, got)
+			}
+		}
+	}
+}
+
 // TestTypesKnownBeforeTheyWereListed opens a store whose record of types is of before it held them.
 func TestTypesKnownBeforeTheyWereListed(t *testing.T) {
 	tr := newTrial(t)

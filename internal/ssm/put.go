@@ -393,13 +393,14 @@ func (r *report) learn(t inventory.TypeName, next customSchema, changed bool) {
 }
 
 func (r *report) checkTypeCount() error {
-	types := len(r.types.custom)
+	places := r.types.places()
+	types := len(places)
 	for t := range r.lessons {
-		if _, known := r.types.custom[t]; !known {
+		if !slices.Contains(places, t) {
 			types++
 		}
 	}
-	if limit := r.s.cfg.Limits.CustomTypes; types > limit && types > len(r.types.custom) {
+	if limit := r.s.cfg.Limits.CustomTypes; types > limit && types > len(places) {
 		return inventory.Errorf(inventory.CustomSchemaCountLimitExceeded,
 			"The account would have %d custom inventory types in this region; at most %d are accepted. Delete one with DeleteInventory and the option DeleteSchema.", types, limit)
 	}

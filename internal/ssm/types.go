@@ -15,8 +15,10 @@ import (
 
 // typeRoom is the record that says which Custom types a partition has: a type is known when it is in the room and has a
 // schema record. Types enter and leave by a compare-and-swap of this one record, so that the quota holds however many
-// servers teach at the same time. A type's schema record is written before the type enters, and dropped after it left; one
-// that stays behind because its writer died is of no type, and written over when the type comes again.
+// servers teach at the same time. A type enters before its schema record is written, and that is dropped after it left:
+// servers that teach the same new type then meet at its record, of which one makes the first and the others find it. A
+// type whose writer died in between keeps its place for when it comes again; a record whose type was being dropped is of
+// no type, and written over when the type comes again.
 type typeRoom struct {
 	Types []inventory.TypeName
 
@@ -52,8 +54,13 @@ func (r *schemaRegistry) readRoom(ctx context.Context, p inventory.Partition) (r
 	return room, nil
 }
 
-// types gives the types that are known, sorted.
-func (c *catalogue) types() []inventory.TypeName { return slices.Sorted(maps.Keys(c.custom)) }
+// places gives the types that are in the room, known or about to be.
+func (c *catalogue) places() []inventory.TypeName {
+	if c.room.whole {
+		return slices.Sorted(maps.Keys(c.custom))
+	}
+	return c.room.Types
+}
 
 // putRoom says which types there are. ErrConflict: the room has changed since the catalogue was read.
 func (r *schemaRegistry) putRoom(ctx context.Context, p inventory.Partition, c *catalogue, types []inventory.TypeName) error {
@@ -103,29 +110,26 @@ func (r *schemaRegistry) putSchema(ctx context.Context, p inventory.Partition, t
 	return r.store.PutRecord(ctx, store.Record{Key: schemaKey(p, t), Value: text, Revision: revision})
 }
 
-// addTypes makes types known: first their records, then all at once their place in the room.
-func (r *schemaRegistry) addTypes(ctx context.Context, p inventory.Partition, c *catalogue, fresh []inventory.TypeName, lessons map[inventory.TypeName]customSchema) (err error) {
-	if c.room.whole { // a record without a place would count as a type
-		if err := r.putRoom(ctx, p, c, c.types()); err != nil {
-			return err
-		}
-		return fmt.Errorf("the types were listed first: %w", store.ErrConflict)
-	}
-	put := map[inventory.TypeName]uint64{}
-	defer func() {
-		if err != nil { // what is left behind is of no type, so failing to drop it does no harm
-			for t, revision := range put {
-				_ = r.store.DeleteRecord(context.WithoutCancel(ctx), schemaKey(p, t), revision)
-			}
-		}
-	}()
+// addTypes makes types known: first they get their place in the room, then their records.
+func (r *schemaRegistry) addTypes(ctx context.Context, p inventory.Partition, c *catalogue, fresh []inventory.TypeName, lessons map[inventory.TypeName]customSchema) error {
+	places := c.places()
+	types := slices.Clone(places)
 	for _, t := range fresh {
-		if put[t], err = r.putSchema(ctx, p, t, lessons[t], c.revision[t]); err != nil {
-			delete(put, t)
+		if !slices.Contains(places, t) {
+			types = append(types, t)
+		}
+	}
+	if len(types) > len(places) {
+		if err := r.putRoom(ctx, p, c, types); err != nil {
 			return err
 		}
 	}
-	return r.putRoom(ctx, p, c, append(c.types(), fresh...))
+	for _, t := range fresh {
+		if _, err := r.putSchema(ctx, p, t, lessons[t], c.revision[t]); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // settleOption lets a deletion's schema option take effect: the type is dropped, or the newest version seen and with it
@@ -153,7 +157,7 @@ func (r *schemaRegistry) settleOption(ctx context.Context, p inventory.Partition
 
 // dropType makes a type unknown.
 func (r *schemaRegistry) dropType(ctx context.Context, p inventory.Partition, c *catalogue, t inventory.TypeName) error {
-	types := slices.DeleteFunc(c.types(), func(known inventory.TypeName) bool { return known == t })
+	types := slices.DeleteFunc(slices.Clone(c.places()), func(known inventory.TypeName) bool { return known == t })
 	if err := r.putRoom(ctx, p, c, types); err != nil {
 		return err
 	}
