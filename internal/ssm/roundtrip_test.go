@@ -4,6 +4,7 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"testing/synctest"
 
 	"stocktake/internal/inventory"
 )
@@ -11,6 +12,10 @@ import (
 // TestReportsCallTheStoreAsLittleAsTheyCan holds reports to the calls each needs: over a network every one is a round
 // trip.
 func TestReportsCallTheStoreAsLittleAsTheyCan(t *testing.T) {
+	synctest.Test(t, reportsCallTheStoreAsLittleAsTheyCan)
+}
+
+func reportsCallTheStoreAsLittleAsTheyCan(t *testing.T) {
 	s := newServers(t, 1)[0]
 	defer s.stop()
 	full := func(values ...string) []inventory.Item {
@@ -25,6 +30,7 @@ func TestReportsCallTheStoreAsLittleAsTheyCan(t *testing.T) {
 	s.config.Exclusive = true
 	s.start()
 	s.find()
+	synctest.Wait() // until the service's own work is done for the time being
 	s.mustReport(node(8), own("a"))
 	for _, c := range []struct {
 		name  string

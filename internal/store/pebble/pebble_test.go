@@ -51,7 +51,9 @@ func maker(shards int, fs vfs.FS) storetest.Maker {
 			if err := s.Close(); err != nil {
 				tb.Fatal(err)
 			}
-			return openIn(tb, dirs[s])
+			again := open(tb, pebble.Options{Dir: dirs[s], FS: fs}) // it knows its shards
+			dirs[again] = dirs[s]
+			return again
 		},
 	}
 }

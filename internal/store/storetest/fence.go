@@ -3,6 +3,7 @@ package storetest
 import (
 	"errors"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -90,18 +91,20 @@ func (r *trial) raceFences() {
 	for number := uint64(1); number <= 8; number++ {
 		raiser.raise("lease", number)
 		var group, busy sync.WaitGroup
+		var raised atomic.Bool
 		busy.Add(workers)
 		for i, key := range keys {
 			group.Go(func() {
-				r.on(i).workUnder(store.Fence{Lease: "lease", Number: number}, key, &busy)
+				r.on(i).workUnder(store.Fence{Lease: "lease", Number: number}, key, &busy, &raised)
 			})
 		}
 		busy.Wait()
 		raiser.raise("lease", number+1)
-		raised := raiser.read(keys, "AWS:Application")
+		raised.Store(true)
+		left := raiser.read(keys, "AWS:Application")
 		heads := raiser.heads()
 		group.Wait()
-		if d := cmp.Diff(raised, raiser.read(keys, "AWS:Application"), Equate); d != "" {
+		if d := cmp.Diff(left, raiser.read(keys, "AWS:Application"), Equate); d != "" {
 			r.Fatalf("commits took effect after the fence was raised to %d (-when raised +later):\n%s", number+1, d)
 		}
 		if d := cmp.Diff(heads, raiser.heads()); d != "" {
@@ -111,22 +114,25 @@ func (r *trial) raceFences() {
 }
 
 // workUnder commits until the lease is taken over, and tells busy once it is well under way.
-func (r *trial) workUnder(f store.Fence, key inventory.NodeKey, busy *sync.WaitGroup) {
+func (r *trial) workUnder(f store.Fence, key inventory.NodeKey, busy *sync.WaitGroup, raised *atomic.Bool) {
 	tell := sync.OnceFunc(busy.Done)
 	defer tell()
-	for n := range 5000 {
+	for n := 0; ; n++ {
 		if n == 3 {
 			tell()
 		}
+		over := raised.Load()
 		switch err := r.commitUnder(f, key, n); {
 		case errors.Is(err, store.ErrFenced):
 			return
 		case err != nil:
 			r.Errorf("commit under lease %d: %v", f.Number, err)
 			return
+		case over:
+			r.Errorf("lease %d goes on after the fence was raised above it", f.Number)
+			return
 		}
 	}
-	r.Errorf("lease %d goes on and on", f.Number)
 }
 
 // commitUnder commits a report, every other one unchanged, under a fence.
