@@ -60,8 +60,7 @@ func (s *Service) updateSchema(ctx context.Context, p inventory.Partition, t inv
 			return err
 		}
 		change(&own)
-		_, err = s.schemas.putSchema(ctx, p, t, own, revision)
-		return err
+		return s.schemas.putSchema(ctx, p, t, own, revision)
 	})
 }
 
@@ -125,5 +124,6 @@ func (s *Service) recutNode(ctx context.Context, key inventory.NodeKey, t invent
 	if len(c.Writes) == 0 {
 		return nil
 	}
-	return s.commit(ctx, c)
+	_, err = s.commit(ctx, c)
+	return err
 }

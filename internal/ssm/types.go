@@ -89,7 +89,7 @@ func (r *schemaRegistry) learn(ctx context.Context, p inventory.Partition, c *ca
 		}
 	}
 	for _, t := range known {
-		if _, err := r.putSchema(ctx, p, t, lessons[t], c.revision[t]); err != nil {
+		if err := r.putSchema(ctx, p, t, lessons[t], c.revision[t]); err != nil {
 			return err
 		}
 	}
@@ -102,12 +102,13 @@ func (r *schemaRegistry) learn(ctx context.Context, p inventory.Partition, c *ca
 	return nil
 }
 
-func (r *schemaRegistry) putSchema(ctx context.Context, p inventory.Partition, t inventory.TypeName, own customSchema, revision uint64) (uint64, error) {
+func (r *schemaRegistry) putSchema(ctx context.Context, p inventory.Partition, t inventory.TypeName, own customSchema, revision uint64) error {
 	text, err := json.Marshal(own)
 	if err != nil {
-		return 0, err
+		return err
 	}
-	return r.store.PutRecord(ctx, store.Record{Key: schemaKey(p, t), Value: text, Revision: revision})
+	_, err = r.store.PutRecord(ctx, store.Record{Key: schemaKey(p, t), Value: text, Revision: revision})
+	return err
 }
 
 // addTypes makes types known: first they get their place in the room, then their records.
@@ -125,7 +126,7 @@ func (r *schemaRegistry) addTypes(ctx context.Context, p inventory.Partition, c 
 		}
 	}
 	for _, t := range fresh {
-		if _, err := r.putSchema(ctx, p, t, lessons[t], c.revision[t]); err != nil {
+		if err := r.putSchema(ctx, p, t, lessons[t], c.revision[t]); err != nil {
 			return err
 		}
 	}
@@ -150,8 +151,7 @@ func (r *schemaRegistry) settleOption(ctx context.Context, p inventory.Partition
 			return r.dropType(ctx, p, c, d.Type)
 		}
 		own.Disabled = own.Version
-		_, err = r.putSchema(ctx, p, d.Type, own, c.revision[d.Type])
-		return err
+		return r.putSchema(ctx, p, d.Type, own, c.revision[d.Type])
 	})
 }
 
