@@ -65,7 +65,8 @@ func (s *Service) setStatusOnce(ctx context.Context, key inventory.NodeKey, stat
 	node.SetItem(inventory.ItemState{ItemKey: item, SchemaVersion: schema.Version, CaptureTime: captureTime(now), Arrival: now, Entries: 1})
 	w := after.writeOver(before, inventory.CauseStatus)
 	w.Key = item
-	return s.commit(ctx, store.Commit{Node: node, Writes: []store.Write{w}})
+	_, err = s.commit(ctx, store.Commit{Node: node, Writes: []store.Write{w}})
+	return err
 }
 
 // RemoveNode forgets a node and all it reported, at once.
@@ -141,7 +142,8 @@ func (s *Service) dropItems(ctx context.Context, fence store.Fence, scan store.N
 	if len(c.Writes) == 0 && !remove {
 		return nil
 	}
-	return s.commit(ctx, c)
+	_, err := s.commit(ctx, c)
+	return err
 }
 
 // NodeSummary is one line of a listing of nodes.

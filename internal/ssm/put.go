@@ -29,10 +29,14 @@ func (s *Service) PutInventory(ctx context.Context, p inventory.Partition, in Pu
 	lock.Lock()
 	defer lock.Unlock()
 	var before attempt
-	err = retry(ctx, func() (err error) {
+	try := func() (err error) {
 		message, err = s.put(ctx, key, in, &before)
 		return err
-	})
+	}
+	// What was remembered in vain does not count among the tries that meet others.
+	if err = try(); errors.Is(err, store.ErrConflict) {
+		err = retry(ctx, try)
+	}
 	if err != nil {
 		s.counters.refused.Add(1)
 	}
@@ -41,6 +45,9 @@ func (s *Service) PutInventory(ctx context.Context, p inventory.Partition, in Pu
 
 // attempt is what an attempt at a report met, for the next one.
 type attempt struct {
+	// remembered: the report was judged by what this server remembers, which the store did not confirm. From then on it is
+	// judged by what is stored.
+	remembered bool
 	// taught: another taught at the same time.
 	taught bool
 	// fenced: what it was judged by is of before a deletion.
@@ -54,16 +61,19 @@ func (s *Service) put(ctx context.Context, key inventory.NodeKey, in PutInventor
 		lock.Lock()
 		defer lock.Unlock()
 	}
-	r, err := s.newReport(ctx, key, in)
+	r, err := s.newReport(ctx, key, in, before)
 	if err != nil {
 		return "", err
 	}
-	r.attempt = before
 	message, err := r.judgeAll(in.Items)
-	if err != nil {
-		return "", err
+	if err == nil {
+		err = r.store(ctx)
 	}
-	err = r.store(ctx)
+	if err != nil && r.remembered && ctx.Err() == nil && !errors.Is(err, store.ErrUnavailable) {
+		before.remembered = true
+		s.known.forget(key)
+		return "", fmt.Errorf("node %s may have changed since it was remembered: %w", key.Node, store.ErrConflict)
+	}
 	if !errors.Is(err, store.ErrFenced) {
 		return message, err
 	}
@@ -105,6 +115,10 @@ type report struct {
 	admin bool
 	now   time.Time
 	types *catalogue
+	// remembered: types and before are what this server remembers. The commit holds only if they are still right: a node's
+	// revision tells of the record, and the fence of the deletions the catalogue does not know of. What else is new in the
+	// catalogue does not matter to a report that teaches nothing, and one that teaches writes over records by their revision.
+	remembered bool
 	// before is the record as it is stored, node as it will be; contents the documents to write, in the order of their first item.
 	before   inventory.Node
 	node     inventory.Node
@@ -129,9 +143,13 @@ type content struct {
 
 // newReport reads what the report is judged by: the node's record, with the documents that have to be compared in any
 // case, and the catalogue where it says anything about the types reported. What is built in needs none.
-func (s *Service) newReport(ctx context.Context, key inventory.NodeKey, in PutInventoryInput) (*report, error) {
-	r := &report{s: s, key: key, admin: in.Administrator, now: time.Now().UTC(), contents: map[inventory.ItemKey]content{}, types: &catalogue{}}
-	if slices.ContainsFunc(in.Items, func(it inventory.Item) bool { return it.Type.Custom() || it.Type == inventory.TypeComplianceItem }) {
+func (s *Service) newReport(ctx context.Context, key inventory.NodeKey, in PutInventoryInput, before *attempt) (*report, error) {
+	r := &report{s: s, key: key, admin: in.Administrator, now: time.Now().UTC(), contents: map[inventory.ItemKey]content{}, types: &catalogue{}, attempt: before}
+	judgedByTypes := slices.ContainsFunc(in.Items, func(it inventory.Item) bool { return it.Type.Custom() || it.Type == inventory.TypeComplianceItem })
+	if !before.remembered && r.recall(judgedByTypes) {
+		return r, nil
+	}
+	if judgedByTypes {
 		var err error
 		// Before the node: whatever deletion this catalogue does not know of takes its heads after what the record holds now.
 		if r.types, err = s.schemas.catalogue(ctx, key.Partition); err != nil {

@@ -135,6 +135,13 @@ func (r *schemaRegistry) catalogue(ctx context.Context, p inventory.Partition) (
 	return next.c, next.err
 }
 
+// remembered gives the catalogue as it was last read here, however long ago; nil for none.
+func (r *schemaRegistry) remembered(p inventory.Partition) *catalogue {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return r.known[p]
+}
+
 // lead reads the catalogue for all who join before it begins, and keeps it.
 func (r *schemaRegistry) lead(ctx context.Context, p inventory.Partition, next *reading) {
 	lock := r.one.of(inventory.NodeKey{Partition: p})

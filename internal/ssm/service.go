@@ -58,6 +58,7 @@ type Service struct {
 	log     *slog.Logger
 
 	nodes    keyLocks // one report of a node at a time
+	known    *knownNodes
 	schemas  *schemaRegistry
 	answers  *answerCache
 	counters Counters
@@ -91,6 +92,9 @@ func New(st store.Store, rep *replica.Replica, cfg Config) (*Service, error) {
 		schemas: newSchemaRegistry(st), answers: newAnswerCache(), seal: seal,
 		leases: map[string]*lease{}, newDeletion: make(chan struct{}, 1),
 		base: base, stop: stop,
+	}
+	if !cfg.Exclusive {
+		s.known = newKnownNodes()
 	}
 	server := newUUID()
 	for _, name := range []string{leaseDeletions, leaseUpkeep} {

@@ -54,6 +54,9 @@ func (r *report) store(ctx context.Context) error {
 		return err
 	}
 	commit := store.Commit{}
+	if r.remembered {
+		commit.Fence = r.types.fence
+	}
 	for _, key := range r.order {
 		w, err := r.writeOf(ctx, key)
 		if err != nil {
@@ -74,9 +77,11 @@ func (r *report) store(ctx context.Context) error {
 	if err := r.teach(ctx); err != nil {
 		return err
 	}
-	if err := r.s.commit(ctx, commit); err != nil {
+	done, err := r.s.commit(ctx, commit)
+	if err != nil {
 		return err
 	}
+	r.s.known.remember(r.node, done)
 	if len(commit.Writes) > 0 {
 		r.s.counters.stored.Add(1)
 	} else {
@@ -243,14 +248,14 @@ func (s *Service) checkRoom(p inventory.Partition, enrolls bool, writes []store.
 
 // commit makes one write durable and brings the index up to it, whatever becomes of the request: an acknowledged write
 // is in every later answer, and one whose caller went away is too.
-func (s *Service) commit(ctx context.Context, c store.Commit) error {
+func (s *Service) commit(ctx context.Context, c store.Commit) (store.Committed, error) {
 	done, err := s.store.Commit(ctx, c)
 	if err != nil {
-		return err
+		return done, err
 	}
 	var shapes []inventory.Shape
 	for _, w := range c.Writes {
 		shapes = append(shapes, w.Shapes...)
 	}
-	return s.replica.Apply(context.WithoutCancel(ctx), done.Changes, shapes)
+	return done, s.replica.Apply(context.WithoutCancel(ctx), done.Changes, shapes)
 }

@@ -20,8 +20,8 @@ type Fence struct {
 // Fences is the store's role for work that one server does at a time.
 type Fences interface {
 	// RaiseFence makes every commit that carries a smaller number of the lease fail with ErrFenced: once it has returned,
-	// none of them takes effect any more, whenever it began. It is durable. Raising to the number it has is no error; to a
-	// smaller one is ErrFenced.
+	// none of them takes effect any more, whenever it began; but one without writes, which changes no document, may if it
+	// began before the return. It is durable. Raising to the number it has is no error; to a smaller one is ErrFenced.
 	RaiseFence(ctx context.Context, f Fence) error
 }
 

@@ -68,7 +68,7 @@ func (s *Store) Commit(ctx context.Context, c store.Commit) (store.Committed, er
 	}
 	c.Arrival = c.Arrival.UTC().Round(0)
 	o := &commit{c: c, shard: s.shardOf(c.Node.Key), node: nodeKey(c.Node.Key), revision: newRevision()}
-	if len(c.Writes) == 0 && !c.Remove && c.Fence == (store.Fence{}) && c.Node.Revision != 0 {
+	if len(c.Writes) == 0 && !c.Remove && c.Node.Revision != 0 {
 		if done, err := s.refresh(ctx, o); done || err != nil {
 			return s.acknowledge(store.Committed{Revision: uint64(o.revision)}, err)
 		}
@@ -205,6 +205,8 @@ type refresh struct {
 	shard                int32
 	node, items, record  []byte
 	revision, computedOf int64
+	lease                []byte
+	number               int64
 }
 
 // refresh tries to write an unchanged report with the others that wait; false when it has to be looked at more closely.
@@ -213,13 +215,16 @@ func (s *Store) refresh(ctx context.Context, o *commit) (bool, error) {
 		call: newCall[bool](), shard: o.shard, node: o.node, items: itemsDigest(o.c.Node.Items),
 		record:   appendNode(make([]byte, 0, 64+64*len(o.c.Node.Items)), &o.c.Node),
 		revision: o.revision, computedOf: int64(o.c.Node.Revision),
+		lease: []byte(o.c.Fence.Lease), number: int64(o.c.Fence.Number),
 	}
 	s.refreshes.add(r)
 	return r.wait(ctx)
 }
 
 // refreshAll writes all unchanged reports that wait with one statement (on Citus one a shard), each under its own
-// condition: the revision is still the one it was computed from, or already its own, which is that of an earlier try.
+// condition: the revision is still the one it was computed from, or already its own, which is that of an earlier try; and
+// no fence above its own was raised before the statement began. (One raised meanwhile came after it: it writes nothing that
+// a later holder of the lease could find changed but the times of what is there.)
 func (s *Store) refreshAll(all []*refresh) {
 	written := make(map[int64]struct{}, len(all))
 	err := s.run(s.alive, "write unchanged reports", func(ctx context.Context, conn *pgx.Conn) error {
@@ -245,15 +250,18 @@ func (s *Store) refreshAll(all []*refresh) {
 func queueRefresh(b *pgx.Batch, g share, all []*refresh, written func(revision int64)) {
 	n := len(g.members)
 	shards, nodes, items, records := make([]int32, n), make([][]byte, n), make([][]byte, n), make([][]byte, n)
-	from, to := make([]int64, n), make([]int64, n)
+	from, to, leases, numbers := make([]int64, n), make([]int64, n), make([][]byte, n), make([]int64, n)
 	for i, at := range g.members {
 		r := all[at]
 		shards[i], nodes[i], items[i], records[i], from[i], to[i] = r.shard, r.node, r.items, r.record, r.computedOf, r.revision
+		leases[i], numbers[i] = r.lease, r.number
 	}
 	b.Queue(`UPDATE stocktake.node n SET revision = u.revision, record = u.record
-		FROM unnest($1::int4[], $2::bytea[], $3::int8[], $4::int8[], $5::bytea[], $6::bytea[]) u (shard, node, computed_of, revision, items, record)
+		FROM unnest($1::int4[], $2::bytea[], $3::int8[], $4::int8[], $5::bytea[], $6::bytea[], $7::bytea[], $8::int8[])
+			u (shard, node, computed_of, revision, items, record, lease, number)
 		WHERE n.shard = u.shard AND n.node = u.node AND (n.revision = u.computed_of OR n.revision = u.revision) AND n.items = u.items`+
-		g.and("n")+` RETURNING n.revision`, shards, nodes, from, to, items, records).Query(func(rows pgx.Rows) error {
+		g.and("n")+` AND NOT EXISTS (SELECT 1 FROM stocktake.fence f WHERE f.shard = n.shard`+g.and("f")+` AND f.lease = u.lease AND f.number > u.number)
+		RETURNING n.revision`, shards, nodes, from, to, items, records, leases, numbers).Query(func(rows pgx.Rows) error {
 		var revision int64
 		_, err := pgx.ForEachRow(rows, []any{&revision}, func() error {
 			written(revision)

@@ -1,0 +1,104 @@
+package ssm
+
+import (
+	"slices"
+	"strings"
+	"sync"
+
+	"stocktake/internal/inventory"
+	"stocktake/internal/store"
+)
+
+// maxKnownNodes bounds the memory for remembered nodes, some 2 KB each.
+const maxKnownNodes = 1 << 15
+
+// knownNodes remembers the records of the nodes that reported here last. A store behind a network is then asked once by
+// a report that changes nothing: the write itself tells whether the record is still as remembered. The nil knownNodes
+// remembers nothing.
+type knownNodes struct {
+	mu    sync.Mutex
+	nodes map[inventory.NodeKey]inventory.Node
+}
+
+func newKnownNodes() *knownNodes {
+	return &knownNodes{nodes: map[inventory.NodeKey]inventory.Node{}}
+}
+
+// recall gives a node's record as it was remembered. It is not to be changed.
+func (k *knownNodes) recall(key inventory.NodeKey) (inventory.Node, bool) {
+	if k == nil {
+		return inventory.Node{}, false
+	}
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	n, ok := k.nodes[key]
+	return n, ok
+}
+
+// remember takes a node's record as it was given to the store, with what the store made of it.
+func (k *knownNodes) remember(n inventory.Node, done store.Committed) {
+	if k == nil {
+		return
+	}
+	n = apart(n)
+	n.Revision = done.Revision
+	for _, c := range done.Changes {
+		if state := n.Item(inventory.ItemKey{Type: c.Document.Type, SubType: c.Document.SubType}); state != nil {
+			state.Seq = c.Seq
+		}
+	}
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	if _, known := k.nodes[n.Key]; !known && len(k.nodes) >= maxKnownNodes {
+		for key := range k.nodes { // any
+			delete(k.nodes, key)
+			break
+		}
+	}
+	k.nodes[n.Key] = n
+}
+
+// apart copies a record with its texts, which may be parts of a request's body.
+func apart(n inventory.Node) inventory.Node {
+	n = n.Clone()
+	n.Key = inventory.NodeKey{
+		Partition: inventory.Partition{Account: strings.Clone(n.Key.Account), Region: strings.Clone(n.Key.Region)},
+		Node:      inventory.NodeID(strings.Clone(string(n.Key.Node))),
+	}
+	for i := range n.Items {
+		s := &n.Items[i]
+		s.Type, s.SubType = inventory.TypeName(strings.Clone(string(s.Type))), strings.Clone(s.SubType)
+		s.SchemaVersion, s.CaptureTime, s.Hash = strings.Clone(s.SchemaVersion), strings.Clone(s.CaptureTime), strings.Clone(s.Hash)
+		s.Context = slices.Clone(s.Context)
+		for j, a := range s.Context {
+			s.Context[j] = inventory.Attribute{Name: strings.Clone(a.Name), Value: strings.Clone(a.Value)}
+		}
+	}
+	return n
+}
+
+func (k *knownNodes) forget(key inventory.NodeKey) {
+	if k == nil {
+		return
+	}
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	delete(k.nodes, key)
+}
+
+// recall has the report judged by what this server remembers, if that is all it needs.
+func (r *report) recall(judgedByTypes bool) bool {
+	node, ok := r.s.known.recall(r.key)
+	if !ok || node.Status == inventory.Terminated {
+		return false
+	}
+	if judgedByTypes {
+		types := r.s.schemas.remembered(r.key.Partition)
+		if types == nil || len(types.deletions) > 0 {
+			return false
+		}
+		r.types = types
+	}
+	r.before, r.node, r.remembered = node, node.Clone(), true
+	return true
+}
