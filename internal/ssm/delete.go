@@ -91,7 +91,7 @@ func (s *Service) startDeletion(ctx context.Context, p inventory.Partition, in D
 		}
 		err := j.begin(ctx)
 		if errors.Is(err, store.ErrNotFound) {
-			err = fmt.Errorf("the same call was refused elsewhere: %w", store.ErrConflict)
+			err = fmt.Errorf("the deletion was refused, here or by the same call elsewhere: %w", store.ErrConflict)
 		}
 		if err != nil {
 			return Deletion{}, err

@@ -21,6 +21,8 @@ type Deletion struct {
 	Started      time.Time
 	Updated      time.Time
 	Done         bool
+	// Accepted is set once the type was found known while no other deletion could drop it.
+	Accepted bool
 	// SchemaDone is set once the schema option took effect.
 	SchemaDone bool
 	// Heads are the shards' sequences at the job's place in time: what was stored at or before them goes, later reports

@@ -16,9 +16,11 @@ import (
 //  1. The record is put. A job that no claim names is inert.
 //  2. The ClientToken is made to lead to it. A call with the same token now finds this job and goes on with it.
 //  3. claim: the type's claim names the job. Of racing calls one gets it; the others are refused.
-//  4. settle: the schema option takes effect, then the fence of types is raised, then the heads are taken.
-//  5. count: what there is to remove is counted. The call returns.
-//  6. The holder of the lease on deletions removes what is at or before the heads, and marks the job done.
+//  4. accept: the type is looked up again, as an earlier deletion may have dropped it before the claim was had; from the
+//     claim on none can. An unknown one ends the job.
+//  5. settle: the schema option takes effect, then the fence of types is raised, then the heads are taken.
+//  6. count: what there is to remove is counted. The call returns.
+//  7. The holder of the lease on deletions removes what is at or before the heads, and marks the job done.
 //
 // A report of the type meets a deletion in one of these ways:
 //   - It read the catalogue before the claim, and its commit took effect before the fence was raised: the heads are taken
@@ -140,7 +142,41 @@ func (j *deletionJob) claim(ctx context.Context) error {
 	})
 }
 
-// begin does steps 4 and 5.
+// accept does step 4. ErrNotFound: the type is unknown, and the job is no more.
+func (j *deletionJob) accept(ctx context.Context) error {
+	s := j.service
+	return retry(ctx, func() error {
+		if j.state.Accepted {
+			return nil
+		}
+		types, err := s.schemas.catalogue(ctx, j.partition)
+		if err != nil {
+			return err
+		}
+		if _, known := types.custom[j.state.Type]; known {
+			return j.update(ctx, func(d *Deletion) (bool, error) {
+				news := !d.Accepted
+				d.Accepted = true
+				return news, nil
+			})
+		}
+		err = s.store.DeleteRecord(ctx, deletionKey(j.partition, j.state.ID), j.revision)
+		if errors.Is(err, store.ErrConflict) { // accepted elsewhere: a report taught the type before this one looked
+			d, revision, gone := s.deletion(ctx, j.partition, j.state.ID)
+			if gone != nil {
+				return gone
+			}
+			j.state, j.revision = d, revision
+		}
+		if err == nil {
+			_ = j.unclaim(ctx) // a claim of no job binds nobody
+			err = store.ErrNotFound
+		}
+		return err
+	})
+}
+
+// begin does steps 4 to 6. ErrNotFound: the job was refused.
 func (j *deletionJob) begin(ctx context.Context) error {
 	if err := j.settle(ctx); err != nil || j.state.Versions != nil {
 		return err
@@ -162,6 +198,9 @@ func (j *deletionJob) begin(ctx context.Context) error {
 func (j *deletionJob) settle(ctx context.Context) error {
 	if j.state.settled() {
 		return nil
+	}
+	if err := j.accept(ctx); err != nil {
+		return err
 	}
 	if j.state.SchemaOption != "" {
 		if err := j.service.schemas.settleOption(ctx, j.partition, &j.state); err != nil {

@@ -82,7 +82,7 @@ func (s *Service) awaitDeletion(ctx context.Context) bool {
 	return false
 }
 
-// deletionWork is step 6 of a deletionJob. It can be stopped after any commit and begun anew by another server: what
+// deletionWork is step 7 of a deletionJob. It can be stopped after any commit and begun anew by another server: what
 // remains is counted anew from the store.
 type deletionWork struct {
 	job     *deletionJob

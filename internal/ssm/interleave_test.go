@@ -199,6 +199,68 @@ func TestOneTokenIsOneDeletionEverywhere(t *testing.T) {
 	}
 }
 
+// TestOneDeletionDropsTheType stops a deletion before each of its calls to the store until another, that drops the type,
+// is done: one of the two finds the type, and the other is refused.
+func TestOneDeletionDropsTheType(t *testing.T) {
+	for _, option := range []string{"", ssm.DeleteSchema} {
+		for nth, reached := 1, true; reached && nth < 100; nth++ {
+			ok := t.Run(fmt.Sprintf("%s stopped before call %d", option, nth), func(t *testing.T) {
+				synctest.Test(t, func(t *testing.T) { reached = dropTwice(t, option, nth) })
+			})
+			if !ok {
+				return
+			}
+		}
+	}
+}
+
+// dropTwice gives whether the deletion that is to be stopped made as many calls.
+func dropTwice(t *testing.T, option string, nth int) (reached bool) {
+	all := newServers(t, 2)
+	defer stopAll(all)
+	all[0].mustReport(node(1), item(rack, entry("Location", "old")))
+	calls := 0
+	held, release := all[1].calls.holdOne(func(name string) bool {
+		if strings.Contains(name, "lease/") {
+			return false
+		}
+		calls++
+		return calls == nth
+	})
+	defer release()
+	ended := make(chan error)
+	go func() {
+		_, err := all[1].remove(ssm.DeleteInventoryInput{Type: rack, SchemaOption: option})
+		ended <- err
+	}()
+	var slow error
+	select {
+	case <-held:
+		reached = true
+	case slow = <-ended:
+	}
+	_, fast := all[0].remove(ssm.DeleteInventoryInput{Type: rack, SchemaOption: ssm.DeleteSchema})
+	if reached {
+		if fast == nil {
+			all[0].finished()
+		}
+		release()
+		slow = <-ended
+	}
+	all[0].finished()
+	refused := slow
+	if slow == nil {
+		refused = fast
+	}
+	switch code := inventory.CodeOf(refused); {
+	case slow == nil && fast == nil && !reached && option == "": // one after the other, and the first left the type
+	case (slow == nil) == (fast == nil), fast == nil && code != inventory.InvalidTypeName,
+		slow == nil && code != inventory.InvalidTypeName && code != inventory.InvalidInventoryRequest:
+		t.Errorf("the deletion that was stopped ends with %v, the other with %v", slow, fast)
+	}
+	return reached
+}
+
 // TestTypesOfAllServersStopAtTheQuota teaches types through three servers at once.
 func TestTypesOfAllServersStopAtTheQuota(t *testing.T) {
 	const writers = 45

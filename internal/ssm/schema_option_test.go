@@ -38,7 +38,7 @@ func (d dying) DeleteRecord(ctx context.Context, key string, revision uint64) er
 // what is reported to it alone: a type dropped and taught anew, a version higher than the one disabled.
 func TestSchemaOptionsTakeEffectOnce(t *testing.T) {
 	for _, option := range []string{ssm.DeleteSchema, ssm.DisableSchema} {
-		for writes := range int64(8) {
+		for writes := range int64(10) {
 			when := fmt.Sprintf("%s, ended after %d writes", option, writes)
 			tr := newTrial(t)
 			tr.mustReport(node(1), item(rack, entry("Location", "old")))
