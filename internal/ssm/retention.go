@@ -24,6 +24,10 @@ type RetentionReport struct {
 
 // RunRetention drops a partition's expired documents now, however many they are. It is the command a held pass waits for.
 func (s *Service) RunRetention(ctx context.Context, p inventory.Partition) (RetentionReport, error) {
+	// After an outage the command may come before any server has the upkeep, and the time must not count.
+	if err := s.noteAlive(ctx); err != nil {
+		return RetentionReport{}, err
+	}
 	ages, err := s.ages(ctx)
 	if err != nil {
 		return RetentionReport{}, err

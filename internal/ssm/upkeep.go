@@ -41,7 +41,8 @@ type aliveRecord struct {
 }
 
 // upkeep does the periodic work of the whole service for one tenure of the lease. The mark that the service is up is of
-// all servers as one: whoever has the lease moves it, and that somebody always has is the lease's matter.
+// all servers as one: whoever has the lease moves it, and that somebody always has is the lease's matter. (A command to
+// drop what is old moves it too.)
 func (s *Service) upkeep(ctx context.Context, t *tenure) {
 	attempt := func(what string, f func(context.Context) error) { s.attempt(ctx, t, what, f) }
 	attempt("note that the service is up", s.noteAlive)
