@@ -24,7 +24,7 @@ type settings struct {
 	databaseSetting
 	Regions          []string `group:"service" placeholder:"NAME,..." help:"Serve only these regions; empty: any region a client signs for."`
 	SnapshotInterval duration `group:"service" default:"5m" placeholder:"TIME" help:"Write the index's snapshot this often when it changed (${default}); 0: only at the stop."`
-	FeedAge          duration `group:"service" default:"7d" placeholder:"TIME" help:"Keep changes in the feed this long (${default})."`
+	FeedAge          duration `group:"service" default:"7d" placeholder:"TIME" help:"Keep changes in the feed this long (${default}); more than 0."`
 	BodyMemory       size     `group:"service" default:"256MiB" placeholder:"SIZE" help:"Memory for the bodies of all requests together (${default}); beyond it they wait, then are throttled."`
 	StopDelay        duration `group:"service" default:"0" placeholder:"TIME" help:"At a stop, fail readiness so long before new requests are refused (${default})."`
 	LogLevel         string   `group:"service" default:"info" enum:"debug,info,warn,error" help:"Log this and graver: debug, info, warn or error (${default})."`
@@ -150,6 +150,8 @@ func (s *settings) check() error {
 		return &usageError{"tls_cert and tls_key go together: only one is set", "give both files"}
 	case s.TLSCert != "" && s.TLSSelfSigned:
 		return &usageError{"tls_self_signed is set beside tls_cert", "choose one"}
+	case s.FeedAge == 0:
+		return &usageError{"feed_age is 0: servers and restarts read the feed, so changes have to stay for a while", "12h, for example; longer than the service is ever down spares rebuilds of the index"}
 	case s.Limits.CallBytes > maxCall:
 		return &usageError{fmt.Sprintf("limit_call_bytes is %v, more than the %v a body may have", s.Limits.CallBytes, maxCall), ""}
 	case s.Limits.ItemBytes > s.Limits.CallBytes:
