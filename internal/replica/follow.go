@@ -37,24 +37,33 @@ func (r *Replica) CatchUp(ctx context.Context) error {
 
 // catchUp does so unless it finds another history, which is reloaded: then it is to be called again.
 func (r *Replica) catchUp(ctx context.Context) (again bool, err error) {
+	again, _, err = r.catchUpBut(ctx, nil)
+	return again, err
+}
+
+// catchUpBut is catchUp but for the shards that have moved since heads that were read earlier, if the index has reached
+// those. It gives the heads of now too.
+func (r *Replica) catchUpBut(ctx context.Context, earlier []inventory.Position) (again bool, heads []inventory.Position, err error) {
 	// What the index holds before the heads are read was committed before: heads that lack it are of another history.
 	before := r.index.Positions()
-	heads, err := r.readHeads(ctx)
+	heads, err = r.readHeads(ctx)
 	if err != nil {
-		return false, err
+		return false, nil, err
 	}
 	if len(heads) != len(before) {
-		return false, fmt.Errorf("%w: heads of %d shards, not %d", store.ErrCorrupt, len(heads), len(before))
+		return false, nil, fmt.Errorf("%w: heads of %d shards, not %d", store.ErrCorrupt, len(heads), len(before))
 	}
 	var behind []int
 	for shard, head := range heads {
-		if before[shard] != head {
+		reached := earlier != nil && head.Seq > earlier[shard].Seq && before[shard].Seq >= earlier[shard].Seq
+		if before[shard] != head && !reached {
 			behind = append(behind, shard)
 		}
 	}
-	return r.eachShard(ctx, behind, func(ctx context.Context, shard int) (bool, error) {
+	again, err = r.eachShard(ctx, behind, func(ctx context.Context, shard int) (bool, error) {
 		return r.bring(ctx, shard, before[shard], heads[shard])
 	})
+	return again, heads, err
 }
 
 // eachShard calls f for some shards, several at a time. It gives whether any was true, and the first error.
@@ -231,18 +240,23 @@ func (r *Replica) applyNext(ctx context.Context, x target, c inventory.Change, s
 	}
 }
 
-// keepUp follows the feed while nobody asks.
+// keepUp follows the feed while nobody asks. What moved since it last looked is left for the next time: most of it is
+// what was committed here, which comes to the index without being read.
 func (r *Replica) keepUp(ctx context.Context) {
 	tick := time.NewTicker(r.opt.Follow)
 	defer tick.Stop()
 	failing := false
+	var heads []inventory.Position
 	for {
 		select {
 		case <-ctx.Done():
 			return
 		case <-tick.C:
 		}
-		err := r.CatchUp(ctx)
+		_, now, err := r.catchUpBut(ctx, heads)
+		if now != nil {
+			heads = now
+		}
 		switch {
 		case ctx.Err() != nil:
 			return
