@@ -79,6 +79,7 @@ var laws = []law{
 	{"LoaderGivesTheSameStore", loaderGivesTheSameStore},
 	{"LoadedElsewhereIsTheSame", loadedElsewhereIsTheSame},
 	{"LoaderGoesOn", loaderGoesOn},
+	{"LoaderTakesAnyOrder", loaderTakesAnyOrder},
 	{"LoadedRevisionsAreNotGivenAgain", loadedRevisionsAreNotGivenAgain},
 	{"LoaderRefusesOther", loaderRefusesOther},
 }
