@@ -62,8 +62,12 @@ func Migrate(ctx context.Context, url string, options MigrateOptions) error {
 	if options.Log == nil {
 		options.Log = func(string, ...any) {}
 	}
-	// Changing a table may take longer than any statement of a server may, and has to wait for those.
-	for _, name := range []string{"statement_timeout", "lock_timeout", "idle_in_transaction_session_timeout"} {
+	// Changing a table may take longer than any statement of a server may, and has to wait for those; and nothing here is
+	// run often enough to have its one plan.
+	for name := range settings {
+		if name == "application_name" {
+			continue
+		}
 		delete(config.ConnConfig.RuntimeParams, name)
 	}
 	conn, err := pgx.ConnectConfig(ctx, config.ConnConfig)

@@ -73,10 +73,14 @@ const (
 	unsynced = "stocktake.unsynced"
 )
 
+// distributed is for new connections: Citus has to see the values to know the shard, and refuses plans made without.
+const distributed = `SELECT set_config('plan_cache_mode', 'auto', false) FROM pg_extension WHERE extname = 'citus'`
+
 // connected is called for every new connection before its first use.
-func (s *Store) connected(_ context.Context, conn *pgx.Conn) error {
+func (s *Store) connected(ctx context.Context, conn *pgx.Conn) error {
 	conn.PgConn().CustomData()[born] = s.generation.Add(1)
-	return nil
+	_, err := conn.PgConn().Exec(ctx, distributed).ReadAll()
+	return err
 }
 
 // onNotice hears what the server says besides answers. When a wait for synchronous standbys was broken off the commit
