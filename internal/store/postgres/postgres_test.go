@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"log/slog"
+	"net/url"
 	"strings"
 	"sync"
 	"testing"
@@ -132,6 +133,33 @@ func TestMigrationsMeet(t *testing.T) {
 	}
 	if _, err := s.Node(t.Context(), storetest.Node(1)); err != nil || open(t, url, 0).Identity() != id {
 		t.Errorf("migrating again changed something: %v", err)
+	}
+}
+
+// TestWhatNoWaitingMends opens stores that will not be there however long one waits.
+func TestWhatNoWaitingMends(t *testing.T) {
+	for what, change := range map[string]func(*url.URL){
+		"role":     func(u *url.URL) { u.User = url.User("stocktake_nobody") },
+		"database": func(u *url.URL) { u.Path = "/stocktake_nowhere" },
+		"tables":   func(*url.URL) {},
+	} {
+		t.Run(what, func(t *testing.T) {
+			u, err := url.Parse(pgtest.Database(t))
+			if err != nil {
+				t.Fatal(err)
+			}
+			change(u)
+			ctx, cancel := context.WithTimeout(t.Context(), soon)
+			defer cancel()
+			s, err := postgres.Open(ctx, postgres.Options{URL: u.String(), Patience: time.Hour})
+			if err == nil {
+				_ = s.Close()
+				t.Fatal("it opens")
+			}
+			if errors.Is(err, store.ErrUnavailable) || ctx.Err() != nil {
+				t.Errorf("it is waited for: %v", err)
+			}
+		})
 	}
 }
 

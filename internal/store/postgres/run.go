@@ -170,6 +170,15 @@ func readOnly(err error) bool {
 	return errors.As(err, &pg) && readOnlyCode(pg)
 }
 
+// refused reports whether the server answered that it will not have this role in this database.
+func refused(err error) bool {
+	var pg *pgconn.PgError
+	if !errors.As(err, &pg) {
+		return false
+	}
+	return strings.HasPrefix(pg.Code, "28") || pg.Code == "3D000" || pg.Code == "42501" // role or password; no database; no right
+}
+
 func readOnlyCode(e *pgconn.PgError) bool { return e.Code == "25006" }
 
 // unavailable is the error of a database that does not answer.

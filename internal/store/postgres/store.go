@@ -70,7 +70,8 @@ var (
 	_ store.Snapshots = (*Store)(nil)
 )
 
-// Open opens the store in a database that Migrate prepared. A database that is away is an error: store.ErrUnavailable.
+// Open opens the store in a database that Migrate prepared. A database that is away for longer than the patience is
+// store.ErrUnavailable; one that refuses the role or is not there, and tables it does not know, are errors at once.
 func Open(ctx context.Context, options Options) (*Store, error) {
 	codec, err := newCodec()
 	if err != nil {
@@ -105,6 +106,10 @@ func Open(ctx context.Context, options Options) (*Store, error) {
 
 // load reads what never changes.
 func (s *Store) load(ctx context.Context) error {
+	// What no waiting mends is told at once. Later calls go on trying even so: a password may be changed back.
+	if err := s.pool.Ping(ctx); refused(err) {
+		return err
+	}
 	return s.run(ctx, "open", func(ctx context.Context, conn *pgx.Conn) error {
 		var err error
 		if s.identity, err = readIdentity(ctx, conn); err != nil {
