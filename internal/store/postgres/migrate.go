@@ -149,9 +149,15 @@ func hasCitus(ctx context.Context, conn *pgx.Conn) (there bool, err error) {
 	return there, err
 }
 
-// distribute hands the tables that are not yet to Citus, where that is.
+// distributing is the number of the advisory lock of a connection that hands tables to Citus, of which no two may at once.
+const distributing = 0x73746f636b74616b
+
+// distribute hands the tables that are not yet to Citus, where that is. Its lock ends with the connection.
 func distribute(ctx context.Context, conn *pgx.Conn, options MigrateOptions) error {
 	if there, err := hasCitus(ctx, conn); err != nil || !there {
+		return err
+	}
+	if _, err := conn.Exec(ctx, `SELECT pg_advisory_lock($1)`, int64(distributing)); err != nil {
 		return err
 	}
 	for i, table := range tables {
