@@ -7,6 +7,7 @@ import (
 	"encoding/binary"
 	"errors"
 	"fmt"
+	"slices"
 	"time"
 
 	"github.com/jackc/pgx/v5"
@@ -148,21 +149,32 @@ func (s *Store) encode(o *commit) {
 
 // precheck finds most of what a commit will be refused for without locking anything.
 func (s *Store) precheck(ctx context.Context, o *commit) error {
-	if o.c.Fence.Number > 0 {
-		var raised int64
-		err := s.run(ctx, "read a fence", func(ctx context.Context, conn *pgx.Conn) error {
-			return conn.QueryRow(ctx, `SELECT COALESCE(max(number), 0) FROM stocktake.fence WHERE shard = $1 AND lease = $2`,
-				o.shard, []byte(o.c.Fence.Lease)).Scan(&raised)
-		})
-		if err == nil {
-			err = o.fenced(raised)
-		}
-		if err != nil {
+	var raised int64
+	var row nodeRow
+	err := s.run(ctx, "look before a commit", func(ctx context.Context, conn *pgx.Conn) error {
+		raised, row = 0, nodeRow{}
+		b := &pgx.Batch{}
+		b.Queue(`SELECT revision, record FROM stocktake.node WHERE shard = $1 AND node = $2`, o.shard, o.node).Query(func(rows pgx.Rows) error {
+			_, err := pgx.ForEachRow(rows, []any{&row.revision, &row.record}, func() error { return nil })
+			row.record = slices.Clone(row.record)
 			return err
+		})
+		if o.c.Fence.Number > 0 {
+			b.Queue(`SELECT number FROM stocktake.fence WHERE shard = $1 AND lease = $2`, o.shard, []byte(o.c.Fence.Lease)).Query(func(rows pgx.Rows) error {
+				_, err := pgx.ForEachRow(rows, []any{&raised}, func() error { return nil })
+				return err
+			})
 		}
+		return send(ctx, conn, b)
+	})
+	if err == nil {
+		err = o.fenced(raised)
 	}
-	old, err := s.node(ctx, o.c.Node.Key)
-	if err != nil && !errors.Is(err, store.ErrNotFound) {
+	var old inventory.Node
+	if err == nil && row.revision != 0 {
+		old, err = decodeNode(o.c.Node.Key, row.revision, row.record)
+	}
+	if err != nil {
 		return err
 	}
 	return o.fits(&old)

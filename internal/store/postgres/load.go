@@ -33,7 +33,7 @@ func (s *Store) LoadShapes(ctx context.Context, shard int, shapes []store.Typed)
 		b := &pgx.Batch{}
 		for _, g := range s.split(len(keys), func(i int) int32 { return keys[i].shardOf(s.identity.Shards) }) {
 			b.Queue(`BEGIN`)
-			s.queuePut(b, at.epoch, keys, g, texts, func(rows pgx.Rows) error { return rows.Err() })
+			s.queuePut(b, at.epoch, keys, g, texts, putOrTouch, func(rows pgx.Rows) error { return rows.Err() })
 			b.Queue(`COMMIT`)
 		}
 		return send(ctx, conn, b)

@@ -207,36 +207,35 @@ func (s *Store) assertKeys(ctx context.Context, conn *pgx.Conn, epoch int64, key
 		})
 		return err
 	}
-	look := &pgx.Batch{}
 	of := func(keys []shapeKey) []share {
 		return s.split(len(keys), func(i int) int32 { return keys[i].shardOf(s.identity.Shards) })
 	}
-	for _, g := range of(keys) {
-		shards, ids := s.shapeArgs(keys, g.members)
-		look.Queue(`SELECT t.id FROM unnest($1::int4[], $2::bytea[]) u (shard, id)
-			JOIN stocktake.shape t ON t.shard = u.shard AND t.id = u.id AND t.epoch >= $3`+g.only("t"), shards, ids, epoch).Query(note)
+	// Most are new to the store when they are new to a server that has run for a while.
+	first := &pgx.Batch{}
+	put, touch := sortOut(keys, have, texts)
+	for _, g := range of(put) {
+		s.begin(first)
+		s.queuePut(first, epoch, put, g, texts, putNew, note)
+		first.Queue(`COMMIT`)
 	}
-	if err := send(ctx, conn, look); err != nil {
+	s.queueLook(first, epoch, touch, of(touch), note)
+	if err := send(ctx, conn, first); err != nil {
 		return nil, err
 	}
-	var put, touch []shapeKey
-	for _, key := range keys {
-		if _, ok := have[key]; ok {
-			continue
-		}
-		if _, ok := texts[key]; ok {
-			put = append(put, key)
-		} else {
-			touch = append(touch, key)
+	if put, _ = sortOut(put, have, texts); len(put) > 0 { // they were there
+		look := &pgx.Batch{}
+		s.queueLook(look, epoch, put, of(put), note)
+		if err := send(ctx, conn, look); err != nil {
+			return nil, err
 		}
 	}
-	if len(put)+len(touch) == 0 {
+	if put, touch = sortOut(keys, have, texts); len(put)+len(touch) == 0 {
 		return have, nil
 	}
 	write := &pgx.Batch{}
 	for _, g := range of(put) {
 		s.begin(write)
-		s.queuePut(write, epoch, put, g, texts, note)
+		s.queuePut(write, epoch, put, g, texts, putOrTouch, note)
 		write.Queue(`COMMIT`)
 	}
 	for _, g := range of(touch) {
@@ -249,6 +248,29 @@ func (s *Store) assertKeys(ctx context.Context, conn *pgx.Conn, epoch int64, key
 	return have, send(ctx, conn, write)
 }
 
+// sortOut gives the keys that are not had yet: those with a text to put, and those without.
+func sortOut(keys []shapeKey, have map[shapeKey]struct{}, texts map[shapeKey]string) (put, touch []shapeKey) {
+	for _, key := range keys {
+		if _, ok := have[key]; ok {
+			continue
+		}
+		if _, ok := texts[key]; ok {
+			put = append(put, key)
+		} else {
+			touch = append(touch, key)
+		}
+	}
+	return put, touch
+}
+
+func (s *Store) queueLook(b *pgx.Batch, epoch int64, keys []shapeKey, shares []share, note func(pgx.Rows) error) {
+	for _, g := range shares {
+		shards, ids := s.shapeArgs(keys, g.members)
+		b.Queue(`SELECT t.id FROM unnest($1::int4[], $2::bytea[]) u (shard, id)
+			JOIN stocktake.shape t ON t.shard = u.shard AND t.id = u.id AND t.epoch >= $3`+g.only("t"), shards, ids, epoch).Query(note)
+	}
+}
+
 // begin begins a transaction whose commit need not wait for the disk: what depends on it commits later and does wait. On
 // Citus that later one may be another worker's, so there it waits.
 func (s *Store) begin(b *pgx.Batch) {
@@ -258,7 +280,14 @@ func (s *Store) begin(b *pgx.Batch) {
 	}
 }
 
-func (s *Store) queuePut(b *pgx.Batch, epoch int64, put []shapeKey, g share, texts map[shapeKey]string, note func(pgx.Rows) error) {
+// What to do with texts that are there.
+const (
+	putNew     = `DO NOTHING`
+	putOrTouch = `DO UPDATE SET epoch = GREATEST(t.epoch, excluded.epoch)`
+)
+
+// queuePut puts texts, and does with those that are there what onConflict says; note is told what was written.
+func (s *Store) queuePut(b *pgx.Batch, epoch int64, put []shapeKey, g share, texts map[shapeKey]string, onConflict string, note func(pgx.Rows) error) {
 	shards, ids := s.shapeArgs(put, g.members)
 	bodies := make([][]byte, len(g.members))
 	for i, at := range g.members {
@@ -266,5 +295,5 @@ func (s *Store) queuePut(b *pgx.Batch, epoch int64, put []shapeKey, g share, tex
 	}
 	b.Queue(`INSERT INTO stocktake.shape AS t (shard, id, epoch, text) SELECT u.shard, u.id, $3::int8, u.text
 		FROM unnest($1::int4[], $2::bytea[], $4::bytea[]) u (shard, id, text)
-		ON CONFLICT (shard, id) DO UPDATE SET epoch = GREATEST(t.epoch, excluded.epoch) RETURNING t.id`, shards, ids, epoch, bodies).Query(note)
+		ON CONFLICT (shard, id) `+onConflict+` RETURNING t.id`, shards, ids, epoch, bodies).Query(note)
 }
