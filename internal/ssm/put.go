@@ -200,6 +200,8 @@ func (r *report) judge(it *inventory.Item) error {
 	doomed := r.doomed(key, stored)
 	unchanged := stored != nil && !doomed && it.ContentHash != "" && stored.Hash == it.ContentHash
 	switch {
+	case it.HasContent && unchanged && !it.Type.Custom():
+		// Its attributes were judged when it was stored, and what is stored stays.
 	case it.HasContent:
 		if err := r.checkContent(it); err != nil {
 			return err
