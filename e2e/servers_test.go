@@ -58,12 +58,7 @@ func startServers(t testing.TB, region string, urls []string, args ...string) *s
 // restart starts the server of a number, in place of one that was killed. It has no disk of its own.
 func (s *servers) restart(t testing.TB, i int) {
 	t.Helper()
-	fresh := &service{key: aws.Credentials{AccessKeyID: rootID, SecretAccessKey: rootSecret}}
-	fresh.process = exec.Command(binary, append([]string{
-		"serve", "--listen", "127.0.0.1:0", "--admin-listen", "127.0.0.1:0", "--database-url", s.urls[i],
-	}, s.args...)...)
-	fresh.process.Env = append(os.Environ(), "STOCKTAKE_ROOT_ACCESS_KEY_ID="+rootID, "STOCKTAKE_ROOT_SECRET_ACCESS_KEY="+rootSecret)
-	fresh, err := fresh.run()
+	fresh, err := over(s.urls[i], s.args...).run()
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -71,6 +66,16 @@ func (s *servers) restart(t testing.TB, i int) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.all[i] = fresh
+}
+
+// over is a service over a database that was not begun.
+func over(url string, args ...string) *service {
+	s := &service{key: aws.Credentials{AccessKeyID: rootID, SecretAccessKey: rootSecret}}
+	s.process = exec.Command(binary, append([]string{
+		"serve", "--listen", "127.0.0.1:0", "--admin-listen", "127.0.0.1:0", "--database-url", url,
+	}, args...)...)
+	s.process.Env = append(os.Environ(), "STOCKTAKE_ROOT_ACCESS_KEY_ID="+rootID, "STOCKTAKE_ROOT_SECRET_ACCESS_KEY="+rootSecret)
+	return s
 }
 
 // server gives the process of a number.

@@ -33,6 +33,7 @@ type service struct {
 	key      aws.Credentials // of the root account
 	process  *exec.Cmd
 	log      *lockedBuffer // its standard error
+	watched  chan struct{} // closed once the admin address is known
 	exited   chan struct{}
 	exit     error // valid once exited is closed
 }
@@ -66,26 +67,21 @@ func (s *service) watch(t testing.TB) {
 }
 
 // launch is start for callers without a test of their own.
-func launch(dir string, args ...string) (*service, error) {
-	s := &service{dir: dir, process: exec.Command(binary, append([]string{
+func launch(dir string, args ...string) (*service, error) { return embedded(dir, args...).run() }
+
+// embedded is a service over a data folder that was not begun.
+func embedded(dir string, args ...string) *service {
+	return &service{dir: dir, process: exec.Command(binary, append([]string{
 		"serve", "--listen", "127.0.0.1:0", "--admin-listen", "127.0.0.1:0", "--data", dir,
 	}, args...)...)}
-	return s.run()
 }
 
 // run starts the process of a service and waits until it is ready.
 func (s *service) run() (*service, error) {
-	s.log, s.exited = &lockedBuffer{}, make(chan struct{})
-	s.process.Stderr = s.log
-	stdout, err := s.process.StdoutPipe()
+	said, err := s.begin()
 	if err != nil {
 		return nil, err
 	}
-	if err := s.process.Start(); err != nil {
-		return nil, err
-	}
-	said := make(chan error, 1)
-	go s.listen(stdout, said)
 	select {
 	case err = <-said:
 	case <-time.After(patience):
@@ -104,6 +100,22 @@ func (s *service) run() (*service, error) {
 	return s, nil
 }
 
+// begin starts the process of a service. It is told once the service said where it answers, or ended before.
+func (s *service) begin() (said <-chan error, err error) {
+	s.log, s.watched, s.exited = &lockedBuffer{}, make(chan struct{}), make(chan struct{})
+	s.process.Stderr = s.log
+	stdout, err := s.process.StdoutPipe()
+	if err != nil {
+		return nil, err
+	}
+	if err := s.process.Start(); err != nil {
+		return nil, err
+	}
+	told := make(chan error, 1)
+	go s.listen(stdout, told)
+	return told, nil
+}
+
 // listen reads what the service says on its standard output, and waits for its end.
 func (s *service) listen(stdout io.Reader, said chan<- error) {
 	lines := bufio.NewScanner(stdout)
@@ -114,6 +126,7 @@ func (s *service) listen(stdout io.Reader, said chan<- error) {
 			s.endpoint = value
 		case "admin":
 			s.admin = value
+			close(s.watched)
 		}
 		if s.endpoint != "" && s.admin != "" {
 			select {

@@ -9,6 +9,7 @@ import (
 	"net/http"
 	"os"
 	"path/filepath"
+	"regexp"
 	"strings"
 	"testing"
 	"time"
@@ -47,6 +48,7 @@ func TestDatabaseScripts(t *testing.T) {
 		},
 		Cmds: map[string]func(ts *testscript.TestScript, neg bool, args []string){
 			"ready":   awaitReady,
+			"unready": awaitReason,
 			"metrics": readMetrics,
 		},
 	})
@@ -71,6 +73,20 @@ func awaitReady(ts *testscript.TestScript, _ bool, args []string) {
 		last = body
 	}
 	ts.Fatalf("%s is not ready: %s", args[0], last)
+}
+
+// awaitReason waits until the server with this admin address says that it is not ready for a reason that matches.
+func awaitReason(ts *testscript.TestScript, _ bool, args []string) {
+	why := regexp.MustCompile(args[1])
+	var last string
+	for deadline := time.Now().Add(time.Minute); time.Now().Before(deadline); time.Sleep(20 * time.Millisecond) {
+		status, body, err := get("http://" + args[0] + "/readyz")
+		if err == nil && status == http.StatusServiceUnavailable && why.MatchString(body) {
+			return
+		}
+		last = body
+	}
+	ts.Fatalf("%s does not say that it is not ready for this reason: %s", args[0], last)
 }
 
 // readMetrics gives the metrics of the server with this admin address as the script's standard output.

@@ -15,6 +15,7 @@ import (
 	"stocktake/internal/iam"
 	"stocktake/internal/replica"
 	"stocktake/internal/ssm"
+	"stocktake/internal/store"
 	"stocktake/internal/transfer"
 )
 
@@ -41,6 +42,7 @@ func (c *serveCommand) Run(p *process) error {
 	if err := level.UnmarshalText([]byte(resolved.LogLevel)); err != nil {
 		return err
 	}
+	useMemory()
 	log := slog.New(slog.NewJSONHandler(p.stderr, &slog.HandlerOptions{Level: level}))
 	s := &server{config: resolved, process: p, log: log, metrics: httpd.NewMetrics()}
 	return errors.Join(s.run(p.ctx), s.close())
@@ -84,20 +86,14 @@ func (s *server) close() error {
 	return errors.Join(failed...)
 }
 
-// run opens the rooms from the store up, and serves until ctx is done. The admin listener is there from early on: while
-// the index is loaded the process lives, and is not ready.
+// run opens the rooms and serves until ctx is done, also when that is before it is ready.
 func (s *server) run(ctx context.Context) error {
 	started := time.Now()
-	if err := s.openStore(ctx); err != nil {
-		return err
-	}
-	if err := s.openKeys(); err != nil {
-		return err
-	}
-	if err := s.openListeners(ctx); err != nil {
-		return err
-	}
-	if err := s.openService(ctx); err != nil {
+	if err := s.open(ctx); err != nil {
+		if ctx.Err() != nil && errors.Is(err, ctx.Err()) {
+			s.log.Info("told to stop before it was ready")
+			return nil
+		}
 		return err
 	}
 	handler, err := s.handler()
@@ -126,6 +122,57 @@ func (s *server) run(ctx context.Context) error {
 	return server.Run(ctx, s.api)
 }
 
+// open opens the rooms but for the API's. The admin listener is there first: while the store is waited for and the index
+// is loaded the process lives, and is not ready.
+func (s *server) open(ctx context.Context) error {
+	s.unready("the store is being opened")
+	if err := s.openAdmin(ctx); err != nil {
+		return err
+	}
+	if err := s.awaiting(ctx, s.openStore); err != nil {
+		return err
+	}
+	s.onClose(s.store.Close)
+	if err := s.awaiting(ctx, s.checkStore); err != nil {
+		return err
+	}
+	s.health.Add("store", func(context.Context) error { return s.store.Health() })
+	if err := s.openKeys(); err != nil {
+		return err
+	}
+	if err := s.openAPI(ctx); err != nil {
+		return err
+	}
+	s.unready("the index is being loaded")
+	return s.awaiting(ctx, s.openService)
+}
+
+// unready fails readiness until the start is over, and says why.
+func (s *server) unready(why string) {
+	s.health.Add("start", func(context.Context) error { return errors.New(why) })
+}
+
+// awaiting opens a room, and again for as long as the store does not answer: servers and their database come up in any
+// order. An attempt takes as long as the store is patient, so the log has a line every ten seconds or so.
+func (s *server) awaiting(ctx context.Context, open func(context.Context) error) error {
+	for {
+		err := open(ctx)
+		if !errors.Is(err, store.ErrUnavailable) {
+			return err
+		}
+		s.log.Warn("the start waits for the database", "error", err)
+		s.unready(fmt.Sprintf("the start waits for the database: %v", err))
+		select {
+		case <-ctx.Done():
+			return ctx.Err()
+		case <-time.After(awaitEvery):
+		}
+	}
+}
+
+// awaitEvery is the pause between attempts to start. They wait themselves, but for a database that refuses for a moment.
+const awaitEvery = time.Second
+
 // url is where the API answers.
 func (s *server) url() string {
 	if s.tls != nil {
@@ -134,19 +181,19 @@ func (s *server) url() string {
 	return "http://" + s.api.Addr().String()
 }
 
-// openStore opens the store: a data folder, which from here on no other process has, or a database. One that a copy is
-// still to fill is not served.
+// openStore opens the store: a data folder, which from here on no other process has, or a database.
 func (s *server) openStore(ctx context.Context) (err error) {
-	if s.store, err = openStorage(ctx, s.config.Data, s.config.DatabaseURL, s.log); err != nil {
-		return err
+	s.store, err = openStorage(ctx, s.config.Data, s.config.DatabaseURL, s.log)
+	return err
+}
+
+// checkStore refuses a store that a copy is still to fill.
+func (s *server) checkStore(ctx context.Context) error {
+	err := transfer.Unfinished(ctx, s.store)
+	if errors.Is(err, transfer.ErrUnfinished) {
+		err = fmt.Errorf("%w\nhint: run the stocktake copy that began it again: it goes on; or begin with an empty store", err)
 	}
-	s.onClose(s.store.Close)
-	if err := transfer.Unfinished(ctx, s.store); err != nil {
-		return fmt.Errorf("%w\nhint: run the stocktake copy that began it again: it goes on; or begin with an empty store", err)
-	}
-	s.health.Add("store", func(context.Context) error { return s.store.Health() })
-	s.health.Add("start", func(context.Context) error { return errors.New("the index is being loaded") })
-	return nil
+	return err
 }
 
 // openKeys makes the keys known, the root key in the data folder where none is given, and the certificate.
@@ -192,13 +239,9 @@ func (s *server) openAuthority() error {
 	return nil
 }
 
-// openListeners takes both addresses, so that a taken one is told before the index is loaded, and serves the admin one.
-func (s *server) openListeners(ctx context.Context) (err error) {
-	s.api, err = httpd.Listen(ctx, s.config.Listen, s.tls != nil, s.config.InsecureListen)
-	if errors.Is(err, syscall.EADDRINUSE) {
-		err = fmt.Errorf("%w\nhint: choose another address with --listen; port 0 takes a free one", err)
-	}
-	if err != nil {
+// openAPI takes the API's address, so that a taken one is told before the index is loaded.
+func (s *server) openAPI(ctx context.Context) (err error) {
+	if s.api, err = listen(ctx, "listen", s.config.Listen, s.tls != nil, s.config.InsecureListen); err != nil {
 		return err
 	}
 	s.onClose(func() error {
@@ -206,16 +249,24 @@ func (s *server) openListeners(ctx context.Context) (err error) {
 		return nil
 	})
 	s.say("api", s.url())
+	return nil
+}
+
+func listen(ctx context.Context, flag, address string, tls, insecure bool) (net.Listener, error) {
+	l, err := httpd.Listen(ctx, address, tls, insecure)
+	if errors.Is(err, syscall.EADDRINUSE) {
+		err = fmt.Errorf("%w\nhint: is it served already? Or choose another address with --%s; port 0 takes a free one", err, flag)
+	}
+	return l, err
+}
+
+// openAdmin serves health and metrics until everything else is closed: at a stop readiness has to be seen failing.
+func (s *server) openAdmin(ctx context.Context) error {
 	if s.config.AdminListen == "" {
 		s.say("admin", "off")
 		return nil
 	}
-	return s.serveAdmin(ctx)
-}
-
-// serveAdmin serves health and metrics until everything else is closed: at a stop readiness has to be seen failing.
-func (s *server) serveAdmin(ctx context.Context) error {
-	l, err := httpd.Listen(ctx, s.config.AdminListen, false, true)
+	l, err := listen(ctx, "admin-listen", s.config.AdminListen, false, true)
 	if err != nil {
 		return err
 	}
@@ -235,8 +286,8 @@ func (s *server) serveAdmin(ctx context.Context) error {
 // finds little left to read, seldom enough that an idle server costs the database nothing to speak of.
 const followEvery = 50 * time.Millisecond
 
-// openService loads the index and starts the rules over it.
-func (s *server) openService(ctx context.Context) (err error) {
+// openService loads the index and starts the rules over it. What fails leaves nothing open.
+func (s *server) openService(ctx context.Context) error {
 	limits := s.config.limits()
 	every := time.Duration(s.config.SnapshotInterval)
 	if every == 0 {
@@ -246,24 +297,29 @@ func (s *server) openService(ctx context.Context) (err error) {
 	if options.Shared = s.store.snapshots(); options.Shared != nil {
 		options.Follow = followEvery
 	}
-	s.replica, err = replica.Open(ctx, s.store, options)
+	index, err := replica.Open(ctx, s.store, options)
 	if err != nil {
 		return err
 	}
-	s.onClose(s.replica.Close)
-	s.service, err = ssm.New(s.store, s.replica, ssm.Config{
+	service, err := ssm.New(s.store, index, ssm.Config{
 		Limits: limits, Extensions: s.config.Extensions, StrictEnrollment: s.config.Enrollment == "strict",
 		RefuseUnknownAttributes: s.config.UnknownAttributes == "refuse", FeedAge: time.Duration(s.config.FeedAge),
 		Exclusive: options.Shared == nil, Logger: s.log,
 	})
 	if err != nil {
-		return err
+		return errors.Join(err, index.Close())
 	}
+	if err := service.Start(ctx); err != nil {
+		service.Stop()
+		return errors.Join(err, index.Close())
+	}
+	s.replica, s.service = index, service
+	s.onClose(index.Close)
 	s.onClose(func() error {
-		s.service.Stop()
+		service.Stop()
 		return nil
 	})
-	return s.service.Start(ctx)
+	return nil
 }
 
 // say prints a line for people, and for programs that start the service: a name, a colon and a value.
