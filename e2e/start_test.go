@@ -3,6 +3,7 @@ package e2e
 import (
 	"fmt"
 	"net/http"
+	"os"
 	"os/exec"
 	"strings"
 	"testing"
@@ -144,5 +145,26 @@ func TestStopAtAnyMomentOfTheStart(t *testing.T) {
 		}
 		time.Sleep(after)
 		s.stopsPromptly(t, fmt.Sprintf("%v after its first word", after))
+	}
+}
+
+// TestSecondSignalEndsAtOnce tells a service that takes its time to stop twice.
+func TestSecondSignalEndsAtOnce(t *testing.T) {
+	t.Parallel()
+	s := start(t, t.TempDir(), "--stop-delay", "1h")
+	if err := s.process.Process.Signal(os.Interrupt); err != nil {
+		t.Fatal(err)
+	}
+	s.unready(t, "the server is stopping")
+	if err := s.process.Process.Signal(os.Interrupt); err != nil {
+		t.Fatal(err)
+	}
+	select {
+	case <-s.exited:
+	case <-time.After(patience):
+		t.Fatal("it goes on")
+	}
+	if s.exit == nil {
+		t.Error("it says that it ended well")
 	}
 }
