@@ -21,7 +21,7 @@
 //
 // Tables are those of migrations/, in the schema stocktake. They ask for no superuser and no extension, and have no
 // triggers, sequences or foreign keys; all statements are among those Citus accepts, and each can be made again. Large
-// values are as short as they get when they are handed over; PostgreSQL's own compression finds that out by itself.
+// values are as short as they get when they are handed over; the tables tell PostgreSQL not to try.
 //
 // It refuses tables of a version it does not know, and says which command helps.
 package postgres

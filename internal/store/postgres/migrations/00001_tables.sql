@@ -60,6 +60,10 @@ CREATE TABLE stocktake.shape (
     PRIMARY KEY (shard, id)
 );
 
+-- Compressed already, or made of hashes: trying again costs time and saves nothing.
+ALTER TABLE stocktake.document ALTER COLUMN content SET STORAGE EXTERNAL;
+ALTER TABLE stocktake.change ALTER COLUMN content SET STORAGE EXTERNAL;
+
 CREATE TABLE stocktake.reader (
     shard int4  NOT NULL,
     name  bytea NOT NULL,
@@ -104,3 +108,5 @@ CREATE TABLE stocktake.snapshot_part (
     data       bytea NOT NULL,
     PRIMARY KEY (shard, generation, part)
 );
+
+ALTER TABLE stocktake.snapshot_part ALTER COLUMN data SET STORAGE EXTERNAL;
