@@ -2,6 +2,7 @@ package e2e
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"math/rand/v2"
 	"net/http"
@@ -21,6 +22,8 @@ import (
 const (
 	// away is how long the database is: longer than the servers wait for it before they say so.
 	away = 12 * time.Second
+	// notice is how soon a server has to say that it cannot serve, though nobody asks it to.
+	notice = 10 * time.Second
 	// recovery is how soon after its return every server has to serve again.
 	recovery = 5 * time.Second
 	// swelling bounds what a server's memory may grow by meanwhile, in bytes.
@@ -31,28 +34,55 @@ const (
 
 // TestDatabaseRefuses takes the database from two servers that clients go on asking: nobody listens there.
 func TestDatabaseRefuses(t *testing.T) {
-	outage(t, func(p *pgtest.Proxy) error { p.Cut(); return nil })
+	behindProxy(t, func(p *pgtest.Proxy) error { p.Cut(); return nil })
 }
 
 // TestDatabaseIsSilent has the network keep its connections, and say nothing.
 func TestDatabaseIsSilent(t *testing.T) {
-	outage(t, (*pgtest.Proxy).Hang)
+	behindProxy(t, (*pgtest.Proxy).Hang)
 }
 
-func outage(t *testing.T, take func(*pgtest.Proxy) error) {
+// TestDatabaseStops shuts the database down in order, and starts it again.
+func TestDatabaseStops(t *testing.T) {
 	t.Parallel()
-	url := pgtest.Database(t)
-	migrate(t, url)
-	proxy, err := pgtest.StartProxy(url)
+	cluster, err := pgtest.Start(t.Context(), pgtest.Options{NoSync: true})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		if err := cluster.Close(); err != nil {
+			t.Error(err)
+		}
+	})
+	outage(t, cluster.URL(), cluster.Stop, func() error { return cluster.Restart(t.Context()) })
+}
+
+func behindProxy(t *testing.T, take func(*pgtest.Proxy) error) {
+	t.Parallel()
+	proxy, err := pgtest.StartProxy(pgtest.Database(t))
 	if err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(proxy.Close)
-	s := startServers(t, "outage-1", same(proxy.URL(), 2))
+	outage(t, proxy.URL(), func() error { return take(proxy) }, proxy.Restore)
+}
+
+// outage takes the database at a URL away, and gives it back. Readiness tells without anybody asking for anything else.
+func outage(t *testing.T, url string, take, restore func() error) {
+	migrate(t, url)
+	s := startServers(t, "outage-1", same(url, 2))
 	put(t, s.client(0), sentinel, "Custom:Rack", "1.0", map[string]string{"Row": "a"})
 	before := s.memory(t)
-	if err := take(proxy); err != nil {
+	if err := take(); err != nil {
 		t.Fatal(err)
+	}
+	for i := range s.urls {
+		eventually(t, fmt.Sprintf("server %d says that it is not ready", i), notice, func() error {
+			if s.readyOn(i) == nil {
+				return errors.New("it is ready")
+			}
+			return nil
+		})
 	}
 	s.besiege(t)
 	for i := range s.urls {
@@ -67,7 +97,7 @@ func outage(t *testing.T, take func(*pgtest.Proxy) error) {
 			t.Errorf("server %d grew by %d bytes while the database was away", i, after-before[i])
 		}
 	}
-	if err := proxy.Restore(); err != nil {
+	if err := restore(); err != nil {
 		t.Fatal(err)
 	}
 	returned := time.Now()
