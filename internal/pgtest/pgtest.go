@@ -61,8 +61,8 @@ func Shared(tb testing.TB) *Cluster {
 }
 
 // Database gives the URL of an empty database: a new one of the shared cluster, dropped when the test ends, or the one
-// that the environment names, without its schema stocktake, for one test at a time. A test may ask for several of the
-// former and for one of the latter.
+// that the environment names, without its schema stocktake, for one test at a time. A test that asks for more than the one
+// the environment names is given the others of the shared cluster, and its log says so.
 func Database(tb testing.TB) string {
 	tb.Helper()
 	if given := os.Getenv(Environment); given != "" {
@@ -90,6 +90,15 @@ func (c *Cluster) Database(tb testing.TB) string {
 	return c.url(name)
 }
 
+// Own says in a test's log that it starts, kills and promotes servers, and so has a cluster of its own whatever the
+// environment names.
+func Own(tb testing.TB) {
+	tb.Helper()
+	if os.Getenv(Environment) != "" {
+		tb.Logf("servers of the database are killed and promoted here: it is a PostgreSQL of the test's own, not that of %s", Environment)
+	}
+}
+
 // external empties the database at a URL and keeps it to one test of this machine at a time.
 func external(tb testing.TB, given string) string {
 	tb.Helper()
@@ -98,7 +107,8 @@ func external(tb testing.TB, given string) string {
 	holder := shared.holder
 	shared.mu.Unlock()
 	if holder != "" && (name == holder || strings.HasPrefix(name, holder+"/")) {
-		tb.Fatalf("%s asks for a second database, and %s names one", name, Environment)
+		tb.Logf("%s names one database, and this is the second that is asked for: it is of a PostgreSQL of the test's own", Environment)
+		return Shared(tb).Database(tb)
 	}
 	sum := fnv.New64a()
 	_, _ = sum.Write([]byte(given)) // never fails

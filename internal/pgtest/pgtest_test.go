@@ -106,6 +106,11 @@ func TestDatabaseOfTheEnvironment(t *testing.T) {
 			if got := Database(t); got != given {
 				t.Errorf("%s, want %s", got, given)
 			}
+			if other := Database(t); other == given {
+				t.Error("one database is given twice")
+			} else if _, err := site.psql(within(t), other, "CREATE SCHEMA stocktake"); err != nil {
+				t.Error(err)
+			}
 			if _, err := site.psql(within(t), given, "CREATE SCHEMA stocktake", "CREATE TABLE stocktake.t (n int)"); err != nil {
 				t.Error(err)
 			}
