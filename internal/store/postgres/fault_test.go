@@ -214,6 +214,7 @@ func TestBrokenPartsOfABatchFailAlone(t *testing.T) {
 // replicated starts a primary with standbys, and a store there.
 func replicated(t *testing.T, quorum bool, patience time.Duration) (*pgtest.Replicated, *postgres.Store) {
 	t.Helper()
+	pgtest.Own(t)
 	ctx, cancel := context.WithTimeout(t.Context(), 2*soon)
 	defer cancel()
 	r, err := pgtest.StartReplicated(ctx, pgtest.Options{NoSync: true}, quorum)
