@@ -112,6 +112,8 @@ type Committed struct {
 	Revision uint64
 	// Changes are the feed's events of this commit, one for each write, in order.
 	Changes []inventory.Change
+	// After is where the feed of the shard was before them: the change they follow, the zero Position where they begin it.
+	After inventory.Position
 }
 
 // NodeScan is one node as a scan finds it: its record and all its documents, consistent with each other.

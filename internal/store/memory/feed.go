@@ -23,10 +23,8 @@ func (s *Store) Heads(ctx context.Context) ([]inventory.Position, error) {
 	}
 	defer s.mu.Unlock()
 	heads := make([]inventory.Position, len(s.feeds))
-	for i, f := range s.feeds {
-		if n := len(f.changes); n > 0 {
-			heads[i] = f.changes[n-1].Position
-		}
+	for i := range s.feeds {
+		heads[i] = s.feeds[i].head()
 	}
 	return heads, nil
 }

@@ -48,6 +48,14 @@ type feed struct {
 	changes []inventory.Change
 }
 
+// head is the position of the newest change, which is always kept; zero before the first.
+func (f *feed) head() inventory.Position {
+	if len(f.changes) == 0 {
+		return inventory.Position{}
+	}
+	return f.changes[len(f.changes)-1].Position
+}
+
 var (
 	_ store.Store     = (*Store)(nil)
 	_ store.Snapshots = (*Store)(nil)
@@ -166,6 +174,9 @@ func (s *Store) apply(c store.Commit, old inventory.Node) store.Committed {
 	}
 	shard := store.ShardOf(node.Key, s.identity.Shards)
 	done := store.Committed{Revision: s.revision}
+	if len(c.Writes) > 0 {
+		done.After = s.feeds[shard].head()
+	}
 	for _, w := range c.Writes {
 		change := s.applyWrite(&node, &old, w)
 		change.Shard = shard

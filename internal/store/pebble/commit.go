@@ -233,6 +233,9 @@ func (o *commit) apply(b *batch) error {
 		b.feed()
 	}
 	o.done = store.Committed{Revision: b.nextRevision()}
+	if len(o.writes) > 0 {
+		o.done.After = b.heads[o.shard]
+	}
 	for i := range o.writes {
 		o.applyWrite(b, &o.writes[i])
 	}

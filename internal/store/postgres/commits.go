@@ -63,9 +63,9 @@ func (s *Store) commitOnce(ctx context.Context, conn *pgx.Conn, shard int, all [
 	l.generation = s.generation.Load()
 	p := &pages{shard: int32(shard)}
 	for _, o := range all {
-		before := l.seq
+		seq, id := l.seq, l.id
 		if o.failure = l.judge(o, p); o.failure != nil {
-			l.seq = before
+			l.seq, l.id = seq, id
 		}
 	}
 	if p.empty() && !p.recovered {
@@ -86,6 +86,7 @@ func (s *Store) commitOnce(ctx context.Context, conn *pgx.Conn, shard int, all [
 type locked struct {
 	shard      int
 	seq, epoch int64
+	id         inventory.ChangeID // of the newest change
 	generation uint64
 	nodes      map[string]nodeRow
 	fences     map[string]int64
@@ -110,8 +111,16 @@ func lockShard(ctx context.Context, conn *pgx.Conn, shard int, all []*commit) (*
 	}
 	b := &pgx.Batch{}
 	b.Queue(`BEGIN`)
-	b.Queue(`SELECT seq, epoch FROM stocktake.head WHERE shard = $1 FOR UPDATE`, shard).QueryRow(func(row pgx.Row) error {
-		return row.Scan(&l.seq, &l.epoch)
+	b.Queue(`SELECT seq, id, epoch FROM stocktake.head WHERE shard = $1 FOR UPDATE`, shard).QueryRow(func(row pgx.Row) (err error) {
+		var id []byte
+		if err = row.Scan(&l.seq, &id, &l.epoch); err != nil {
+			return err
+		}
+		if len(id) != len(l.id) {
+			return damaged(fmt.Sprintf("head of shard %d", shard), errors.New("its id is none"))
+		}
+		l.id = inventory.ChangeID(id)
+		return nil
 	})
 	// In an order, so that two statements that lock the same nodes do not wait for each other in a ring.
 	b.Queue(`SELECT node, revision, record FROM stocktake.node WHERE shard = $1 AND node = ANY($2) ORDER BY node FOR UPDATE`, shard, nodes).Query(func(rows pgx.Rows) error {
@@ -200,7 +209,6 @@ type pages struct {
 	shard     int32
 	commits   []*commit
 	recovered bool // some commit took effect in an earlier try
-	head      inventory.ChangeID
 	lent      []int64 // the sequences that documents written had: their changes may borrow from them
 
 	nodes struct {
@@ -231,10 +239,12 @@ func (p *pages) add(o *commit, old *inventory.Node, l *locked) {
 		}
 	}
 	done := store.Committed{Revision: uint64(o.revision)}
+	if len(o.c.Writes) > 0 {
+		done.After = inventory.Position{Seq: uint64(l.seq), ID: l.id}
+	}
 	for i := range o.c.Writes {
-		l.seq++
+		l.seq, l.id = l.seq+1, o.ids[i]
 		done.Changes = append(done.Changes, p.addWrite(o, i, &node, old, l))
-		p.head = o.ids[i]
 	}
 	o.outcome = done
 	if o.c.Remove {
@@ -280,7 +290,7 @@ func (p *pages) addWrite(o *commit, i int, node, old *inventory.Node, l *locked)
 func (p *pages) queue(b *pgx.Batch, l *locked) {
 	switch {
 	case len(p.changes.seq) > 0:
-		b.Queue(`UPDATE stocktake.head SET seq = $2, id = $3 WHERE shard = $1`, p.shard, l.seq, p.head[:])
+		b.Queue(`UPDATE stocktake.head SET seq = $2, id = $3 WHERE shard = $1`, p.shard, l.seq, l.id[:])
 	case p.empty():
 		// What took effect earlier may not be on a standby yet: a commit of something after it waits for both.
 		b.Queue(`UPDATE stocktake.head SET seq = seq WHERE shard = $1`, p.shard)

@@ -124,3 +124,43 @@ func changesSayWhatHappened(t *testing.T, m Maker) {
 		ids[c.ID] = true
 	}
 }
+
+// commitTellsWhatItFollows commits to a few nodes from several sides at once: the commits are the feed, each where it says.
+func commitTellsWhatItFollows(t *testing.T, m Maker) {
+	r := newTrial(t, m)
+	const workers, rounds = 6, 12
+	var mu sync.Mutex
+	after := map[inventory.Position]inventory.Position{} // of the first change of each commit
+	var group sync.WaitGroup
+	for i := range workers {
+		group.Go(func() {
+			for n := range rounds {
+				done := r.report(Node(i), Epoch, packages(string(rune('a'+n))), rack(string(rune('a'+n%3))))
+				mu.Lock()
+				if len(done.Changes) > 0 {
+					after[done.Changes[0].Position] = done.After
+				}
+				mu.Unlock()
+			}
+		})
+	}
+	group.Wait()
+	for shard := range r.s.Identity().Shards {
+		changes, err := ChangesAll(r.Context(), r.s, shard, inventory.Position{}, 100)
+		r.check(err)
+		before := inventory.Position{}
+		for _, c := range changes {
+			if follows, first := after[c.Position]; first && follows != before {
+				t.Errorf("shard %d: the commit of change %d follows %v, the feed has %v there", shard, c.Seq, follows, before)
+			}
+			delete(after, c.Position)
+			before = c.Position
+		}
+	}
+	if len(after) > 0 {
+		t.Errorf("%d commits are not in the feed", len(after))
+	}
+	if done := r.commit(r.refresh(Node(0))); done.After != (inventory.Position{}) {
+		t.Errorf("an unchanged report follows %v", done.After)
+	}
+}

@@ -60,6 +60,7 @@ var laws = []law{
 	{"ScanIsConsistent", scanIsConsistent},
 	{"ChangesNeverGoBack", changesNeverGoBack},
 	{"ChangesSayWhatHappened", changesSayWhatHappened},
+	{"CommitTellsWhatItFollows", commitTellsWhatItFollows},
 	{"ReplayOverScanGivesNow", replayOverScanGivesNow},
 	{"BehindIsTold", behindIsTold},
 	{"OldestChangeBeginsTheFeed", oldestChangeBeginsTheFeed},
