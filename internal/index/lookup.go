@@ -1,14 +1,19 @@
 package index
 
-// lookup finds numbers by the hash of what they stand for. It holds the numbers alone: whoever asks compares. It is cut
-// into parts so that growing rehashes a small one at a time.
+// lookup finds numbers by the hash of what they stand for: whoever asks compares. Half of the hash is kept beside each, so
+// that few are compared in vain, and growing, a part at a time, looks at nothing else.
 type lookup struct {
 	parts []lookupPart
 }
 
 type lookupPart struct {
-	slots []uint32 // number+1; 0 is free. The length is a power of two.
+	slots []lookupSlot // the length is a power of two
 	n     int
+}
+
+type lookupSlot struct {
+	hash  uint32 // its lower half
+	taken uint32 // number+1; 0 is free
 }
 
 const lookupParts = 64
@@ -26,47 +31,47 @@ func (l *lookup) find(hash uint64, same func(uint32) bool) (uint32, bool) {
 		return 0, false
 	}
 	p := &l.parts[hash>>58]
-	mask := uint64(len(p.slots) - 1)
 	if len(p.slots) == 0 {
 		return 0, false
 	}
-	for i := hash & mask; p.slots[i] != 0; i = (i + 1) & mask {
-		if n := p.slots[i] - 1; same(n) {
-			return n, true
+	half, mask := uint32(hash), uint32(len(p.slots)-1)
+	for i := half & mask; p.slots[i].taken != 0; i = (i + 1) & mask {
+		if s := p.slots[i]; s.hash == half && same(s.taken-1) {
+			return s.taken - 1, true
 		}
 	}
 	return 0, false
 }
 
-// add puts a number under its hash; hashOf gives the hashes of numbers put before.
-func (l *lookup) add(hash uint64, number uint32, hashOf func(uint32) uint64) {
+// add puts a number under its hash.
+func (l *lookup) add(hash uint64, number uint32) {
 	p := l.part(hash)
 	if 4*(p.n+1) > 3*len(p.slots) {
 		old := p.slots
-		p.slots = make([]uint32, max(4, 2*len(old)))
+		p.slots = make([]lookupSlot, max(4, 2*len(old)))
 		for _, s := range old {
-			if s != 0 {
-				p.put(hashOf(s-1), s)
+			if s.taken != 0 {
+				p.put(s)
 			}
 		}
 	}
-	p.put(hash, number+1)
+	p.put(lookupSlot{uint32(hash), number + 1})
 	p.n++
 }
 
-func (p *lookupPart) put(hash uint64, slot uint32) {
-	mask := uint64(len(p.slots) - 1)
-	i := hash & mask
-	for p.slots[i] != 0 {
+func (p *lookupPart) put(s lookupSlot) {
+	mask := uint32(len(p.slots) - 1)
+	i := s.hash & mask
+	for p.slots[i].taken != 0 {
 		i = (i + 1) & mask
 	}
-	p.slots[i] = slot
+	p.slots[i] = s
 }
 
 func (l *lookup) bytes() int {
 	n := 0
 	for i := range l.parts {
-		n += 4 * len(l.parts[i].slots)
+		n += 8 * len(l.parts[i].slots)
 	}
 	return n
 }

@@ -175,7 +175,7 @@ func (t *table) addShape(id inventory.ShapeID, sub uint32, row []uint32) uint32 
 	copy(run[1:], row)
 	n := t.shapes.push(shape{id: id, row: uint32(at), sub: sub}, t.epoch)
 	t.postings.push(posting{}, t.epoch)
-	t.byID.add(hashID(id), n, func(o uint32) uint64 { return hashID(t.shapes.get(o).id) })
+	t.byID.add(hashID(id), n)
 	for _, v := range row {
 		t.list(t.values.get(v).fold, n)
 	}
@@ -270,10 +270,7 @@ func (t *table) value(attr uint32, text string) uint32 {
 func (t *table) addValue(attr uint32, text string, fold uint32) uint32 {
 	n := t.values.push(value{text: t.texts.put(text), fold: fold, attr: attr}, t.epoch)
 	t.states.push(state{aux: unknown}, t.epoch)
-	t.byText.add(t.hashText(attr, text), n, func(o uint32) uint64 {
-		v := t.values.get(o)
-		return t.hashText(v.attr, t.texts.get(v.text))
-	})
+	t.byText.add(t.hashText(attr, text), n)
 	return n
 }
 
