@@ -31,14 +31,18 @@ type simulated struct {
 	fleet *simulate.Fleet
 	index *index.Index
 	heap  uint64 // taken by the index
+	fresh int    // values made up so far
 }
 
 var loaded = sync.OnceValue(func() *simulated {
 	s := &simulated{fleet: simulate.New(1, benchNodes()), index: index.New(config)}
 	before := heap()
-	for n := range s.fleet.Len() {
-		s.load(s.index, s.prepare(n))
-	}
+	_ = s.index.Bulk(func() error {
+		for n := range s.fleet.Len() {
+			s.load(s.index, s.prepare(n))
+		}
+		return nil
+	})
 	s.heap = heap() - before
 	return s
 })
