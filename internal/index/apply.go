@@ -3,6 +3,7 @@ package index
 import (
 	"fmt"
 	"slices"
+	"time"
 
 	"stocktake/internal/inventory"
 )
@@ -61,25 +62,25 @@ func (t *table) appendFound(dst []uint32, ids []inventory.ShapeID, sub uint32) (
 	return dst, missing
 }
 
-// defineStep is how many shapes are defined under one hold of the lock.
-const defineStep = 64
-
 // Define learns shapes from their text. Shapes known already are passed over; damaged text is an error.
 func (x *Index) Define(p inventory.Partition, t inventory.TypeName, shapes []inventory.Shape) error {
-	part := x.makePartition(p)
-	for step := range slices.Chunk(shapes, defineStep) {
-		if err := part.define(t, step); err != nil {
-			return err
-		}
-	}
-	return nil
+	return x.makePartition(p).define(t, shapes)
 }
 
 func (part *partition) define(t inventory.TypeName, shapes []inventory.Shape) error {
+	if len(shapes) == 0 {
+		return nil
+	}
 	part.mu.Lock()
 	defer part.mu.Unlock()
 	tab := part.table(t)
-	for _, s := range shapes {
+	begun := time.Now()
+	for i, s := range shapes {
+		if i%holdLook == holdLook-1 && time.Since(begun) > holdFor {
+			part.release()
+			part.mu.Lock()
+			begun = time.Now()
+		}
 		if err := tab.define(s); err != nil {
 			return err
 		}
@@ -105,10 +106,13 @@ func (x *Index) Load(shard int, node inventory.NodeKey, documents []Loaded) erro
 	return part.load(part.names(), shard, node, documents)
 }
 
+// load adds a node's documents. Those of a hidden node are seen by nobody: the lock is let go between any two shapes.
 func (part *partition) load(by names, shard int, node inventory.NodeKey, documents []Loaded) error {
 	part.mu.Lock()
-	defer part.mu.Unlock()
+	defer part.release()
+	begun := time.Now()
 	found := part.found[:0] // the numbers of all shapes, or none of those that only a twin stands for so far
+	part.found = nil
 	defer func() { part.found = found }()
 	for _, d := range documents {
 		t := part.table(d.Key.Type)
@@ -124,6 +128,12 @@ func (part *partition) load(by names, shard int, node inventory.NodeKey, documen
 		sub := t.sub(d.Key.SubType)
 		t.begin()
 		for i, id := range d.Shapes {
+			if by.hidden && i%holdLook == 0 && time.Since(begun) > holdFor {
+				part.release()
+				part.mu.Lock()
+				t.begin()
+				begun = time.Now()
+			}
 			s, ok := numbers[i], true
 			if s == none {
 				s, ok = t.resolve(id, sub)
@@ -157,23 +167,23 @@ func (x *Index) Apply(c inventory.Change, shapes []inventory.Shape) error {
 }
 
 func (part *partition) apply(by names, c inventory.Change, shapes []inventory.Shape) error {
-	// The other shapes are of other documents of the commit, and of other types.
-	ours := slices.DeleteFunc(slices.Clone(shapes), func(s inventory.Shape) bool {
-		_, added := slices.BinarySearchFunc(c.Added, s.ID, inventory.CompareShapeIDs)
-		return !added
-	})
-	for step := range slices.Chunk(ours, defineStep) {
-		if err := part.define(c.Document.Type, step); err != nil {
+	part.mu.Lock()
+	defer func() { part.mu.Unlock() }()
+	t := part.table(c.Document.Type)
+	sub := t.sub(c.Document.SubType)
+	added, missing := t.appendFound(part.found[:0], c.Added, sub)
+	if len(missing) > 0 {
+		part.mu.Unlock()
+		err := part.define(c.Document.Type, among(shapes, missing))
+		part.mu.Lock()
+		if err != nil {
 			return err
 		}
+		if added, missing = t.appendFound(part.found[:0], c.Added, sub); len(missing) > 0 {
+			return &MissingError{Partition: part.key, Type: t.typ, IDs: missing}
+		}
 	}
-	part.mu.Lock()
-	defer part.mu.Unlock()
-	t := part.table(c.Document.Type)
-	if missing := t.missing(c.Added); len(missing) > 0 {
-		return &MissingError{Partition: part.key, Type: t.typ, IDs: missing}
-	}
-	sub := t.sub(c.Document.SubType)
+	part.found = added
 	if c.Gone {
 		if n, ok := by.numbers[c.Document.Node]; ok {
 			part.applyGone(t, n, sub, c)
@@ -182,10 +192,11 @@ func (part *partition) apply(by names, c inventory.Change, shapes []inventory.Sh
 	}
 	n := part.register(by, c.Document.Node, c.Shard)
 	t.begin()
-	for _, id := range c.Added {
-		if s, ok := t.resolve(id, sub); ok {
-			t.enter(s, n)
+	for i, s := range added {
+		if s == none { // its twin was found
+			s, _ = t.resolve(c.Added[i], sub)
 		}
+		t.enter(s, n)
 	}
 	// Groups the added shapes have are marked as seen: the node is in them without doubt.
 	for _, fold := range t.leaveAll(c.Removed, sub, n) {
@@ -202,6 +213,18 @@ func (part *partition) apply(by names, c inventory.Change, shapes []inventory.Sh
 	t.carry(n, names)
 	t.cut(n, c.Split)
 	return nil
+}
+
+// among gives those of the shapes that are wanted, which are in order. The others are of other documents of the commit, and
+// of other types, or known.
+func among(shapes []inventory.Shape, wanted []inventory.ShapeID) []inventory.Shape {
+	var out []inventory.Shape
+	for _, s := range shapes {
+		if _, ok := slices.BinarySearchFunc(wanted, s.ID, inventory.CompareShapeIDs); ok {
+			out = append(out, s)
+		}
+	}
+	return out
 }
 
 func (part *partition) applyGone(t *table, n, sub uint32, c inventory.Change) {

@@ -1,6 +1,7 @@
 package index
 
 import (
+	"runtime"
 	"time"
 
 	"github.com/RoaringBitmap/roaring/v2"
@@ -13,6 +14,13 @@ const (
 	holdLook = 16
 )
 
+// release lets the lock go after a piece of longer work, and has those who wait for it run first: a mutex would give it
+// to who had it last for up to a millisecond, however many wait.
+func (part *partition) release() {
+	part.mu.Unlock()
+	runtime.Gosched()
+}
+
 // inSteps calls step for 0, 1 and so on until it gives false, under the lock, which it lets go now and then.
 func (part *partition) inSteps(step func(i uint32) bool) {
 	more := true
@@ -24,7 +32,7 @@ func (part *partition) inSteps(step func(i uint32) bool) {
 			}
 			more = step(i)
 		}
-		part.mu.Unlock()
+		part.release()
 	}
 }
 
@@ -46,7 +54,7 @@ func (part *partition) clearAll(gone []uint32) {
 func (part *partition) clear(t *table, gone *roaring.Bitmap) {
 	part.mu.Lock()
 	t.clearSets(gone)
-	part.mu.Unlock()
+	part.release()
 	part.inSteps(func(i uint32) bool {
 		t.version++
 		if i < t.groups.n {

@@ -14,7 +14,8 @@
 //   - A Result stays what it was when it was made, whatever is applied after.
 //   - Snapshots read back as what they were written from, or not at all.
 //
-// Locks: each partition has one read-write lock. Apply and Load hold it for one change or node. A question holds it for
+// Locks: each partition has one read-write lock. Apply and Load hold it for one change or node; longer work
+// lets it go after a fraction of a millisecond, and yields to who waits. A question holds it for
 // reading while its values are looked up; its sets are joined under it only when that is little work, else on a frozen
 // view, which shares memory with the live tables and is copied from page by page by later writes. Aggregates and
 // snapshots always work on frozen views; sorting works on values, which never change. So no hold is much longer than a

@@ -48,6 +48,8 @@ func (r *Reload) Load(shard int, node inventory.NodeKey, documents []Loaded) err
 	if len(documents) == 0 {
 		return nil
 	}
+	r.index.sweeping.RLock()
+	defer r.index.sweeping.RUnlock()
 	part, by := r.part(node.Partition)
 	return part.load(by, shard, node, documents)
 }
@@ -130,7 +132,7 @@ func (part *partition) idsOf(shard int) []inventory.NodeID {
 
 func (part *partition) replaceNodes(gone []uint32, ids []inventory.NodeID, aside map[inventory.NodeID]uint32) []uint32 {
 	part.mu.Lock()
-	defer part.mu.Unlock()
+	defer part.release()
 	part.known = part.known.own(part.epoch)
 	for _, id := range ids {
 		if old, ok := part.numbers[id]; ok {

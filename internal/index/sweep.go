@@ -53,12 +53,16 @@ func (part *partition) sweepTable(old *table) int {
 		s.epoch = old.epoch
 		part.mu.RUnlock()
 		pages = s.adopt(v)
+		s.aim(v)
 	}
 	part.mu.Lock()
 	defer part.mu.Unlock()
-	before := int(old.postings.n)
+	before, adopted := int(old.postings.n), s.postings.n
 	s.epoch = old.epoch
 	s.adopt(&old.view)
+	if s.postings.n > adopted {
+		s.aim(&old.view)
+	}
 	s.take(old)
 	*old = *s.table
 	return before - int(old.postings.n)
@@ -72,6 +76,7 @@ type tableSweep struct {
 	number []uint32 // of the other's shapes in this; none for those not there
 	vals   []uint32 // of the other's values in this; none for those not there
 	owner  []uint32 // the other's values that have its groups
+	into   []uint32 // the groups here of the other's groups; none for those not here
 }
 
 // adopt brings the table up to a view of the other, and gives how many pages of sets were not as before. Shapes are taken
@@ -145,15 +150,25 @@ func (s *tableSweep) rowOf(v *view, shape uint32) []uint32 {
 	return row
 }
 
+// aim finds the groups that are to have the nodes of the other's.
+func (s *tableSweep) aim(v *view) {
+	s.into = longer(s.into, uint32(len(s.owner)))
+	for g, val := range s.owner {
+		if val == none || s.into[g] != none {
+			continue
+		}
+		if now, ok := s.findValue(v.values.get(val).attr, v.text(val)); ok && s.states.get(now).count > groupAt {
+			s.into[g] = s.states.get(now).aux
+		}
+	}
+}
+
 // take takes over what is not in views, and the nodes of groups.
 func (s *tableSweep) take(old *table) {
 	s.version = old.version + 1
-	for g, val := range s.owner {
-		if val == none {
-			continue
-		}
-		if now, ok := s.findValue(old.values.get(val).attr, old.text(val)); ok && s.states.get(now).count > groupAt {
-			*s.groups.edit(s.states.get(now).aux, s.epoch) = *old.groups.get(uint32(g))
+	for g, into := range s.into {
+		if into != none {
+			*s.groups.edit(into, s.epoch) = *old.groups.get(uint32(g))
 		}
 	}
 	for i, a := range old.attrs {
