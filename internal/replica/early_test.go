@@ -27,19 +27,19 @@ func (r *reads) Changes(ctx context.Context, shard int, after inventory.Position
 
 // committed is a commit as its caller hands it in.
 type committed struct {
-	changes []inventory.Change
-	shapes  []inventory.Shape
+	done   store.Committed
+	shapes []inventory.Shape
 }
 
 // commits makes n commits of two documents each in a store of one shard, and gives the replica that has not heard of them.
-func commits(t *testing.T, n int) (*Replica, *reads, []committed) {
+func commits(t *testing.T, n int, follow time.Duration) (*Replica, *reads, []committed) {
 	t.Helper()
 	st, err := memory.New(1)
 	if err != nil {
 		t.Fatal(err)
 	}
 	counted := &reads{Store: st}
-	r, err := Open(t.Context(), counted, Options{Limits: inventory.DefaultLimits()})
+	r, err := Open(t.Context(), counted, Options{Limits: inventory.DefaultLimits(), Follow: follow})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -64,7 +64,7 @@ func commits(t *testing.T, n int) (*Replica, *reads, []committed) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		all[i].changes = done.Changes
+		all[i].done = done
 		for _, write := range c.Writes {
 			all[i].shapes = append(all[i].shapes, write.Shapes...)
 		}
@@ -74,11 +74,11 @@ func commits(t *testing.T, n int) (*Replica, *reads, []committed) {
 
 func TestCommitsOutOfOrderAreApplied(t *testing.T) {
 	const n = 20
-	r, counted, all := commits(t, n)
+	r, counted, all := commits(t, n, 0)
 	var handing sync.WaitGroup
 	for i := n - 1; i >= 0; i-- {
 		handing.Go(func() {
-			if err := r.Apply(t.Context(), all[i].changes, all[i].shapes); err != nil {
+			if err := r.Apply(t.Context(), all[i].done, all[i].shapes); err != nil {
 				t.Errorf("commit %d: %v", i, err)
 			}
 			if at := r.Index().Position(0).Seq; at < uint64(2*i+2) {
@@ -105,11 +105,11 @@ func TestCommitsOutOfOrderAreApplied(t *testing.T) {
 }
 
 func TestACommitNobodyHandsInIsReadFromTheFeed(t *testing.T) {
-	r, counted, all := commits(t, 3)
+	r, counted, all := commits(t, 3, 0)
 	var handing sync.WaitGroup
 	for _, c := range []committed{all[2], all[1]} {
 		handing.Go(func() {
-			if err := r.Apply(t.Context(), c.changes, c.shapes); err != nil {
+			if err := r.Apply(t.Context(), c.done, c.shapes); err != nil {
 				t.Error(err)
 			}
 		})
@@ -118,7 +118,7 @@ func TestACommitNobodyHandsInIsReadFromTheFeed(t *testing.T) {
 	if got := r.Index().Position(0).Seq; got != 6 || counted.feed.Load() == 0 {
 		t.Errorf("the index is at change %d after %d reads of the feed", got, counted.feed.Load())
 	}
-	if err := r.Apply(t.Context(), all[0].changes, all[0].shapes); err != nil {
+	if err := r.Apply(t.Context(), all[0].done, all[0].shapes); err != nil {
 		t.Errorf("a commit the feed brought already: %v", err)
 	}
 	if left := len(r.shards[0].early); left != 0 {
@@ -127,13 +127,53 @@ func TestACommitNobodyHandsInIsReadFromTheFeed(t *testing.T) {
 }
 
 func TestAnEarlyCommitReadsNothingBack(t *testing.T) {
-	r, counted, all := commits(t, 2)
-	early := &commit{changes: all[1].changes, shapes: all[1].shapes, done: make(chan error, 1)}
+	r, counted, all := commits(t, 2, 0)
+	early := &commit{after: all[1].done.After, changes: all[1].done.Changes, shapes: all[1].shapes, done: make(chan error, 1)}
 	r.shards[0].early = map[uint64]*commit{3: early}
-	if err := r.Apply(t.Context(), all[0].changes, all[0].shapes); err != nil {
+	if err := r.Apply(t.Context(), all[0].done, all[0].shapes); err != nil {
 		t.Fatal(err)
 	}
 	if err := <-early.done; err != nil || r.Index().Position(0).Seq != 4 || counted.feed.Load() != 0 {
 		t.Errorf("outcome %v, the index at change %d, %d reads of the feed", err, r.Index().Position(0).Seq, counted.feed.Load())
+	}
+}
+
+// TestOwnCommitsAreNotReadBack hands in commits in every order of a few where others may write too: nobody waits, and the
+// feed is not read for what fits.
+func TestOwnCommitsAreNotReadBack(t *testing.T) {
+	for _, order := range [][]int{{0, 1, 2}, {0, 2, 1}, {1, 0, 2}, {1, 2, 0}, {2, 0, 1}, {2, 1, 0}} {
+		r, counted, all := commits(t, 3, time.Hour)
+		for _, i := range order {
+			if err := r.Apply(t.Context(), all[i].done, all[i].shapes); err != nil {
+				t.Fatal(err)
+			}
+		}
+		if err := r.CatchUp(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		if at, n := r.Index().Position(0), counted.feed.Load(); at != all[2].done.Changes[1].Position || n != 0 {
+			t.Errorf("in the order %v the index is at change %d after %d reads of the feed", order, at.Seq, n)
+		}
+	}
+}
+
+// TestACommitOfAnotherHistoryIsLeft hands in a commit whose sequence fits and whose change before it is another.
+func TestACommitOfAnotherHistoryIsLeft(t *testing.T) {
+	r, counted, all := commits(t, 2, time.Hour)
+	strange := all[0]
+	strange.done.After.ID[0]++
+	for _, c := range []committed{strange, all[1]} {
+		if err := r.Apply(t.Context(), c.done, c.shapes); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if at := r.Index().Position(0); at != (inventory.Position{}) {
+		t.Errorf("the index is at change %d", at.Seq)
+	}
+	if err := r.CatchUp(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	if at := r.Index().Position(0); at != all[1].done.Changes[1].Position || counted.feed.Load() == 0 || len(r.shards[0].early) != 0 {
+		t.Errorf("the index is at change %d after %d reads of the feed; %d commits wait", at.Seq, counted.feed.Load(), len(r.shards[0].early))
 	}
 }

@@ -171,26 +171,19 @@ func (r *Replica) halt() {
 	r.work.Wait()
 }
 
-// Apply takes the changes of a commit that just returned, with the text of the shapes they add, so that the usual case
-// reads nothing back. Changes that come early wait a moment for those before them, which are then read from the feed.
+// Apply takes a commit that just returned, with the text of the shapes it adds, so that the usual case reads nothing back.
+// One that comes early waits a moment for those before it, which are then read from the feed.
 //
-// Where others write too, only the shapes are learnt: that a change follows the one the index has, and not one another
-// server wrote over it after a fail-over, only the feed can tell.
-func (r *Replica) Apply(ctx context.Context, changes []inventory.Change, shapes []inventory.Shape) error {
+// Where others write too nobody waits: those before it may be another server's, and the feed tells of all in its turn.
+func (r *Replica) Apply(ctx context.Context, done store.Committed, shapes []inventory.Shape) error {
+	if len(done.Changes) == 0 {
+		return nil
+	}
+	c := &commit{after: done.After, changes: done.Changes, shapes: shapes, done: make(chan error, 1)}
 	if r.opt.Follow > 0 {
-		return r.learn(changes, shapes)
+		return r.applyOwn(ctx, c)
 	}
-	for len(changes) > 0 {
-		n := 1
-		for n < len(changes) && changes[n].Shard == changes[0].Shard {
-			n++
-		}
-		if err := r.applyCommit(ctx, changes[0].Shard, &commit{changes: changes[:n], shapes: shapes}); err != nil {
-			return err
-		}
-		changes = changes[n:]
-	}
-	return nil
+	return r.applyCommit(ctx, c)
 }
 
 // learn gives the index the shapes that changes add.

@@ -250,7 +250,7 @@ func TestApplyInAnyOrder(t *testing.T) {
 				if n%4 == 0 {
 					continue // a fourth died before it could hand in anything
 				}
-				if err := r.Apply(t.Context(), done.Changes, shapes); err != nil {
+				if err := r.Apply(t.Context(), done, shapes); err != nil {
 					t.Errorf("apply: %v", err)
 				}
 			}

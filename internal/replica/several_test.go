@@ -164,7 +164,7 @@ func TestOwnCommitsOverAnotherHistoryAreNotMixedIn(t *testing.T) {
 		for _, write := range c.Writes {
 			shapes = append(shapes, write.Shapes...)
 		}
-		if err := r.Apply(t.Context(), done.Changes, shapes); err != nil {
+		if err := r.Apply(t.Context(), done, shapes); err != nil {
 			t.Fatal(err)
 		}
 		check(t, fmt.Sprint("after ", n, " commits"), r, twin)
@@ -331,7 +331,7 @@ func TestShardThatIsReadAgainHoldsUpNothingElse(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if err := r.Apply(t.Context(), done.Changes, nil); err != nil {
+		if err := r.Apply(t.Context(), done, nil); err != nil {
 			t.Fatal(err)
 		}
 	}

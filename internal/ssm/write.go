@@ -257,5 +257,5 @@ func (s *Service) commit(ctx context.Context, c store.Commit) (store.Committed, 
 	for _, w := range c.Writes {
 		shapes = append(shapes, w.Shapes...)
 	}
-	return done, s.replica.Apply(context.WithoutCancel(ctx), done.Changes, shapes)
+	return done, s.replica.Apply(context.WithoutCancel(ctx), done, shapes)
 }
