@@ -85,6 +85,7 @@ func TestACommandRightAfterAnOutage(t *testing.T) {
 		s := newServers(t, 1)[0]
 		defer func() { s.stop() }()
 		s.mustReport(node(1), item(application, entry("Name", "a")))
+		synctest.Wait() // it has noted that it is up
 		s.stop()
 		lease, err := s.store.Record(t.Context(), store.Key("lease", "upkeep"))
 		if err != nil {
