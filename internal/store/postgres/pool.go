@@ -116,6 +116,7 @@ type health struct {
 	err    error     // of the last try; nil when it went well
 	since  time.Time // of the last answer before err, or of the end of err
 	looked time.Time // when it was last spoken to
+	worker error     // of Citus, when all were last asked; nil when each answered
 }
 
 // heard takes note of a try that went well (nil) or failed for want of the database, and reports whether that is new.
@@ -145,7 +146,9 @@ func (h *health) state() (since, looked time.Time, err error) {
 func (s *Store) Health() error {
 	since, _, err := s.health.state()
 	if err == nil {
-		return nil
+		s.health.mu.Lock()
+		defer s.health.mu.Unlock()
+		return s.health.worker
 	}
 	return fmt.Errorf("the database does not answer since %s: %w", since.UTC().Format(time.RFC3339), err)
 }
@@ -160,6 +163,9 @@ func (s *Store) watch() {
 			return
 		case <-tick.C:
 		}
+		if s.citus {
+			s.askWorkers()
+		}
 		_, looked, err := s.health.state()
 		if err == nil && time.Since(looked) < 2*time.Second {
 			continue
@@ -171,4 +177,33 @@ func (s *Store) watch() {
 		})
 		cancel()
 	}
+}
+
+// askWorkers asks every worker of Citus: the coordinator answers without them, and nothing can be served. What the
+// coordinator's own death does is for others to find out.
+func (s *Store) askWorkers() {
+	ctx, cancel := context.WithTimeout(s.alive, 2*time.Second)
+	defer cancel()
+	conn, err := s.pool.Acquire(ctx)
+	if err != nil {
+		return
+	}
+	defer conn.Release()
+	_, err = conn.Exec(ctx, `SELECT count(*) FROM stocktake.head`)
+	var pg *pgconn.PgError
+	switch {
+	case errors.As(err, &pg) && passingCode(pg):
+		err = fmt.Errorf("a worker of the database does not answer: %w", err)
+	case err != nil:
+		return
+	}
+	s.health.mu.Lock()
+	defer s.health.mu.Unlock()
+	switch before := s.health.worker; {
+	case err != nil && before == nil:
+		s.log.Warn("store: a worker of the database does not answer", "error", err)
+	case err == nil && before != nil:
+		s.log.Info("store: the workers of the database answer again")
+	}
+	s.health.worker = err
 }
