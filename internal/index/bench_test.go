@@ -182,6 +182,31 @@ func BenchmarkApply(b *testing.B) {
 	}
 }
 
+// BenchmarkApplyNew applies the first report of a node, with the text of all shapes of the commit, which the index knows.
+func BenchmarkApplyNew(b *testing.B) {
+	s := loaded()
+	p := s.prepare(0)
+	var shapes []inventory.Shape
+	for id, text := range p.texts {
+		shapes = append(shapes, inventory.Shape{ID: id, Text: text})
+	}
+	x := index.New(config)
+	for n := range min(200, s.fleet.Len()) {
+		s.load(x, s.prepare(n))
+	}
+	b.ReportAllocs()
+	defer measureCPU(b)()
+	for i := 0; b.Loop(); i++ {
+		node := inventory.NodeID(fmt.Sprintf("i-%017x", i))
+		for at, d := range p.documents {
+			c := inventory.Change{Document: documentKey(node, d.Key), Delta: inventory.Diff(nil, p.refs[at]), Added: d.Shapes}
+			if err := x.Apply(c, shapes); err != nil {
+				b.Fatal(err)
+			}
+		}
+	}
+}
+
 type benchQuestion struct {
 	name    string
 	filters []inventory.Filter

@@ -14,12 +14,12 @@
 //   - A Result stays what it was when it was made, whatever is applied after.
 //   - Snapshots read back as what they were written from, or not at all.
 //
-// Locks: each partition has one read-write lock. Apply and Load hold it for one change or node; longer work
-// lets it go after a fraction of a millisecond, and yields to who waits. A question holds it for
-// reading while its values are looked up; its sets are joined under it only when that is little work, else on a frozen
-// view, which shares memory with the live tables and is copied from page by page by later writes. Aggregates and
-// snapshots always work on frozen views; sorting works on values, which never change. So no hold is much longer than a
-// millisecond, but for DropShard's and Sweep's last step.
+// Locks: each partition has one read-write lock. Apply and Load hold it for one change or node; longer work lets it go
+// after a fraction of a millisecond, and yields to who waits. A question holds it for reading while its values are
+// looked up; its sets are joined under it only when that is little work, else on a frozen view, which shares memory
+// with the live tables and is copied from page by page by later writes. Aggregates and snapshots always work on frozen
+// views; sorting works on values, which never change. So no hold lasts a millisecond, BenchmarkStall tells; the end of
+// Bulk is the exception, and nobody asks before it.
 //
 // It refuses to do I/O, to know schemas, and to enforce limits on what is applied: what is committed is the truth. Fits
 // answers whether a report still fits, before it is committed.
