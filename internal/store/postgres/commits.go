@@ -111,17 +111,7 @@ func lockShard(ctx context.Context, conn *pgx.Conn, shard int, all []*commit) (*
 	}
 	b := &pgx.Batch{}
 	b.Queue(`BEGIN`)
-	b.Queue(`SELECT seq, id, epoch FROM stocktake.head WHERE shard = $1 FOR UPDATE`, shard).QueryRow(func(row pgx.Row) (err error) {
-		var id []byte
-		if err = row.Scan(&l.seq, &id, &l.epoch); err != nil {
-			return err
-		}
-		if len(id) != len(l.id) {
-			return damaged(fmt.Sprintf("head of shard %d", shard), errors.New("its id is none"))
-		}
-		l.id = inventory.ChangeID(id)
-		return nil
-	})
+	b.Queue(`SELECT seq, id, epoch FROM stocktake.head WHERE shard = $1 FOR UPDATE`, shard).QueryRow(l.readHead)
 	// In an order, so that two statements that lock the same nodes do not wait for each other in a ring.
 	b.Queue(`SELECT node, revision, record FROM stocktake.node WHERE shard = $1 AND node = ANY($2) ORDER BY node FOR UPDATE`, shard, nodes).Query(func(rows pgx.Rows) error {
 		var node []byte
@@ -155,6 +145,18 @@ func lockShard(ctx context.Context, conn *pgx.Conn, shard int, all []*commit) (*
 		})
 	}
 	return l, send(ctx, conn, b)
+}
+
+func (l *locked) readHead(row pgx.Row) error {
+	var id []byte
+	if err := row.Scan(&l.seq, &id, &l.epoch); err != nil {
+		return err
+	}
+	if len(id) != len(l.id) {
+		return damaged(fmt.Sprintf("head of shard %d", l.shard), errors.New("its id is none"))
+	}
+	l.id = inventory.ChangeID(id)
+	return nil
 }
 
 // judge adds a commit to what is written if its conditions hold, and gives why not.
