@@ -210,7 +210,7 @@ func (o *commit) recover(l *locked, row nodeRow, stored bool) bool {
 type pages struct {
 	shard     int32
 	commits   []*commit
-	recovered bool // some commit took effect in an earlier try
+	recovered bool    // some commit took effect in an earlier try
 	lent      []int64 // the sequences that documents written had: their changes may borrow from them
 
 	nodes struct {
