@@ -355,12 +355,12 @@ func (t *table) leave(s, n uint32, suspects []uint32) []uint32 {
 // report notes that a node has a document of the type, and tells whether it had none.
 func (t *table) report(n, sub uint32) bool {
 	had := t.all.Contains(n)
-	if subs, listed := t.subs[n]; sub != 0 || listed {
-		if had && !listed {
+	if subs := t.subsOf(n); sub != 0 || len(subs) > 0 {
+		if had && len(subs) == 0 {
 			subs = []uint32{0}
 		}
 		if !slices.Contains(subs, sub) {
-			t.subs[n] = append(subs, sub)
+			t.setSubs(n, append(slices.Clip(subs), sub))
 		}
 	}
 	if !had {
@@ -372,21 +372,32 @@ func (t *table) report(n, sub uint32) bool {
 
 // retract notes that a node has no document of the sub-type, and tells whether it has no other of the type.
 func (t *table) retract(n, sub uint32) bool {
-	subs, listed := t.subs[n]
-	if !listed {
+	subs := t.subsOf(n)
+	if len(subs) == 0 {
 		return sub == 0 || !t.all.Contains(n)
 	}
 	subs = slices.DeleteFunc(slices.Clone(subs), func(s uint32) bool { return s == sub })
-	if len(subs) > 0 {
-		t.subs[n] = subs
-		return false
+	t.setSubs(n, subs)
+	return len(subs) == 0
+}
+
+// subsOf gives a node's sub-types, none of one that reports at most the empty one.
+func (v *view) subsOf(n uint32) []uint32 {
+	if n >= v.subs.n {
+		return nil
 	}
-	delete(t.subs, n)
-	return true
+	return *v.subs.get(n)
+}
+
+func (t *table) setSubs(n uint32, subs []uint32) {
+	for t.subs.n <= n {
+		t.subs.push(nil, t.epoch)
+	}
+	*t.subs.edit(n, t.epoch) = subs
 }
 
 // alone reports whether a node has at most one document of the type.
-func (t *table) alone(n uint32) bool { return len(t.subs[n]) <= 1 }
+func (t *table) alone(n uint32) bool { return len(t.subsOf(n)) <= 1 }
 
 // carry notes that a node's document carries attributes outside of its shapes.
 func (t *table) carry(n uint32, names []string) {

@@ -122,6 +122,8 @@ func (t *table) clearSets(gone *roaring.Bitmap) {
 		t.splits[i].nodes = t.without(t.splits[i].nodes, gone)
 	}
 	for it := gone.Iterator(); it.HasNext(); {
-		delete(t.subs, it.Next())
+		if n := it.Next(); len(t.subsOf(n)) > 0 {
+			t.setSubs(n, nil)
+		}
 	}
 }

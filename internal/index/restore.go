@@ -256,7 +256,7 @@ func (rd *snapshotReader) sets() {
 			rd.bad = true
 			return
 		}
-		t.subs[n] = subs
+		t.setSubs(n, subs)
 	}
 	for it := t.all.Iterator(); !rd.bad && it.HasNext(); {
 		rd.part.entered(it.Next())

@@ -4,7 +4,6 @@ import (
 	"encoding/binary"
 	"hash/crc32"
 	"io"
-	"maps"
 	"slices"
 	"strings"
 
@@ -86,23 +85,17 @@ type still struct {
 	ids    vector[inventory.NodeID]
 	known  *roaring.Bitmap
 	lives  []life
-	tables []stillTable
-}
-
-type stillTable struct {
-	*view
-	subs map[uint32][]uint32
+	tables []*view
 }
 
 func (part *partition) still() *still {
 	part.mu.RLock()
 	defer part.mu.RUnlock()
 	s := &still{key: part.key, ids: part.ids, known: part.freezeKnown(), lives: slices.Clone(part.lives)}
-	for t, tab := range part.tables {
-		// The lists of sub-types are never changed in place.
-		s.tables = append(s.tables, stillTable{view: part.view(t), subs: maps.Clone(tab.subs)})
+	for t := range part.tables {
+		s.tables = append(s.tables, part.view(t))
 	}
-	slices.SortFunc(s.tables, func(a, b stillTable) int { return strings.Compare(string(a.typ), string(b.typ)) })
+	slices.SortFunc(s.tables, func(a, b *view) int { return strings.Compare(string(a.typ), string(b.typ)) })
 	return s
 }
 
@@ -138,14 +131,14 @@ func (p *still) write(s *sectionWriter) {
 		if s.err != nil {
 			return
 		}
-		(&tableWriter{sectionWriter: s, stillTable: t, dead: dead}).write()
+		(&tableWriter{sectionWriter: s, view: t, dead: dead}).write()
 	}
 }
 
 // tableWriter writes one table.
 type tableWriter struct {
 	*sectionWriter
-	stillTable
+	*view
 	dead   *roaring.Bitmap
 	number []uint32 // of values, in the snapshot; none for those left out
 }
@@ -249,12 +242,17 @@ func (t *tableWriter) writeSets() {
 		t.uint(uint64(s.number))
 		t.set(&posting{bits: s.nodes})
 	}
-	maps.DeleteFunc(t.subs, func(n uint32, _ []uint32) bool { return t.dead.Contains(n) })
-	t.uint(uint64(len(t.subs)))
-	for _, n := range slices.Sorted(maps.Keys(t.subs)) {
+	var listed []uint32
+	for n := range t.subs.n {
+		if len(t.subsOf(n)) > 0 && !t.dead.Contains(n) {
+			listed = append(listed, n)
+		}
+	}
+	t.uint(uint64(len(listed)))
+	for _, n := range listed {
 		t.uint(uint64(n))
-		t.uint(uint64(len(t.subs[n])))
-		for _, sub := range t.subs[n] {
+		t.uint(uint64(len(t.subsOf(n))))
+		for _, sub := range t.subsOf(n) {
 			t.uint(uint64(sub))
 		}
 	}

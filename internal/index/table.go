@@ -30,9 +30,6 @@ type table struct {
 
 	bulk bool // groups and counts of values are left for the end of Bulk
 	live int  // shapes some node has
-	// subs lists the sub-types of nodes that report any but the empty one; a node in all without an entry here reports
-	// the empty one.
-	subs map[uint32][]uint32
 	// seen marks the groups an operation has met, by serial.
 	seen   []uint32
 	serial uint32
@@ -54,6 +51,9 @@ type view struct {
 	all      *bits
 	splits   []splitNodes
 	elements int // pairs of node and shape
+	// subs lists the sub-types of nodes that report any but the empty one; a node in all without any here reports the
+	// empty one. It ends with the last that ever had some. A list is never changed in place.
+	subs vector[[]uint32]
 }
 
 type attribute struct {
@@ -104,7 +104,6 @@ func newTable(t inventory.TypeName) *table {
 		seed:       maphash.MakeSeed(),
 		attrNumber: map[string]uint32{},
 		subNumber:  map[string]uint32{"": 0},
-		subs:       map[uint32][]uint32{},
 	}
 }
 
@@ -120,6 +119,7 @@ func (t *table) freeze() *view {
 	v.states = t.states.frozen()
 	v.postings = t.postings.frozen()
 	v.groups = t.groups.frozen()
+	v.subs = t.subs.frozen()
 	t.epoch++
 	t.latest, t.at = &v, t.version
 	return &v
