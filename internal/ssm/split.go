@@ -45,6 +45,10 @@ func (s *Service) learnSplit(ctx context.Context, idx *index.Index, p inventory.
 		if err := s.updateSchema(ctx, p, t, func(c *customSchema) { c.Split = split }); err != nil {
 			return err
 		}
+		// Servers that judge reports by what they remember would cut them as before for ever.
+		if err := s.schemas.raise(ctx); err != nil {
+			return err
+		}
 		own.Split = split
 	}
 	return s.recut(ctx, idx, p, t)

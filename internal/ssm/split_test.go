@@ -123,3 +123,29 @@ func TestSplitsChangeNoAnswer(t *testing.T) {
 		check("restarted", changed)
 	})
 }
+
+// TestWhatIsLearntElsewhereCutsTheNextReport has one server learn a split, and a node report the type for the first time to
+// another, which remembers the node and the type as they were before.
+func TestWhatIsLearntElsewhereCutsTheNextReport(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		all := newServers(t, 2)
+		defer stopAll(all)
+		for id := range splitNodes {
+			all[1].reportEvents(id, 1)
+		}
+		const late = splitNodes + 1
+		all[1].mustReport(node(late), item(application, entry("Name", "a")))
+		time.Sleep(time.Hour)
+		synctest.Wait()
+		all[1].reportEvents(late, 1)
+		scans, err := all[1].store.Read(t.Context(), []inventory.NodeKey{{Partition: home, Node: node(late)}}, []inventory.TypeName{events})
+		if err != nil {
+			t.Fatal(err)
+		}
+		for i, state := range scans[0].Node.Items {
+			if state.Type == events && scans[0].Documents[i].Split == 0 {
+				t.Error("the report is cut as before the split")
+			}
+		}
+	})
+}
