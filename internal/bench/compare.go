@@ -20,6 +20,8 @@ type Side struct {
 	Bytes  func(ctx context.Context) (int64, error)
 	// HasSnapshot is true when it can start with what DropSnapshot removes.
 	HasSnapshot bool
+	// DropShared removes the snapshot it shares with other servers; nil where there is none.
+	DropShared func(ctx context.Context) error
 }
 
 // CompareOptions say what to compare. Control is not used.
@@ -302,39 +304,50 @@ func topOf(counts map[string]int) int {
 	return sum
 }
 
-// starts measures how soon each side answers after it was stopped.
+// starts measures how soon each side answers after it was stopped, with what it kept and without.
 func (c *comparison) starts(ctx context.Context) error {
-	with, without := Beginning{Name: "with what was kept at the stop"}, Beginning{Name: "without a snapshot"}
-	for n, r := range c.runs {
-		if r.server.PID == 0 {
-			with.Sides, without.Sides = append(with.Sides, nil), append(without.Sides, nil)
-			continue
-		}
-		again := func(drop bool) (*Start, error) {
+	ways := []struct {
+		name  string
+		drops func(Side, *run) []func() error // nothing: it starts with all it kept
+		has   func(Side) bool
+	}{
+		{"with what was kept at the stop", func(Side, *run) []func() error { return nil }, func(Side) bool { return true }},
+		{
+			"with the shared snapshot alone", func(_ Side, r *run) []func() error { return []func() error{r.Control.DropSnapshot} },
+			func(s Side) bool { return s.DropShared != nil },
+		},
+		{"without a snapshot", func(s Side, r *run) []func() error {
+			if s.DropShared == nil {
+				return []func() error{r.Control.DropSnapshot}
+			}
+			return []func() error{r.Control.DropSnapshot, func() error { return s.DropShared(ctx) }}
+		}, func(s Side) bool { return s.HasSnapshot }},
+	}
+	for _, way := range ways {
+		began := Beginning{Name: way.name, Sides: make([]*Start, len(c.runs))}
+		for n, r := range c.runs {
+			side := c.Sides[n]
+			if r.server.PID == 0 || !way.has(side) {
+				continue
+			}
 			r.result.Starts = nil
-			err := r.start(ctx, c.Sides[n].Name, silent, func() error {
-				if err := r.Control.Stop(ctx); err != nil || !drop {
+			err := r.start(ctx, side.Name, silent, func() error {
+				if err := r.Control.Stop(ctx); err != nil {
 					return err
 				}
-				return r.Control.DropSnapshot()
+				for _, drop := range way.drops(side, r) {
+					if err := drop(); err != nil {
+						return err
+					}
+				}
+				return nil
 			})
 			if err != nil {
-				return nil, err
-			}
-			return &r.result.Starts[0], nil
-		}
-		s, err := again(false)
-		if err != nil {
-			return err
-		}
-		with.Sides = append(with.Sides, s)
-		if s = nil; c.Sides[n].HasSnapshot {
-			if s, err = again(true); err != nil {
 				return err
 			}
+			began.Sides[n] = &r.result.Starts[0]
 		}
-		without.Sides = append(without.Sides, s)
+		c.result.Began = append(c.result.Began, began)
 	}
-	c.result.Began = []Beginning{with, without}
 	return nil
 }

@@ -15,7 +15,7 @@ func CreateDatabase(ctx context.Context, beside, name string) (string, error) {
 	if err != nil {
 		return "", fmt.Errorf("database URL: %w", err)
 	}
-	if err := run(ctx, beside, "CREATE DATABASE "+name); err != nil {
+	if err := Execute(ctx, beside, "CREATE DATABASE "+name); err != nil {
 		return "", err
 	}
 	u.Path = "/" + name
@@ -24,19 +24,20 @@ func CreateDatabase(ctx context.Context, beside, name string) (string, error) {
 
 // DropDatabase removes a database made by CreateDatabase, whoever is connected.
 func DropDatabase(ctx context.Context, beside, name string) error {
-	return run(ctx, beside, "DROP DATABASE IF EXISTS "+name+" WITH (FORCE)")
+	return Execute(ctx, beside, "DROP DATABASE IF EXISTS "+name+" WITH (FORCE)")
 }
 
 // Create makes the table of the baseline in an empty database.
-func Create(ctx context.Context, url string) error { return run(ctx, url, tables) }
+func Create(ctx context.Context, url string) error { return Execute(ctx, url, tables) }
 
 // Settle does what a database does by itself in quieter times: it clears away old rows, gathers what plans are made by,
 // and writes everything to disk.
 func Settle(ctx context.Context, url string) error {
-	return run(ctx, url, "VACUUM ANALYZE", "CHECKPOINT")
+	return Execute(ctx, url, "VACUUM ANALYZE", "CHECKPOINT")
 }
 
-func run(ctx context.Context, url string, statements ...string) error {
+// Execute runs statements on a database, one after the other.
+func Execute(ctx context.Context, url string, statements ...string) error {
 	c, err := pgx.Connect(ctx, url)
 	if err != nil {
 		return err

@@ -57,6 +57,9 @@ func (s settings) side(ctx context.Context, name, dir string) (bench.Side, func(
 		return side, remove, baseline.Create(ctx, url)
 	case "postgres":
 		side.HasSnapshot = true
+		side.DropShared = func(ctx context.Context) error {
+			return baseline.Execute(ctx, url, "DELETE FROM stocktake.snapshot_part", "DELETE FROM stocktake.snapshot")
+		}
 		p.command = []string{s.binary, "serve", "--database-url", url, "--data", p.data()}
 		migrate := exec.CommandContext(ctx, s.binary, "migrate", "--database-url", url)
 		if out, err := migrate.CombinedOutput(); err != nil {
