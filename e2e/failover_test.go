@@ -11,6 +11,7 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
+	"stocktake/internal/pgcluster"
 	"stocktake/internal/pgtest"
 	"stocktake/internal/store/postgres"
 )
@@ -18,12 +19,12 @@ import (
 var failing = flag.Duration("failing", 15*time.Second, "how long the fail-over test kills servers and primaries")
 
 // replicated starts a primary and two standbys.
-func replicated(t testing.TB, quorum bool) *pgtest.Replicated {
+func replicated(t testing.TB, quorum bool) *pgcluster.Replicated {
 	t.Helper()
 	pgtest.Own(t)
 	ctx, cancel := context.WithTimeout(t.Context(), patience)
 	defer cancel()
-	r, err := pgtest.StartReplicated(ctx, pgtest.Options{}, quorum)
+	r, err := pgcluster.StartReplicated(ctx, pgcluster.Options{}, quorum)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -43,7 +44,7 @@ func tail(s string, n int) string { return s[max(0, len(s)-n):] }
 // TestFailOverLosesNothing kills servers and primaries under eight writers. Whatever was acknowledged is there afterwards,
 // and no answer was older than a write acknowledged before its question.
 func TestFailOverLosesNothing(t *testing.T) {
-	url, database := "", (*pgtest.Replicated)(nil)
+	url, database := "", (*pgcluster.Replicated)(nil)
 	if os.Getenv(pgtest.Environment) == "" {
 		database = replicated(t, true)
 		url = database.URL()
@@ -91,7 +92,7 @@ func pause(t testing.TB, random *rand.Rand, most time.Duration) {
 }
 
 // failOver kills the primary, promotes a standby, and has the old one come back as a standby.
-func failOver(t testing.TB, random *rand.Rand, database *pgtest.Replicated, r *recording) {
+func failOver(t testing.TB, random *rand.Rand, database *pgcluster.Replicated, r *recording) {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(t.Context(), patience)
 	defer cancel()

@@ -16,6 +16,7 @@ import (
 	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/service/ssm"
 
+	"stocktake/internal/pgcluster"
 	"stocktake/internal/pgtest"
 )
 
@@ -45,7 +46,7 @@ func TestDatabaseIsSilent(t *testing.T) {
 // TestDatabaseStops shuts the database down in order, and starts it again.
 func TestDatabaseStops(t *testing.T) {
 	t.Parallel()
-	cluster, err := pgtest.Start(t.Context(), pgtest.Options{NoSync: true})
+	cluster, err := pgcluster.Start(t.Context(), pgcluster.Options{NoSync: true})
 	if err != nil {
 		t.Fatal(err)
 	}

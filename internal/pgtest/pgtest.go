@@ -1,13 +1,10 @@
-// Package pgtest runs throw-away PostgreSQL clusters on loopback, for tests and benchmarks.
+// Package pgtest gives tests the PostgreSQL they need: databases of throw-away clusters (package pgcluster) and a network
+// that fails.
 //
-// Begin with Database, which gives a test the URL of an empty database; Start and StartReplicated give clusters of their
-// own, to be stopped, killed and promoted; StartProxy puts a network that fails on demand before any of them.
+// Begin with Database, which gives a test the URL of an empty database; StartProxy puts a network that fails on demand
+// before any of them.
 //
-// The package promises that nothing outlives the process that asked, however it ends: a small shell waits for that end,
-// stops the servers and removes their files. Connections are trusted, so nothing of worth belongs into such a cluster. A
-// machine without PostgreSQL fails the test and is told the command that installs it; no test is skipped.
-//
-// It refuses to know what is stored: it has no driver, and speaks to its servers through psql. It needs Linux.
+// A machine without PostgreSQL fails the test and is told how to install it; no test is skipped.
 package pgtest
 
 import (
@@ -15,7 +12,6 @@ import (
 	"crypto/rand"
 	"fmt"
 	"hash/fnv"
-	"net/url"
 	"os"
 	"path/filepath"
 	"strings"
@@ -23,6 +19,8 @@ import (
 	"syscall"
 	"testing"
 	"time"
+
+	"stocktake/internal/pgcluster"
 )
 
 // Environment names the variable with the URL of another PostgreSQL-wire engine that Database gives instead of its own.
@@ -37,7 +35,7 @@ const turn = 10 * time.Minute
 // shared is the cluster of this process, and the test that has the environment's database.
 var shared struct {
 	start   sync.Once
-	cluster *Cluster
+	cluster *pgcluster.Cluster
 	err     error
 
 	mu     sync.Mutex
@@ -47,12 +45,12 @@ var shared struct {
 // Shared gives the one cluster of this process, started by the first call and ended with the process. It does not sync its
 // files, which no kill of a process can tell, and its databases sort text as English does, so that nothing comes to rely
 // on a database whose order is that of bytes.
-func Shared(tb testing.TB) *Cluster {
+func Shared(tb testing.TB) *pgcluster.Cluster {
 	tb.Helper()
 	shared.start.Do(func() {
 		ctx, cancel := context.WithTimeout(context.Background(), patience)
 		defer cancel()
-		shared.cluster, shared.err = Start(ctx, Options{NoSync: true, English: true})
+		shared.cluster, shared.err = pgcluster.Start(ctx, pgcluster.Options{NoSync: true, English: true})
 	})
 	if shared.err != nil {
 		tb.Fatal(shared.err)
@@ -68,11 +66,11 @@ func Database(tb testing.TB) string {
 	if given := os.Getenv(Environment); given != "" {
 		return external(tb, given)
 	}
-	return Shared(tb).Database(tb)
+	return DatabaseOf(tb, Shared(tb))
 }
 
-// Database creates a database in this cluster, dropped when the test ends, and gives its URL.
-func (c *Cluster) Database(tb testing.TB) string {
+// DatabaseOf creates a database in a cluster, dropped when the test ends, and gives its URL.
+func DatabaseOf(tb testing.TB, c *pgcluster.Cluster) string {
 	tb.Helper()
 	name := "test_" + strings.ToLower(rand.Text())
 	ctx, cancel := context.WithTimeout(context.Background(), patience)
@@ -87,7 +85,7 @@ func (c *Cluster) Database(tb testing.TB) string {
 			tb.Error(err)
 		}
 	})
-	return c.url(name)
+	return c.DatabaseURL(name)
 }
 
 // Own says in a test's log that it starts, kills and promotes servers, and so has a cluster of its own whatever the
@@ -108,7 +106,7 @@ func external(tb testing.TB, given string) string {
 	shared.mu.Unlock()
 	if holder != "" && (name == holder || strings.HasPrefix(name, holder+"/")) {
 		tb.Logf("%s names one database, and this is the second that is asked for: it is of a PostgreSQL of the test's own", Environment)
-		return Shared(tb).Database(tb)
+		return DatabaseOf(tb, Shared(tb))
 	}
 	sum := fnv.New64a()
 	_, _ = sum.Write([]byte(given)) // never fails
@@ -134,11 +132,7 @@ func external(tb testing.TB, given string) string {
 	})
 	ctx, cancel := context.WithTimeout(context.Background(), patience)
 	defer cancel()
-	site, err := find()
-	if err == nil {
-		_, err = site.psql(ctx, given, "DROP SCHEMA IF EXISTS stocktake CASCADE")
-	}
-	if err != nil {
+	if _, err := pgcluster.Query(ctx, given, "DROP SCHEMA IF EXISTS stocktake CASCADE"); err != nil {
 		tb.Fatal(err)
 	}
 	return given
@@ -148,22 +142,4 @@ func hold(name string) {
 	shared.mu.Lock()
 	defer shared.mu.Unlock()
 	shared.holder = name
-}
-
-// withoutPool drops the settings of pgx's pool from a URL: psql refuses what it does not know.
-func withoutPool(given string) string {
-	before, query, found := strings.Cut(given, "?")
-	if !found {
-		return given
-	}
-	values, err := url.ParseQuery(query)
-	if err != nil {
-		return given // psql says what is wrong
-	}
-	for name := range values {
-		if strings.HasPrefix(name, "pool_") {
-			values.Del(name)
-		}
-	}
-	return before + "?" + values.Encode()
 }

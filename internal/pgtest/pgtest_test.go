@@ -2,15 +2,12 @@ package pgtest
 
 import (
 	"context"
-	"os"
-	"os/exec"
 	"strings"
 	"testing"
 	"time"
-)
 
-// The tests have a process of their own, so that its end can be tried too.
-const suicide = "PGTEST_SUICIDE"
+	"stocktake/internal/pgcluster"
+)
 
 func within(t *testing.T) context.Context {
 	t.Helper()
@@ -19,72 +16,16 @@ func within(t *testing.T) context.Context {
 	return ctx
 }
 
-func started(t *testing.T, options Options) *Cluster {
-	t.Helper()
-	c, err := Start(within(t), options)
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() {
-		if err := c.Close(); err != nil {
-			t.Error(err)
-		}
-		if _, err := os.Stat(c.site.dir); !os.IsNotExist(err) {
-			t.Errorf("%s is still there after Close: %v", c.site.dir, err)
-		}
-	})
-	return c
-}
-
-// holds fails the test unless the answer is the one wanted.
-func holds(t *testing.T, c *Cluster, question, want string) {
-	t.Helper()
-	if got, err := c.Query(within(t), question); err != nil || got != want {
-		t.Fatalf("%s: %q, %v, want %q\n%s", question, got, err, want, tail(c.Log(), 2000))
-	}
-}
-
-func TestKilledClusterKeepsWhatItCommitted(t *testing.T) {
-	c := started(t, Options{Settings: map[string]string{"work_mem": "5MB"}})
-	holds(t, c, "CREATE TABLE t AS SELECT 7 AS n; SELECT current_setting('fsync'), current_setting('work_mem'), n FROM t", "on|5MB|7")
-	pid := c.process.Process.Pid
-	workers := children(pid)
-	c.Kill()
-	for _, pid := range append(workers, pid) {
-		if runs(pid) {
-			t.Errorf("process %d runs after Kill", pid)
-		}
-	}
-	if len(workers) == 0 || c.Running() {
-		t.Errorf("%d children seen, running %v", len(workers), c.Running())
-	}
-	if _, err := c.Query(within(t), "SELECT 1"); err == nil {
-		t.Error("a killed cluster answers")
-	}
-	url := c.URL()
-	if err := c.Restart(within(t)); err != nil {
-		t.Fatal(err)
-	}
-	holds(t, c, "SELECT n FROM t", "7")
-	if c.URL() != url {
-		t.Errorf("%s before the restart, %s after", url, c.URL())
-	}
-	if err := c.Stop(); err != nil || c.Running() {
-		t.Errorf("the stop: %v, running %v", err, c.Running())
-	}
-}
-
 func TestDatabasesAreApart(t *testing.T) {
 	t.Setenv(Environment, "")
 	first, second := Database(t), Database(t)
-	site := Shared(t).site
-	if _, err := site.psql(within(t), first, "CREATE TABLE t (n int)"); err != nil {
+	if _, err := pgcluster.Query(within(t), first, "CREATE TABLE t (n int)"); err != nil {
 		t.Fatal(err)
 	}
-	if _, err := site.psql(within(t), second+"&pool_max_conns=3", "SELECT n FROM t"); err == nil || !strings.Contains(err.Error(), "does not exist") {
+	if _, err := pgcluster.Query(within(t), second+"&pool_max_conns=3", "SELECT n FROM t"); err == nil || !strings.Contains(err.Error(), "does not exist") {
 		t.Errorf("the second database sees the first one's table: %v", err)
 	}
-	if order, err := site.psql(within(t), first, "SELECT 'a' < 'B', current_setting('fsync')"); err != nil || order != "t|off" {
+	if order, err := pgcluster.Query(within(t), first, "SELECT 'a' < 'B', current_setting('fsync')"); err != nil || order != "t|off" {
 		t.Errorf("a sorts before B in English, and nothing is synced: %s, %v", order, err)
 	}
 }
@@ -92,7 +33,9 @@ func TestDatabasesAreApart(t *testing.T) {
 func TestDatabaseIsDroppedAtTheEnd(t *testing.T) {
 	t.Setenv(Environment, "")
 	t.Run("uses one", func(t *testing.T) { Database(t) })
-	holds(t, Shared(t), "SELECT count(*) FROM pg_database WHERE datname LIKE 'test%'", "0")
+	if got, err := Shared(t).Query(within(t), "SELECT count(*) FROM pg_database WHERE datname LIKE 'test%'"); err != nil || got != "0" {
+		t.Errorf("databases left: %q, %v", got, err)
+	}
 }
 
 // TestDatabaseOfTheEnvironment gives a cluster by the variable, as a user gives a coordinator.
@@ -100,7 +43,6 @@ func TestDatabaseOfTheEnvironment(t *testing.T) {
 	t.Setenv(Environment, "")
 	given := Database(t)
 	t.Setenv(Environment, given)
-	site := Shared(t).site
 	for range 2 { // one after the other gets it, empty
 		t.Run("user", func(t *testing.T) {
 			if got := Database(t); got != given {
@@ -108,10 +50,10 @@ func TestDatabaseOfTheEnvironment(t *testing.T) {
 			}
 			if other := Database(t); other == given {
 				t.Error("one database is given twice")
-			} else if _, err := site.psql(within(t), other, "CREATE SCHEMA stocktake"); err != nil {
+			} else if _, err := pgcluster.Query(within(t), other, "CREATE SCHEMA stocktake"); err != nil {
 				t.Error(err)
 			}
-			if _, err := site.psql(within(t), given, "CREATE SCHEMA stocktake", "CREATE TABLE stocktake.t (n int)"); err != nil {
+			if _, err := pgcluster.Query(within(t), given, "CREATE SCHEMA stocktake", "CREATE TABLE stocktake.t (n int)"); err != nil {
 				t.Error(err)
 			}
 		})
@@ -119,8 +61,7 @@ func TestDatabaseOfTheEnvironment(t *testing.T) {
 }
 
 func TestProxyFailsOnDemand(t *testing.T) {
-	c := started(t, Options{NoSync: true})
-	p, err := StartProxy(c.URL())
+	p, err := StartProxy(Shared(t).URL())
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -128,7 +69,7 @@ func TestProxyFailsOnDemand(t *testing.T) {
 	ask := func(limit time.Duration) error {
 		ctx, cancel := context.WithTimeout(t.Context(), limit)
 		defer cancel()
-		_, err := c.site.psql(ctx, p.URL(), "SELECT repeat('x', 100000)")
+		_, err := pgcluster.Query(ctx, p.URL(), "SELECT repeat('x', 100000)")
 		return err
 	}
 	for _, step := range []struct {
@@ -154,54 +95,6 @@ func TestProxyFailsOnDemand(t *testing.T) {
 		}
 		if err := ask(step.limit); (err != nil) != step.fails {
 			t.Errorf("%s: %v, want a failure: %v", step.name, err, step.fails)
-		}
-	}
-}
-
-// TestNothingOutlivesItsProcess runs a process that starts a cluster and is killed.
-func TestNothingOutlivesItsProcess(t *testing.T) {
-	if os.Getenv(suicide) != "" {
-		c, err := Start(t.Context(), Options{NoSync: true})
-		if err != nil {
-			t.Fatal(err)
-		}
-		if err := os.WriteFile(os.Getenv(suicide), []byte(c.data), 0o600); err != nil {
-			t.Fatal(err)
-		}
-		select {}
-	}
-	note := t.TempDir() + "/data"
-	child := exec.CommandContext(within(t), os.Args[0], "-test.run", "^"+t.Name()+"$")
-	child.Env = append(os.Environ(), suicide+"="+note)
-	if err := child.Start(); err != nil {
-		t.Fatal(err)
-	}
-	var data string
-	for data == "" {
-		text, err := os.ReadFile(note)
-		if err != nil && !os.IsNotExist(err) || within(t).Err() != nil {
-			t.Fatal(err)
-		}
-		data = string(text)
-		time.Sleep(5 * time.Millisecond)
-	}
-	text, err := os.ReadFile(data + "/postmaster.pid")
-	if err != nil {
-		t.Fatal(err)
-	}
-	pid, _, _ := strings.Cut(string(text), "\n")
-	if err := child.Process.Kill(); err != nil {
-		t.Fatal(err)
-	}
-	_ = child.Wait() // says that it was killed
-	for deadline := time.Now().Add(patience); ; time.Sleep(10 * time.Millisecond) {
-		cwd, gone := os.Readlink("/proc/" + pid + "/cwd")
-		_, removed := os.Stat(data)
-		if gone != nil && os.IsNotExist(removed) {
-			return
-		}
-		if time.Now().After(deadline) {
-			t.Fatalf("after its process was killed the postmaster is in %q (%v), its folder: %v", cwd, gone, removed)
 		}
 	}
 }

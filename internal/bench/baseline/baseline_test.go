@@ -16,7 +16,7 @@ import (
 
 func newServer(t *testing.T) *Server {
 	t.Helper()
-	url := pgtest.Shared(t).Database(t) // what is measured is PostgreSQL, whatever the environment names
+	url := pgtest.DatabaseOf(t, pgtest.Shared(t)) // what is measured is PostgreSQL, whatever the environment names
 	if err := Create(t.Context(), url); err != nil {
 		t.Fatal(err)
 	}

@@ -22,7 +22,7 @@ import (
 	"time"
 
 	"stocktake/internal/bench"
-	"stocktake/internal/pgtest"
+	"stocktake/internal/pgcluster"
 )
 
 // settings are of the run.
@@ -75,7 +75,7 @@ func run(ctx context.Context, s settings) (err error) {
 	}
 	defer func() { err = errors.Join(err, os.RemoveAll(dir)) }()
 	if s.databaseURL == "" {
-		cluster, err := pgtest.Start(ctx, pgtest.Options{Settings: roomy()})
+		cluster, err := pgcluster.Start(ctx, pgcluster.Options{Settings: roomy()})
 		if err != nil {
 			return err
 		}

@@ -12,6 +12,7 @@ import (
 	"github.com/jackc/pgx/v5"
 
 	"stocktake/internal/inventory"
+	"stocktake/internal/pgcluster"
 	"stocktake/internal/pgtest"
 	"stocktake/internal/store"
 	"stocktake/internal/store/postgres"
@@ -212,12 +213,12 @@ func TestBrokenPartsOfABatchFailAlone(t *testing.T) {
 }
 
 // replicated starts a primary with standbys, and a store there.
-func replicated(t *testing.T, quorum bool, patience time.Duration) (*pgtest.Replicated, *postgres.Store) {
+func replicated(t *testing.T, quorum bool, patience time.Duration) (*pgcluster.Replicated, *postgres.Store) {
 	t.Helper()
 	pgtest.Own(t)
 	ctx, cancel := context.WithTimeout(t.Context(), 2*soon)
 	defer cancel()
-	r, err := pgtest.StartReplicated(ctx, pgtest.Options{NoSync: true}, quorum)
+	r, err := pgcluster.StartReplicated(ctx, pgcluster.Options{NoSync: true}, quorum)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -13,6 +13,7 @@ import (
 	"github.com/jackc/pgx/v5"
 
 	"stocktake/internal/inventory"
+	"stocktake/internal/pgcluster"
 	"stocktake/internal/pgtest"
 	"stocktake/internal/store"
 	"stocktake/internal/store/postgres"
@@ -220,7 +221,7 @@ func TestLongNames(t *testing.T) {
 }
 
 func BenchmarkStore(b *testing.B) {
-	cluster, err := pgtest.Start(b.Context(), pgtest.Options{})
+	cluster, err := pgcluster.Start(b.Context(), pgcluster.Options{})
 	if err != nil {
 		b.Fatal(err)
 	}
@@ -230,7 +231,7 @@ func BenchmarkStore(b *testing.B) {
 		}
 	})
 	storetest.Benchmarks(b, storetest.Maker{Open: func(tb testing.TB) store.Store {
-		url := cluster.Database(tb)
+		url := pgtest.DatabaseOf(tb, cluster)
 		migrate(tb, url, postgres.MigrateOptions{})
 		return open(tb, url, 0)
 	}})

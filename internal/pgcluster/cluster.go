@@ -1,4 +1,14 @@
-package pgtest
+// Package pgcluster runs throw-away PostgreSQL clusters on loopback: for the benchmark's baseline, and for tests.
+//
+// Begin with Start, which gives a cluster that can be stopped and killed; StartReplicated gives a primary with standbys,
+// to be promoted.
+//
+// The package promises that nothing outlives the process that asked, however it ends: a small shell waits for that end,
+// stops the servers and removes their files. Connections are trusted, so nothing of worth belongs into such a cluster. A
+// machine without PostgreSQL is told so.
+//
+// It refuses to know what is stored: it has no driver, and speaks to its servers through psql. It needs Linux.
+package pgcluster
 
 import (
 	"context"
@@ -26,6 +36,15 @@ type Options struct {
 	English bool
 	// Settings are of postgresql.conf, and go before those of this package.
 	Settings map[string]string
+}
+
+// Query runs statements in the database at a URL as Cluster.Query does, with the psql that clusters are made with.
+func Query(ctx context.Context, url string, statements ...string) (string, error) {
+	site, err := find()
+	if err != nil {
+		return "", err
+	}
+	return site.psql(ctx, url, statements...)
 }
 
 // Cluster is one PostgreSQL server and its folder. Its methods are for one goroutine at a time, but for URL, Port and
@@ -97,10 +116,11 @@ func (c *Cluster) settings() []string {
 // Port is the TCP port on 127.0.0.1, the same over every restart.
 func (c *Cluster) Port() int { return c.port }
 
-// URL is of the database postgres, as its superuser. Tests of their own have databases of their own: see Database.
-func (c *Cluster) URL() string { return c.url("postgres") }
+// URL is of the database postgres, as its superuser.
+func (c *Cluster) URL() string { return c.DatabaseURL("postgres") }
 
-func (c *Cluster) url(database string) string {
+// DatabaseURL is of a database of this cluster, whether it is there or not.
+func (c *Cluster) DatabaseURL(database string) string {
 	u := url.URL{
 		Scheme: "postgres", User: url.User("postgres"), Host: net.JoinHostPort("127.0.0.1", strconv.Itoa(c.port)),
 		Path: "/" + database, RawQuery: "sslmode=disable",
@@ -126,7 +146,7 @@ func (c *Cluster) Log() string {
 // Restart starts a server that is not running, on the port it had, and returns when it answers.
 func (c *Cluster) Restart(ctx context.Context) error {
 	if c.process != nil {
-		return fmt.Errorf("pgtest: %s is running", c.name)
+		return fmt.Errorf("pgcluster: %s is running", c.name)
 	}
 	if c.port != 0 {
 		return c.launch(ctx)
@@ -153,7 +173,7 @@ func freePort(ctx context.Context) (int, error) {
 			return port, listener.Close()
 		}
 	}
-	return 0, fmt.Errorf("pgtest: no free port: %w", err)
+	return 0, fmt.Errorf("pgcluster: no free port: %w", err)
 }
 
 func (c *Cluster) launch(ctx context.Context) error {
@@ -179,7 +199,7 @@ func (c *Cluster) launch(ctx context.Context) error {
 		}
 		if err != nil {
 			c.Kill()
-			return fmt.Errorf("pgtest: %s does not start: %w\n%s", c.name, err, tail(c.Log(), 2000))
+			return fmt.Errorf("pgcluster: %s does not start: %w\n%s", c.name, err, tail(c.Log(), 2000))
 		}
 		time.Sleep(5 * time.Millisecond)
 	}
@@ -311,7 +331,7 @@ func stat(pid int) (parent int, state string, err error) {
 	}
 	fields := strings.Fields(string(text[strings.LastIndexByte(string(text), ')')+1:]))
 	if len(fields) < 2 {
-		return 0, "", fmt.Errorf("pgtest: /proc/%d/stat reads %q", pid, text)
+		return 0, "", fmt.Errorf("pgcluster: /proc/%d/stat reads %q", pid, text)
 	}
 	parent, err = strconv.Atoi(fields[1])
 	return parent, fields[0], err

@@ -1,4 +1,4 @@
-package pgtest
+package pgcluster
 
 import (
 	"bytes"
@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"net/url"
 	"os"
 	"os/exec"
 	"os/user"
@@ -56,7 +57,7 @@ func find() (*site, error) {
 	if _, err := os.Stat(filepath.Join(bin, "postgres")); err != nil {
 		path, err := exec.LookPath("postgres")
 		if err != nil {
-			return nil, fmt.Errorf("there is no PostgreSQL, neither in %s nor in PATH: run `make tools`, which installs it", debian)
+			return nil, fmt.Errorf("there is no PostgreSQL, neither in %s nor in PATH: install it (on Debian: apt-get install postgresql-15)", debian)
 		}
 		bin = filepath.Dir(path)
 	}
@@ -113,7 +114,7 @@ func open() (*site, error) {
 		err = s.keeper.Start()
 	}
 	if err != nil {
-		return nil, errors.Join(fmt.Errorf("pgtest: cannot run as the user of PostgreSQL in %s: %w", s.dir, err), os.Remove(s.dir))
+		return nil, errors.Join(fmt.Errorf("pgcluster: cannot run as the user of PostgreSQL in %s: %w", s.dir, err), os.Remove(s.dir))
 	}
 	return s, nil
 }
@@ -148,7 +149,7 @@ func (s *site) run(ctx context.Context, program string, args ...string) (string,
 	var stdout, stderr bytes.Buffer
 	cmd.Stdout, cmd.Stderr = &stdout, &stderr
 	if err := cmd.Run(); err != nil {
-		return "", fmt.Errorf("pgtest: %s: %w: %s", filepath.Base(program), err, strings.TrimSpace(stderr.String()))
+		return "", fmt.Errorf("pgcluster: %s: %w: %s", filepath.Base(program), err, strings.TrimSpace(stderr.String()))
 	}
 	return strings.TrimSuffix(stdout.String(), "\n"), nil
 }
@@ -160,4 +161,22 @@ func (s *site) psql(ctx context.Context, address string, statements ...string) (
 		args = append(args, "-c", statement)
 	}
 	return s.run(ctx, "psql", args...)
+}
+
+// withoutPool drops the settings of pgx's pool from a URL: psql refuses what it does not know.
+func withoutPool(given string) string {
+	before, query, found := strings.Cut(given, "?")
+	if !found {
+		return given
+	}
+	values, err := url.ParseQuery(query)
+	if err != nil {
+		return given // psql says what is wrong
+	}
+	for name := range values {
+		if strings.HasPrefix(name, "pool_") {
+			values.Del(name)
+		}
+	}
+	return before + "?" + values.Encode()
 }

@@ -1,4 +1,4 @@
-package pgtest
+package pgcluster
 
 import (
 	"context"
@@ -113,7 +113,7 @@ func (r *Replicated) await(ctx context.Context, c *Cluster, question, want strin
 			return nil
 		}
 		if ctx.Err() != nil {
-			return fmt.Errorf("pgtest: %s: %q answers %q, want %q: %w", c.name, question, got, want, ctx.Err())
+			return fmt.Errorf("pgcluster: %s: %q answers %q, want %q: %w", c.name, question, got, want, ctx.Err())
 		}
 		time.Sleep(10 * time.Millisecond)
 	}
@@ -165,7 +165,7 @@ func (r *Replicated) follow(ctx context.Context, c *Cluster, source string) erro
 // it. A commit that a quorum acknowledged is on that one.
 func (r *Replicated) Promote(ctx context.Context) error {
 	if r.primary.Running() {
-		return fmt.Errorf("pgtest: %s still runs: kill it before another is promoted", r.primary.name)
+		return fmt.Errorf("pgcluster: %s still runs: kill it before another is promoted", r.primary.name)
 	}
 	var best *Cluster
 	var most uint64
@@ -184,10 +184,10 @@ func (r *Replicated) Promote(ctx context.Context) error {
 		}
 	}
 	if best == nil {
-		return errors.New("pgtest: no standby runs that could be promoted")
+		return errors.New("pgcluster: no standby runs that could be promoted")
 	}
 	if promoted, err := best.Query(ctx, "SELECT pg_promote(true, 60)"); err != nil || promoted != "t" {
-		return fmt.Errorf("pgtest: promoting %s: %q, %w", best.name, promoted, err)
+		return fmt.Errorf("pgcluster: promoting %s: %q, %w", best.name, promoted, err)
 	}
 	r.primary = best
 	for _, c := range standbys {
@@ -209,7 +209,7 @@ func received(ctx context.Context, c *Cluster) (uint64, error) {
 	}
 	var high, low uint32
 	if _, err := fmt.Sscanf(text, "%X/%X", &high, &low); err != nil {
-		return 0, fmt.Errorf("pgtest: %s received %q: %w", c.name, text, err)
+		return 0, fmt.Errorf("pgcluster: %s received %q: %w", c.name, text, err)
 	}
 	return uint64(high)<<32 | uint64(low), nil
 }
