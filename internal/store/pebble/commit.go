@@ -88,11 +88,7 @@ func (o *commit) prepare() error {
 	v := o.s.views.acquire()
 	defer o.s.release(v)
 	o.view, o.sweeps = v.number, o.s.dictionary.sweeps.Load()
-	old := record{}
-	_, err := v.get(o.key, func(value []byte) (err error) {
-		old, err = decodeNode(o.c.Node.Key, value)
-		return err
-	})
+	old, err := o.readRecord(v)
 	if err != nil {
 		return err
 	}
@@ -116,6 +112,21 @@ func (o *commit) prepare() error {
 		}
 	}
 	return nil
+}
+
+// readRecord gives the record the commit replaces: as it was read for the commit, if it is at hand, else as it is in the
+// view. Documents are never taken from another view than the record that names them.
+func (o *commit) readRecord(v *view) (old record, err error) {
+	recent := o.s.records.take(o.c.Node.Key, o.c.Node.Revision)
+	if recent != nil && (recent.view == v.number || len(o.c.Writes) == 0) {
+		o.view = recent.view
+		return recent.record, nil
+	}
+	_, err = v.get(o.key, func(value []byte) (err error) {
+		old, err = decodeNode(o.c.Node.Key, value)
+		return err
+	})
+	return old, err
 }
 
 func (r *record) indexOf(key inventory.ItemKey) int {
@@ -250,19 +261,8 @@ func (o *commit) apply(b *batch) error {
 
 // check holds what was prepared against what is stored now, and prepares it again if a sweep took numbers away since.
 func (o *commit) check(b *batch) error {
-	if o.view != b.views {
-		revision := uint64(0)
-		_, err := get(b.s.db, o.key, func(value []byte) (err error) {
-			revision, err = decodeRevision(value)
-			return err
-		})
-		if err != nil {
-			return err
-		}
-		// A revision is given once, so an equal one means that all the commit was prepared from is as it was.
-		if revision != o.c.Node.Revision {
-			return o.conflict()
-		}
+	if err := o.checkRevision(b); err != nil {
+		return err
 	}
 	if o.anew || o.sweeps != b.s.dictionary.sweeps.Load() {
 		if err := o.prepare(); err != nil {
@@ -273,6 +273,30 @@ func (o *commit) check(b *batch) error {
 		if err := o.writes[i].check(); err != nil {
 			return err
 		}
+	}
+	return nil
+}
+
+// checkRevision finds out whether the node was written since the view the commit was prepared from.
+func (o *commit) checkRevision(b *batch) error {
+	if o.view == b.views {
+		return nil
+	}
+	written, known := b.lately.written(o.key, o.view)
+	if !known {
+		revision := uint64(0)
+		_, err := get(b.s.db, o.key, func(value []byte) (err error) {
+			revision, err = decodeRevision(value)
+			return err
+		})
+		if err != nil {
+			return err
+		}
+		// A revision is given once, so an equal one means that all the commit was prepared from is as it was.
+		written = revision != o.c.Node.Revision
+	}
+	if written {
+		return o.conflict()
 	}
 	return nil
 }

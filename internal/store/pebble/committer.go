@@ -61,6 +61,9 @@ type committer struct {
 	readers   map[string][]uint64
 	sweep     *sweep // the sweep under way, or nil
 	views     uint64 // how many views were made
+	lately    lately
+	// nodes are those written in the batch being made: no other commit of one can have been computed from what it now is.
+	nodes map[string]struct{}
 }
 
 // counters is what every batch stores anew.
@@ -75,8 +78,6 @@ type counters struct {
 type batch struct {
 	*committer
 	writes *engine.Batch
-	// nodes are those written in this batch: no other commit of one can have been computed from what it now is.
-	nodes map[string]struct{}
 	// records are those written in this batch and their revisions, 0 for one deleted.
 	records map[string]uint64
 	fed     bool // heads or tails were replaced by copies of the batch's own
@@ -131,10 +132,8 @@ func refuse(requests []*request, err error) []*request {
 // commit writes the requests, in as many batches as their size asks for.
 func (c *committer) commit(requests []*request) {
 	for len(requests) > 0 {
-		b := &batch{
-			committer: c, writes: c.s.db.NewBatch(),
-			nodes: map[string]struct{}{}, records: map[string]uint64{},
-		}
+		b := &batch{committer: c, writes: c.s.db.NewBatch(), records: map[string]uint64{}}
+		clear(c.nodes)
 		n := 0
 		for n < len(requests) && b.writes.Len() < batchBytes {
 			requests[n].err = requests[n].op.apply(b)
@@ -155,6 +154,9 @@ func (b *batch) commit() error {
 		return b.writes.Close()
 	}
 	b.set(keyCounters, appendCounters(nil, b.counters))
+	for key := range b.nodes {
+		b.lately.add(key, b.views+1)
+	}
 	if err := b.writes.Commit(engine.Sync); err != nil {
 		b.s.guard.fail(err)
 		return b.s.unwritable(err)

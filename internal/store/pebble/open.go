@@ -49,7 +49,7 @@ func Open(o Options) (*Store, error) {
 	if err := o.parse(); err != nil {
 		return nil, err
 	}
-	s := &Store{guard: newGuard(o.FS), dir: o.Dir, log: o.Logger, dictionary: newDictionary()}
+	s := &Store{guard: newGuard(o.FS), dir: o.Dir, log: o.Logger, dictionary: newDictionary(), records: newRecords()}
 	err := s.guard.during(func() error {
 		if err := o.recover(s); err != nil {
 			return err
@@ -303,6 +303,7 @@ func (s *Store) start() error {
 		tails:   make([]uint64, s.identity.Shards),
 		readers: map[string][]uint64{},
 		fences:  map[string]uint64{},
+		lately:  newLately(), nodes: map[string]struct{}{},
 	}
 	s.committer = c
 	if err := c.load(); err != nil {

@@ -34,10 +34,16 @@ func (s *Store) Node(ctx context.Context, key inventory.NodeKey) (inventory.Node
 		r, err = decodeNode(key, value)
 		return err
 	})
-	if err == nil && !found {
-		err = fmt.Errorf("node %s: %w", key.Node, store.ErrNotFound)
+	if err != nil {
+		return inventory.Node{}, err
 	}
-	return r.node, err
+	if !found {
+		s.records.put(v.number, record{node: inventory.Node{Key: key}})
+		return inventory.Node{}, fmt.Errorf("node %s: %w", key.Node, store.ErrNotFound)
+	}
+	node := r.node.Clone()
+	s.records.put(v.number, r)
+	return node, nil
 }
 
 // Read implements store.Store.

@@ -25,6 +25,7 @@ type Store struct {
 	dictionary *dictionary
 	committer  *committer
 	views      views
+	records    *records
 	sweeping   sync.Mutex // one sweep at a time
 
 	// calls is held for reading by every call under way, and for writing while the store closes.
