@@ -170,13 +170,16 @@ func lowerHex(s string) bool {
 	return true
 }
 
+// timeLength is that of a time in the wire's one form.
+const timeLength = len("2006-01-02T15:04:05Z")
+
 // maxSeconds is 9999-12-31T23:59:59Z in seconds after year 0.
 const maxSeconds = 3652425*86400 - 1
 
 // parseSeconds reads a time in the wire's one form, 2006-01-02T15:04:05Z, as seconds after the beginning of year 0. Only
 // a string that appendSeconds gives back byte for byte is one.
 func parseSeconds(s string) (int64, bool) {
-	if len(s) != 20 || s[4] != '-' || s[7] != '-' || s[10] != 'T' || s[13] != ':' || s[16] != ':' || s[19] != 'Z' {
+	if len(s) != timeLength || s[4] != '-' || s[7] != '-' || s[10] != 'T' || s[13] != ':' || s[16] != ':' || s[19] != 'Z' {
 		return 0, false
 	}
 	year, ok0 := digits(s[0:4])
@@ -198,26 +201,27 @@ func parseSeconds(s string) (int64, bool) {
 	return days*86400 + int64(hour*3600+minute*60+second), true
 }
 
+// appendSeconds undoes parseSeconds. Years are counted from March on, so that the day a leap year has more is its last; 400
+// years are always as many days.
 func appendSeconds(dst []byte, t int64) []byte {
-	days := t / 86400
-	year := int(days / 366)
-	for daysBefore(year+1) <= days {
+	const era, first = 146097, 60 // days of 400 years; of January and February of year 0
+	days, second := uint64(t)/86400+era-first, uint64(t)%86400
+	of := days % era
+	years := (of - of/1460 + of/36524 - of/146096) / 365
+	day := of - (365*years + years/4 - years/100)
+	month := (5*day + 2) / 153
+	day -= (153*month + 2) / 5
+	year := days/era*400 + years - 400
+	if month += 3; month > 12 {
+		month -= 12
 		year++
 	}
-	day := int(days - daysBefore(year))
-	month := 1
-	for day >= daysIn(year, month) {
-		day -= daysIn(year, month)
-		month++
-	}
-	second := int(t % 86400)
-	dst = appendDigits(dst, year, 4)
-	dst = appendDigits(append(dst, '-'), month, 2)
-	dst = appendDigits(append(dst, '-'), day+1, 2)
-	dst = appendDigits(append(dst, 'T'), second/3600, 2)
-	dst = appendDigits(append(dst, ':'), second/60%60, 2)
-	return append(appendDigits(append(dst, ':'), second%60, 2), 'Z')
+	return append(dst,
+		digit(year/1000), digit(year/100), digit(year/10), digit(year), '-', digit(month/10), digit(month), '-', digit((day+1)/10), digit(day+1),
+		'T', digit(second/36000), digit(second/3600), ':', digit(second/600%6), digit(second/60), ':', digit(second/10%6), digit(second), 'Z')
 }
+
+func digit(n uint64) byte { return '0' + byte(n%10) }
 
 var daysBeforeMonth = [12]int{0, 31, 59, 90, 120, 151, 181, 212, 243, 273, 304, 334}
 
@@ -250,17 +254,6 @@ func digits(s string) (n int, ok bool) {
 		n = n*10 + int(s[i]-'0')
 	}
 	return n, true
-}
-
-func appendDigits(dst []byte, n, width int) []byte {
-	for range width {
-		dst = append(dst, 0)
-	}
-	for i := range width {
-		dst[len(dst)-1-i] = byte('0' + n%10)
-		n /= 10
-	}
-	return dst
 }
 
 // Times are seconds and nanoseconds after the Unix epoch, both signed, each as its difference to the time before it in

@@ -177,7 +177,7 @@ func TestDictionaryNumbersOnce(t *testing.T) {
 			t.Fatalf("shape %s has number %d and had %d", id, n, want)
 		}
 		numbers[id] = n
-		if back, ok := s.id(n); !ok || back != id {
+		if back, ok := s.reverse()(n); !ok || back != id {
 			t.Fatalf("number %d of shape %s is %s's", n, id, back)
 		}
 		if i%4000 == 3999 { // a sweep
@@ -190,7 +190,7 @@ func TestDictionaryNumbersOnce(t *testing.T) {
 			}
 			s.forget(gone)
 			for n := range s.ids {
-				id, _ := s.id(uint32(n))
+				id, _ := s.reverse()(uint32(n))
 				if _, ok := s.lookup(id); gone.has(uint32(n)) && ok && numbers[id] == 0 {
 					t.Fatalf("shape %s was swept and has a number", id)
 				}

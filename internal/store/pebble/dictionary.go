@@ -85,13 +85,14 @@ func (d *dictionary) all() []*space {
 	return all
 }
 
-// idsOf gives the reverse look-up of a partition and type, which finds nothing where there is no such space.
+// idsOf gives the reverse look-up of a partition and type, which finds nothing where there is no such space. It knows the
+// numbers given before the call, and so all that what was read before it names.
 func (d *dictionary) idsOf(p inventory.Partition, t inventory.TypeName) idOf {
 	s := d.find(spaceKey{p, t})
 	if s == nil {
 		return func(uint32) (inventory.ShapeID, bool) { return inventory.ShapeID{}, false }
 	}
-	return s.id
+	return s.reverse()
 }
 
 func newSpace(number uint32) *space {
@@ -106,14 +107,17 @@ func (s *space) lookup(id inventory.ShapeID) (uint32, bool) {
 	return n, n != 0
 }
 
-// id gives the shape of a number.
-func (s *space) id(n uint32) (inventory.ShapeID, bool) {
+// reverse gives the look-up from numbers to shapes.
+func (s *space) reverse() idOf {
 	s.mu.RLock()
-	defer s.mu.RUnlock()
-	if n == 0 || int(n) >= len(s.ids) {
-		return inventory.ShapeID{}, false
+	ids := s.ids
+	s.mu.RUnlock()
+	return func(n uint32) (inventory.ShapeID, bool) {
+		if n == 0 || int(n) >= len(ids) {
+			return inventory.ShapeID{}, false
+		}
+		return ids[n], true
 	}
-	return s.ids[n], true
 }
 
 // intern gives a shape's number, a new one if it has none.

@@ -219,7 +219,7 @@ func (l *lenders) encode(c *inventory.Change) ([]byte, error) {
 	if at >= 0 && node.places[at].seq == c.Seq {
 		key := documentKey(node.key, item)
 		found, err := get(l.b.s.db, key, func(value []byte) (err error) {
-			*document, err = decodeDocument(value, space.id)
+			*document, err = decodeDocument(value, space.reverse())
 			return err
 		})
 		if err == nil && !found {

@@ -4,6 +4,7 @@ import (
 	"encoding/binary"
 	"math/bits"
 	"slices"
+	"strings"
 
 	"stocktake/internal/inventory"
 )
@@ -192,84 +193,111 @@ func (d *decoder) volatile(refs []inventory.Ref) {
 			names[k][i] = d.string()
 		}
 	}
-	rows := d.runs(len(refs), len(names))
+	runs, rows := d.runs(len(refs), len(names))
+	arenas := make([][]inventory.Attribute, len(names))
 	for k := range names {
-		if d.err == nil && len(rows[k]) == 0 {
+		if d.err == nil && rows[k] == 0 {
 			d.fail("has a kind of ref that no ref is of")
 		}
 		if d.err != nil {
 			return
 		}
 		width := len(names[k])
-		if width*len(rows[k]) > 2*maxSame*len(d.buf) {
-			d.fail("has %d attributes on %d refs", width, len(rows[k]))
+		if width*rows[k] > 2*maxSame*len(d.buf) {
+			d.fail("has %d attributes on %d refs", width, rows[k])
 			return
 		}
-		arena := make([]inventory.Attribute, width*len(rows[k]))
-		for i, r := range rows[k] {
-			refs[r].Volatile = arena[i*width : (i+1)*width : (i+1)*width]
-		}
+		arenas[k] = make([]inventory.Attribute, width*rows[k])
 		for column, name := range names[k] {
-			d.column(refs, rows[k], column, name)
+			d.column(arenas[k], column, width, name)
 		}
 	}
+	deal(refs, runs, names, arenas)
 }
 
-// runs gives for each kind the refs that are of it.
-func (d *decoder) runs(refs, kinds int) [][]int {
-	rows := make([][]int, kinds)
+// run is some refs of one kind, one after the other; kind 0 has no volatile attributes.
+type run struct{ kind, refs int }
+
+// runs reads the runs, and gives how many refs each kind has.
+func (d *decoder) runs(refs, kinds int) (runs []run, rows []int) {
+	rows = make([]int, kinds)
 	for at := 0; at < refs && d.err == nil; {
 		k, n := d.uvarint(), d.uvarint()
 		if k > uint64(kinds) || n == 0 || n > uint64(refs-at) {
 			d.fail("has a run of %d refs of kind %d", n, k)
 			break
 		}
-		for i := at; k > 0 && i < at+int(n); i++ {
-			rows[k-1] = append(rows[k-1], i)
+		if k > 0 {
+			rows[k-1] += int(n)
 		}
+		runs = append(runs, run{int(k), int(n)})
 		at += int(n)
 	}
-	return rows
+	return runs, rows
 }
 
-func (d *decoder) column(refs []inventory.Ref, rows []int, column int, name string) {
-	set := func(i int, value string) {
-		refs[rows[i]].Volatile[column] = inventory.Attribute{Name: name, Value: value}
+// deal gives every ref its volatile attributes, which lie in its kind's arena, ref after ref.
+func deal(refs []inventory.Ref, runs []run, names [][]string, arenas [][]inventory.Attribute) {
+	at := 0
+	for _, r := range runs {
+		if r.kind == 0 {
+			at += r.refs
+			continue
+		}
+		width := len(names[r.kind-1])
+		arena := &arenas[r.kind-1]
+		for range r.refs {
+			refs[at].Volatile = (*arena)[:width:width]
+			*arena = (*arena)[width:]
+			at++
+		}
 	}
+}
+
+// column reads the values of one attribute into the arena of its kind, where each ref has width attributes.
+func (d *decoder) column(arena []inventory.Attribute, column, width int, name string) {
 	switch form := d.byte(); form {
 	case columnRaw:
-		for i := range rows {
-			set(i, d.string())
+		for i := column; i < len(arena); i += width {
+			arena[i] = inventory.Attribute{Name: name, Value: d.string()}
 		}
 	case columnSame:
 		value := d.string()
-		for i := range rows {
-			set(i, value)
+		for i := column; i < len(arena); i += width {
+			arena[i] = inventory.Attribute{Name: name, Value: value}
 		}
 	case columnTimes:
-		least, width := d.uvarint(), int(d.byte())
-		packed := d.bytes(width * len(rows))
-		if width > 5 || least > maxSeconds || d.err != nil {
-			d.fail("has a column of times %d bytes wide", width)
-			return
-		}
-		text := make([]byte, 0, 20*len(rows))
-		for i := range rows {
-			t := uint64(0)
-			for _, b := range packed[i*width : (i+1)*width] {
-				t = t<<8 | uint64(b)
-			}
-			if least+t > maxSeconds {
-				d.fail("has a time out of range")
-				return
-			}
-			text = appendSeconds(text, int64(least+t))
-		}
-		all := string(text)
-		for i := range rows {
-			set(i, all[20*i:20*i+20])
-		}
+		d.times(arena, column, width, name)
 	default:
 		d.fail("has a column of form %d", form)
+	}
+}
+
+func (d *decoder) times(arena []inventory.Attribute, column, width int, name string) {
+	least, size := d.uvarint(), int(d.byte())
+	rows := len(arena) / width
+	packed := d.bytes(size * rows)
+	if size < 1 || size > 5 || least > maxSeconds || d.err != nil {
+		d.fail("has a column of times %d bytes wide", size)
+		return
+	}
+	var text strings.Builder
+	text.Grow(timeLength * rows)
+	var one [timeLength]byte
+	for ; len(packed) > 0; packed = packed[size:] {
+		t := uint64(0)
+		for _, b := range packed[:size] {
+			t = t<<8 | uint64(b)
+		}
+		if least+t > maxSeconds {
+			d.fail("has a time out of range")
+			return
+		}
+		text.Write(appendSeconds(one[:0], int64(least+t)))
+	}
+	all := text.String()
+	for i := column; i < len(arena); i += width {
+		arena[i] = inventory.Attribute{Name: name, Value: all[:timeLength]}
+		all = all[timeLength:]
 	}
 }
