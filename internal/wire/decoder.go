@@ -23,9 +23,6 @@ type shape interface{ decode(d *decoder) }
 // decode reads body, all of it, into v.
 func decode(body []byte, v shape) error {
 	d := decoder{json: string(body)}
-	if !utf8.ValidString(d.json) {
-		return &DecodeError{Message: "Body is not valid UTF-8"}
-	}
 	switch d.peek() {
 	case '{':
 		v.decode(&d)
@@ -36,6 +33,10 @@ func decode(body []byte, v shape) error {
 	}
 	if d.peek() != 0 || d.pos < len(d.json) {
 		d.malformed()
+	}
+	// Whatever else is wrong with it, a body that is no UTF-8 is refused as that. Outside of strings JSON is ASCII.
+	if (d.err != nil || d.high&tops != 0) && !utf8.ValidString(d.json) {
+		return &DecodeError{Message: "Body is not valid UTF-8"}
 	}
 	if d.err != nil {
 		return d.err
@@ -50,11 +51,15 @@ type decoder struct {
 	pos      int
 	depth    int
 	elements int
+	high     uint64 // has a top bit set if a string read so far may be other than ASCII
 	err      *DecodeError
 	names    []string // names of the objects now open, the innermost's last
 	pairs    []Pair   // the slab entries are cut from: what is filled of it
 	entries  []Entry  // scratch for the list of entries being read
-	like     Entry    // the last entry whose names hold nothing that JSON escapes
+	fit      bool     // every entry of the list being read satisfies the model for certain
+	leads    []lead   // of the entries read so far, each name once
+
+	leadsOrdered bool // by name
 }
 
 func (d *decoder) fail(message string) {

@@ -18,12 +18,12 @@ const (
 	leastBytes = 6    // of a pair in JSON: "":"",
 )
 
-// entryList reads a list of entries.
-func (d *decoder) entryList(limit int) []Entry {
+// entryList reads a list of entries. fit is true when it and they satisfy the model for certain.
+func (d *decoder) entryList(limit int) (list []Entry, fit bool) {
 	if !d.expect('[') || !d.enter() {
-		return nil
+		return nil, false
 	}
-	d.entries = d.entries[:0]
+	d.entries, d.fit = d.entries[:0], true
 	for first := true; d.more(first, ']'); first = false {
 		if d.peek() == 'n' {
 			d.literal("null")
@@ -32,12 +32,12 @@ func (d *decoder) entryList(limit int) []Entry {
 		slab := d.pairs
 		e := d.entry()
 		if len(d.entries) > limit {
-			d.pairs, d.like = slab, nil
+			d.pairs = slab
 			continue
 		}
 		d.entries = append(d.entries, e)
 	}
-	return append(make([]Entry, 0, len(d.entries)), d.entries...)
+	return append(make([]Entry, 0, len(d.entries)), d.entries...), d.fit && len(d.entries) <= limit
 }
 
 // entry reads a map of strings into the slab. Past one pair over the limit it keeps the names only, to find one given
@@ -49,20 +49,19 @@ func (d *decoder) entry() Entry {
 	d.grow()
 	from, base := len(d.pairs), len(d.names)
 	pairs := d.pairs[from:from]
-	sorted, alike, clean := true, true, true
-	for first := true; d.more(first, '}'); first = false {
-		var p Pair
-		var known bool
-		if p.Name, known = d.nameOf(len(pairs)); !known {
-			p.Name = d.name()
-			clean = clean && plain(p.Name) == len(p.Name)
+	next, ordered := 0, d.leadsOrdered
+	for {
+		pairs, next = d.alike(pairs, next)
+		first := len(pairs) == 0 && len(d.names) == base
+		start := d.pos
+		if !d.more(first, '}') {
+			break
 		}
-		present := true
-		if d.at('"') {
-			p.Value = d.quoted()
-		} else {
-			present = d.text(&p.Value)
+		if !first {
+			start = d.pos
 		}
+		ordered = false // it may be, which is looked at once the names are all there
+		p, lead, present := d.pair(start)
 		if d.err != nil {
 			return nil
 		}
@@ -70,15 +69,16 @@ func (d *decoder) entry() Entry {
 			d.remember(p.Name, base)
 			continue
 		}
-		// Names that go on as those of the entry before do are in order as those were.
-		if n := len(pairs); n > 0 && !(known && alike) && pairs[n-1].Name >= p.Name {
-			sorted = false
-		}
-		alike = known
 		pairs = append(pairs, p)
+		next = d.learn(p.Name, lead, next)
+		d.fit = d.fit && attributeName.holds(p.Name) && len(p.Value) <= attributeValue.most
 	}
-	if !sorted {
-		d.sort(pairs)
+	d.fit = d.fit && len(pairs) <= maxPairs
+	if d.err != nil {
+		return nil
+	}
+	if !ordered {
+		d.order(pairs)
 	}
 	if len(d.names) > base {
 		for i := range pairs {
@@ -87,27 +87,85 @@ func (d *decoder) entry() Entry {
 		d.distinct(base)
 	}
 	d.pairs = d.pairs[:from+len(pairs)]
-	e := Entry(pairs[:len(pairs):len(pairs)])
-	if clean {
-		d.like = e
-	}
-	return e
+	return Entry(pairs[:len(pairs):len(pairs)])
 }
 
-// nameOf reads a member's name and the colon after it where they stand as the i-th name of the entry before did: most
-// entries of an item have the same names in the same order, and then share their memory too.
-func (d *decoder) nameOf(i int) (name string, ok bool) {
-	if i >= len(d.like) || d.peek() != '"' {
-		return "", false
+// pair reads one member. lead is its text from start to the quote that opens its value; present is false where that is
+// null.
+func (d *decoder) pair(start int) (p Pair, lead string, present bool) {
+	p.Name = d.name()
+	if d.peek() != '"' {
+		return p, "", d.text(&p.Value)
 	}
-	name = d.like[i].Name
-	rest := d.json[d.pos+1:]
-	n := len(name)
-	if len(rest) < n+2 || rest[n] != '"' || rest[n+1] != ':' || rest[:n] != name {
-		return "", false
+	lead = d.json[start : d.pos+1]
+	p.Value = d.quoted()
+	return p, lead, true
+}
+
+// A lead is how a member of an entry begins: its name as it stands in the text, with the colon and all spaces, up to the
+// quote that opens the value. Most entries of an item have the same leads in the same order, with some left out: they are
+// compared, not read, and the names of all entries share their memory.
+type lead struct{ text, name string }
+
+const (
+	maxLeads    = 64
+	maxLeadText = 256
+)
+
+// alike reads members as long as they begin as leads do, from the lead of number next on.
+func (d *decoder) alike(pairs []Pair, next int) ([]Pair, int) {
+	for len(pairs) <= maxPairs && d.err == nil {
+		at := d.pos
+		if len(pairs) > 0 {
+			if !d.at(',') {
+				break
+			}
+			at++
+		}
+		rest := d.json[at:]
+		for next < len(d.leads) && !strings.HasPrefix(rest, d.leads[next].text) {
+			next++
+		}
+		if next == len(d.leads) {
+			break
+		}
+		d.pos = at + len(d.leads[next].text) - 1
+		p := Pair{Name: d.leads[next].name, Value: d.quoted()}
+		d.fit = d.fit && len(p.Value) <= attributeValue.most
+		pairs = append(pairs, p)
+		next++
 	}
-	d.pos += n + 3
-	return name, true
+	return pairs, next
+}
+
+// learn takes note of a lead, unless one with its name is known, and gives the number of the lead to go on from. Leads
+// that are in the order of their names stay so, where they can.
+func (d *decoder) learn(name, text string, next int) int {
+	if i := slices.IndexFunc(d.leads, func(l lead) bool { return l.name == name }); i >= 0 {
+		return max(next, i+1)
+	}
+	if len(text) > maxLeadText || !attributeName.holds(name) {
+		return next
+	}
+	if len(d.leads) == maxLeads {
+		d.leads, next = d.leads[:0], 0
+	}
+	for d.leadsOrdered && next < len(d.leads) && d.leads[next].name < name {
+		next++
+	}
+	d.leads = slices.Insert(d.leads, next, lead{text, name})
+	d.leadsOrdered = slices.IsSortedFunc(d.leads, func(a, b lead) int { return strings.Compare(a.name, b.name) })
+	return next + 1
+}
+
+// order puts pairs in the order of their names and refuses names given twice.
+func (d *decoder) order(pairs []Pair) {
+	for i := 1; i < len(pairs); i++ {
+		if pairs[i-1].Name >= pairs[i].Name {
+			d.sort(pairs)
+			return
+		}
+	}
 }
 
 // grow makes room in the slab for the widest entry that is kept of what is left of the body.
@@ -152,16 +210,6 @@ func (e Entry) validate(c *checker, keys, values *rule) {
 	if badValue {
 		c.violation(e, "Map value must satisfy constraint: "+values.list())
 	}
-}
-
-// fits says the same as validate, without the texts.
-func (e Entry) fits(keys, values *rule) bool {
-	for i := range e {
-		if !keys.surely(e[i].Name) && !keys.holds(e[i].Name) || !values.surely(e[i].Value) && !values.holds(e[i].Value) {
-			return false
-		}
-	}
-	return len(e) <= maxPairs
 }
 
 func (e Entry) print(p *printer) {

@@ -97,7 +97,7 @@ func (r *ListInventoryEntriesResponse) decode(d *decoder) {
 		case "CaptureTime":
 			d.text(&r.CaptureTime)
 		case "Entries":
-			r.Entries = d.entryList(maxRows)
+			r.Entries, _ = d.entryList(maxRows)
 		case "NextToken":
 			d.text(&r.NextToken)
 		default:

@@ -63,24 +63,28 @@ func change(random *rand.Rand, text, by []rune) string {
 
 func TestEntriesAlikeAreReadAsOthers(t *testing.T) {
 	// Names that begin alike, that need escapes, that stand in another order than in the entry before.
-	names := []string{`"A"`, `"AB"`, `"a\\"`, `"a\""`, `"\u0041"`, `"B" `, ` "C"`, `"C":"x","C2"`, `"\n"`, `"Z"`}
-	values := []string{`"1"`, `"AB"`, `"\\"`, `"\":\""`, `null`, ` "2" `, `""`}
+	names := []string{`"A"`, `"AB"`, `"a\\"`, `"a\""`, `"\u0041"`, `"B" `, ` "C"`, `"C":"x","C2"`, `"\n"`, `"Z"`, `""`, `"` + strings.Repeat("N", 65) + `"`}
+	values := []string{`"1"`, `"AB"`, `"\\"`, `"\":\""`, `null`, ` "2" `, `""`, `"` + strings.Repeat("v", 4097) + `"`}
 	random := rand.New(rand.NewPCG(3, 4))
 	for range 20_000 {
 		text := "["
-		for e := range 1 + random.IntN(4) {
+		for e := range 1 + random.IntN(6) {
 			if e > 0 {
 				text += ","
 			}
 			text += "{"
-			for i, n := range random.Perm(len(names))[:random.IntN(4)] {
+			for i, n := range random.Perm(len(names))[:random.IntN(6)] {
 				if i > 0 {
 					text += ","
 				}
 				if random.IntN(4) > 0 {
 					n = i // mostly the same in the same order
 				}
-				text += names[n] + ":" + values[random.IntN(len(values))]
+				value := values[0]
+				if random.IntN(8) == 0 {
+					value = values[random.IntN(len(values))]
+				}
+				text += names[n] + ":" + value
 			}
 			text += "}"
 		}
@@ -96,7 +100,13 @@ func judgeEntries(t *testing.T, text string) {
 		t.Fatal(err)
 	}
 	d := decoder{json: text}
-	got := d.entryList(maxEntries)
+	got, fit := d.entryList(maxEntries)
+	if item := (Item{Content: got}); fit && d.err == nil {
+		c := checker{}
+		if item.validateContent(&c); c.count > 0 {
+			t.Fatalf("%s: taken for valid, but: %s", text, c.text)
+		}
+	}
 	if twice := len(want) > 0 && repeats(text); twice != (d.err != nil) {
 		t.Fatalf("%s: %v, though names given twice: %v", text, d.err, twice)
 	} else if twice {

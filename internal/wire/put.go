@@ -36,7 +36,8 @@ func (r *PutInventoryRequest) decode(d *decoder) {
 	}
 }
 
-// Validate holds the request to the model; its error is a *ValidationError.
+// Validate holds the request to the model, as it was decoded or made up; its error is a *ValidationError. Content changed
+// after Decode is not looked at again.
 func (r *PutInventoryRequest) Validate() error { return validate(r) }
 
 func (r *PutInventoryRequest) validate(c *checker) {
@@ -71,6 +72,7 @@ type Item struct {
 	Bytes int
 
 	absent requiredOfItem
+	fit    bool // Decode saw that Content satisfies the model
 }
 
 // requiredOfItem says which required members were absent.
@@ -90,7 +92,7 @@ func (i *Item) decode(d *decoder) {
 		case "ContentHash":
 			d.textPointer(&i.ContentHash)
 		case "Content":
-			i.Content = d.entryList(maxEntries)
+			i.Content, i.fit = d.entryList(maxEntries)
 		case "Context":
 			i.Context = d.entry()
 		default:
@@ -105,18 +107,22 @@ func (i *Item) validate(c *checker) {
 	c.str("schemaVersion", i.SchemaVersion, i.absent.schemaVersion, version)
 	c.str("captureTime", i.CaptureTime, i.absent.captureTime, captureTime)
 	c.optional("contentHash", i.ContentHash, contentHash)
+	if !i.fit {
+		i.validateContent(c)
+	}
+	mark := c.enter("context")
+	i.Context.validate(c, attributeName, attributeValue)
+	c.leave(mark)
+}
+
+func (i *Item) validateContent(c *checker) {
 	mark := c.enter("content")
 	c.length(len(i.Content), 0, maxEntries, printedList[Entry, *Entry](i.Content))
-	for n := range i.Content {
-		if e := i.Content[n]; !e.fits(attributeName, attributeValue) {
-			inner := c.enterElement(n)
-			e.validate(c, attributeName, attributeValue)
-			c.leave(inner)
-		}
+	for n, e := range i.Content {
+		inner := c.enterElement(n)
+		e.validate(c, attributeName, attributeValue)
+		c.leave(inner)
 	}
-	c.leave(mark)
-	mark = c.enter("context")
-	i.Context.validate(c, attributeName, attributeValue)
 	c.leave(mark)
 }
 

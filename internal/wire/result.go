@@ -90,7 +90,7 @@ func (i *ResultItem) decode(d *decoder) {
 		case "ContentHash":
 			d.text(&i.ContentHash)
 		case "Content":
-			i.Content = d.entryList(maxRows)
+			i.Content, _ = d.entryList(maxRows)
 		default:
 			d.skip()
 		}

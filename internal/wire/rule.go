@@ -42,11 +42,6 @@ func patterned(pattern string) *rule {
 	return &rule{pattern: pattern, match: regexp.MustCompile(pattern).MatchString}
 }
 
-// surely reports whether s plainly satisfies a rule of lengths; false says nothing.
-func (r *rule) surely(s string) bool {
-	return utf8.UTFMax*r.least <= len(s) && len(s) <= r.most && r.match == nil && r.enum == nil
-}
-
 // holds reports whether s satisfies the rule.
 func (r *rule) holds(s string) bool {
 	return !r.tooLong(s) && !r.tooShort(s) && r.matches(s) && r.listed(s)

@@ -12,7 +12,9 @@ import (
 func (d *decoder) quoted() string {
 	s := d.json
 	start := d.pos + 1
-	if i := start + plain(s[start:]); i < len(s) {
+	n, high := plain(s[start:])
+	d.high |= high
+	if i := start + n; i < len(s) {
 		switch s[i] {
 		case '"':
 			d.pos = i + 1
@@ -25,30 +27,36 @@ func (d *decoder) quoted() string {
 	return ""
 }
 
-// plain gives the length of the longest prefix of s that holds no quote, backslash or control character.
-func plain(s string) int {
-	const ones, tops = 0x0101010101010101, 0x8080808080808080
+const ones, tops = 0x0101010101010101, 0x8080808080808080
+
+// plain gives the length of the longest prefix of s that holds no quote, backslash or control character. high has a top
+// bit set if the prefix is not all ASCII, and perhaps if what stands near it is not.
+func plain(s string) (n int, high uint64) {
 	i := 0
 	for ; i+8 <= len(s); i += 8 {
 		w := uint64(s[i]) | uint64(s[i+1])<<8 | uint64(s[i+2])<<16 | uint64(s[i+3])<<24 |
 			uint64(s[i+4])<<32 | uint64(s[i+5])<<40 | uint64(s[i+6])<<48 | uint64(s[i+7])<<56
 		// The top bit of x-ones&^x is set in a byte of x that is zero, and perhaps in ones above it: the lowest is right.
 		quote, slash := w^ones*'"', w^ones*'\\'
+		high |= w
 		if found := ((w-ones*' ')&^w | (quote-ones)&^quote | (slash-ones)&^slash) & tops; found != 0 {
-			return i + bits.TrailingZeros64(found)/8
+			return i + bits.TrailingZeros64(found)/8, high
 		}
 	}
 	for ; i < len(s); i++ {
-		if c := s[i]; c == '"' || c == '\\' || c < ' ' {
+		c := s[i]
+		if c == '"' || c == '\\' || c < ' ' {
 			break
 		}
+		high |= uint64(c)
 	}
-	return i
+	return i, high
 }
 
 // unescape reads on from the first backslash of the string that began at start.
 func (d *decoder) unescape(start, slash int) string {
 	s := d.json
+	d.high = tops // what follows is not looked at
 	out := append(make([]byte, 0, slash-start+32), s[start:slash]...)
 	for i := slash; i < len(s); {
 		switch c := s[i]; {
