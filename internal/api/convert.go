@@ -1,48 +1,33 @@
 package api
 
 import (
+	"slices"
+
 	"stocktake/internal/inventory"
 	"stocktake/internal/wire"
 )
 
-// entries maps content without touching its strings: the attributes of all entries lie in one piece of memory.
+// entries gives content as it is in memory: entries of the wire and of the inventory are lists of one type.
 func entries(content []wire.Entry) []inventory.Entry {
-	pairs := 0
-	for _, e := range content {
-		pairs += len(e)
-	}
-	slab := make([]inventory.Attribute, 0, pairs)
 	out := make([]inventory.Entry, len(content))
 	for i, e := range content {
-		from := len(slab)
-		for _, pair := range e {
-			slab = append(slab, inventory.Attribute(pair))
-		}
-		out[i] = slab[from:len(slab):len(slab)]
+		out[i] = inventory.Entry(e)
 	}
 	return out
 }
 
+// entry gives a context a place of its own: it is kept for longer than the content it lies beside.
 func entry(e wire.Entry) inventory.Entry {
 	if len(e) == 0 {
 		return nil
 	}
-	return entries([]wire.Entry{e})[0]
+	return inventory.Entry(slices.Clone(e))
 }
 
 func wireEntries(content []inventory.Entry) []wire.Entry {
-	pairs := 0
-	for _, e := range content {
-		pairs += len(e)
-	}
-	slab := make([]wire.Pair, 0, pairs)
 	out := make([]wire.Entry, len(content))
 	for i, e := range content {
-		from := len(slab)
-		for _, a := range e {
-			slab = append(slab, wire.Pair(a))
-		}
-		out[i] = slab[from:len(slab):len(slab)]
+		out[i] = wire.Entry(e)
 	}
 	return out
 }

@@ -19,10 +19,9 @@ const (
 func (t TypeName) Custom() bool { return strings.HasPrefix(string(t), "Custom:") }
 
 // Attribute is one name and value of an entry. Values are always strings; the empty string is a value.
-type Attribute struct {
-	Name  string
-	Value string
-}
+//
+// It has no name of its own for the compiler, so that what the wire decodes is content without being copied.
+type Attribute = struct{ Name, Value string }
 
 // Entry is one row of a type's content (one package, one network interface), sorted by attribute name, bytewise, each
 // name once. Attributes a node did not send are absent.

@@ -5,8 +5,9 @@ import (
 	"strings"
 )
 
-// A Pair is one member of a map of strings.
-type Pair struct{ Name, Value string }
+// A Pair is one member of a map of strings. It has no name of its own for the compiler: the same struct elsewhere is the
+// same type, and content passes between rooms without being copied.
+type Pair = struct{ Name, Value string }
 
 // An Entry is a map of strings: one element of an item's Content, or its Context. Pairs stand in byte order of their
 // names, each name once; Decode sorts what came otherwise.
