@@ -98,6 +98,40 @@ func (d *decoder) bytes(n int) []byte {
 
 func (d *decoder) string() string { return string(d.bytes(d.count(1))) }
 
+// name reads a string that is one of few: those that nearly every record holds cost no memory.
+func (d *decoder) name() string {
+	b := d.bytes(d.count(1))
+	switch string(b) {
+	case "":
+		return ""
+	case "1.0":
+		return "1.0"
+	case "1.1":
+		return "1.1"
+	case "Active":
+		return "Active"
+	case "AWS:Application":
+		return "AWS:Application"
+	case "AWS:AWSComponent":
+		return "AWS:AWSComponent"
+	case "AWS:ComplianceItem":
+		return "AWS:ComplianceItem"
+	case "AWS:InstanceDetailedInformation":
+		return "AWS:InstanceDetailedInformation"
+	case "AWS:InstanceInformation":
+		return "AWS:InstanceInformation"
+	case "AWS:Network":
+		return "AWS:Network"
+	case "AWS:PatchSummary":
+		return "AWS:PatchSummary"
+	case "AWS:Service":
+		return "AWS:Service"
+	case "AWS:WindowsUpdate":
+		return "AWS:WindowsUpdate"
+	}
+	return string(b)
+}
+
 func appendString(dst []byte, s string) []byte {
 	return append(binary.AppendUvarint(dst, uint64(len(s))), s...)
 }

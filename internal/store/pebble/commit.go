@@ -28,7 +28,8 @@ type commit struct {
 	writes []write
 	loans  []loan
 
-	done store.Committed
+	record []byte // as it was written; nil while it is not, and where it is removed
+	done   store.Committed
 }
 
 // write is one document of a commit.
@@ -122,11 +123,11 @@ func (o *commit) readRecord(v *view) (old record, err error) {
 		o.view = recent.view
 		return recent.record, nil
 	}
-	_, err = v.get(o.key, func(value []byte) (err error) {
-		old, err = decodeNode(o.c.Node.Key, value)
-		return err
-	})
-	return old, err
+	row, err := o.s.row(v, o.key)
+	if err != nil || row == nil {
+		return record{}, err
+	}
+	return row.decode(o.c.Node.Key, o.key)
 }
 
 func (r *record) indexOf(key inventory.ItemKey) int {
@@ -234,7 +235,7 @@ func (o *commit) apply(b *batch) error {
 	for i := range o.writes {
 		o.writes[i].storeTexts(b)
 	}
-	b.nodes[string(o.key)] = struct{}{}
+	b.nodes[string(o.key)] = o
 	for _, l := range o.loans {
 		if l.seq >= b.tails[o.shard] {
 			b.set(changeKey(o.shard, l.seq), l.value)
@@ -255,7 +256,8 @@ func (o *commit) apply(b *batch) error {
 		return nil
 	}
 	head := appendNodeHead(make([]byte, 0, 16+8*len(o.places)+len(o.body)), o.done.Revision, o.places)
-	b.set(o.key, append(head, o.body...))
+	o.record = append(head, o.body...)
+	b.set(o.key, o.record)
 	return nil
 }
 

@@ -63,7 +63,8 @@ type committer struct {
 	views     uint64 // how many views were made
 	lately    lately
 	// nodes are those written in the batch being made: no other commit of one can have been computed from what it now is.
-	nodes map[string]struct{}
+	// Those without a commit were loaded.
+	nodes map[string]*commit
 }
 
 // counters is what every batch stores anew.
@@ -154,8 +155,9 @@ func (b *batch) commit() error {
 		return b.writes.Close()
 	}
 	b.set(keyCounters, appendCounters(nil, b.counters))
-	for key := range b.nodes {
+	for key, o := range b.nodes {
 		b.lately.add(key, b.views+1)
+		b.s.rows.wrote(key, o, b.views+1)
 	}
 	if err := b.writes.Commit(engine.Sync); err != nil {
 		b.s.guard.fail(err)

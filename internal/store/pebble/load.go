@@ -74,7 +74,7 @@ func (o *loadNodes) apply(b *batch) error {
 		}
 	}
 	for _, n := range fresh {
-		b.nodes[string(n.key)] = struct{}{}
+		b.nodes[string(n.key)] = nil
 		b.counters.revision = max(b.counters.revision, n.node.Revision)
 		places := make([]place, len(n.node.Items))
 		for i, item := range n.node.Items {
@@ -259,7 +259,7 @@ func (l *lenders) node(k inventory.NodeKey) (*lender, error) {
 func (l *lenders) write() {
 	for _, n := range l.nodes {
 		if n.lends {
-			l.b.nodes[string(n.key)] = struct{}{}
+			l.b.nodes[string(n.key)] = nil
 			l.b.set(n.key, appendNodeBody(appendNodeHead(nil, n.record.node.Revision, n.places), &n.record.node))
 		}
 	}

@@ -69,7 +69,7 @@ func decodeNode(key inventory.NodeKey, value []byte) (record, error) {
 		v := d.uvarint()
 		r.places[i] = place{seq: v >> 1, borrowed: v&1 == 1}
 	}
-	r.node.Status = inventory.Status(d.string())
+	r.node.Status = inventory.Status(d.name())
 	r.node.Enrolled = d.time(time.Unix(0, 0))
 	if n > 0 {
 		r.node.Items = make([]inventory.ItemState, n)
@@ -77,9 +77,9 @@ func decodeNode(key inventory.NodeKey, value []byte) (record, error) {
 	before := r.node.Enrolled
 	for i := range r.node.Items {
 		s := &r.node.Items[i]
-		s.Type = inventory.TypeName(d.string())
-		s.SubType = d.string()
-		s.SchemaVersion = d.string()
+		s.Type = inventory.TypeName(d.name())
+		s.SubType = d.name()
+		s.SchemaVersion = d.name()
 		s.CaptureTime = d.packed()
 		s.Arrival = d.time(before)
 		before = s.Arrival

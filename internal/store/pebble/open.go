@@ -28,6 +28,8 @@ type Options struct {
 	Identity *store.Identity
 	// CacheBytes bounds the cache of blocks read; 0 is 64 MiB.
 	CacheBytes int64
+	// RowBytes bounds the memory for records and small documents kept beside the blocks they are in; 0 is 16 MiB.
+	RowBytes int
 	// MemTableBytes is the size of one memory table, of which there are a few; 0 is 32 MiB.
 	MemTableBytes uint64
 	// Logger gets what happens; nil is slog.Default.
@@ -49,7 +51,7 @@ func Open(o Options) (*Store, error) {
 	if err := o.parse(); err != nil {
 		return nil, err
 	}
-	s := &Store{guard: newGuard(o.FS), dir: o.Dir, log: o.Logger, dictionary: newDictionary(), records: newRecords()}
+	s := &Store{guard: newGuard(o.FS), dir: o.Dir, log: o.Logger, dictionary: newDictionary(), records: newRecords(), rows: newRows(o.RowBytes)}
 	err := s.guard.during(func() error {
 		if err := o.recover(s); err != nil {
 			return err
@@ -80,6 +82,9 @@ func (o *Options) parse() error {
 	}
 	if o.CacheBytes == 0 {
 		o.CacheBytes = 64 << 20
+	}
+	if o.RowBytes == 0 {
+		o.RowBytes = 16 << 20
 	}
 	if o.MemTableBytes == 0 {
 		o.MemTableBytes = 32 << 20
@@ -303,7 +308,7 @@ func (s *Store) start() error {
 		tails:   make([]uint64, s.identity.Shards),
 		readers: map[string][]uint64{},
 		fences:  map[string]uint64{},
-		lately:  newLately(), nodes: map[string]struct{}{},
+		lately:  newLately(), nodes: map[string]*commit{},
 	}
 	s.committer = c
 	if err := c.load(); err != nil {

@@ -29,17 +29,18 @@ func (s *Store) Node(ctx context.Context, key inventory.NodeKey) (inventory.Node
 	defer s.leave()
 	v := s.views.acquire()
 	defer s.release(v)
-	var r record
-	found, err := v.get(nodeKey(store.ShardOf(key, s.identity.Shards), key), func(value []byte) (err error) {
-		r, err = decodeNode(key, value)
-		return err
-	})
+	at := nodeKey(store.ShardOf(key, s.identity.Shards), key)
+	row, err := s.row(v, at)
 	if err != nil {
 		return inventory.Node{}, err
 	}
-	if !found {
+	if row == nil {
 		s.records.put(v.number, record{node: inventory.Node{Key: key}})
 		return inventory.Node{}, fmt.Errorf("node %s: %w", key.Node, store.ErrNotFound)
+	}
+	r, err := row.decode(key, at)
+	if err != nil {
+		return inventory.Node{}, err
 	}
 	node := r.node.Clone()
 	s.records.put(v.number, r)
@@ -54,30 +55,15 @@ func (s *Store) Read(ctx context.Context, keys []inventory.NodeKey, types []inve
 	defer s.leave()
 	v := s.views.acquire()
 	defer s.release(v)
-	var nodes []store.NodeScan
+	nodes := make([]store.NodeScan, 0, len(keys))
 	for _, key := range keys {
-		at := nodeKey(store.ShardOf(key, s.identity.Shards), key)
-		var r record
-		found, err := v.get(at, func(value []byte) (err error) {
-			r, err = decodeNode(key, value)
-			return err
-		})
+		scan, found, err := s.scanNode(v, key, types)
 		if err != nil {
 			return nil, err
 		}
-		if !found {
-			continue
+		if found {
+			nodes = append(nodes, scan)
 		}
-		scan := store.NodeScan{Node: r.node, Documents: make([]inventory.Document, len(r.node.Items))}
-		for i, item := range r.node.Items {
-			if !slices.Contains(types, item.Type) {
-				continue
-			}
-			if scan.Documents[i], err = s.documentIn(v, documentKey(at, item.ItemKey), key.Partition, item.Type); err != nil {
-				return nil, err
-			}
-		}
-		nodes = append(nodes, scan)
 		if err := ctx.Err(); err != nil {
 			return nil, err
 		}
@@ -85,10 +71,61 @@ func (s *Store) Read(ctx context.Context, keys []inventory.NodeKey, types []inve
 	return nodes, nil
 }
 
-// documentIn reads a document that the node's record in the same view says is there.
-func (s *Store) documentIn(v *view, key []byte, p inventory.Partition, t inventory.TypeName) (doc inventory.Document, err error) {
+// scanNode reads a node with its documents of some types.
+func (s *Store) scanNode(v *view, key inventory.NodeKey, types []inventory.TypeName) (scan store.NodeScan, found bool, err error) {
+	at := nodeKey(store.ShardOf(key, s.identity.Shards), key)
+	row, err := s.row(v, at)
+	if err != nil || row == nil {
+		return scan, false, err
+	}
+	r, err := row.decode(key, at)
+	if err != nil {
+		return scan, true, err
+	}
+	scan = store.NodeScan{Node: r.node, Documents: make([]inventory.Document, len(r.node.Items))}
+	for i, item := range r.node.Items {
+		if !slices.Contains(types, item.Type) {
+			continue
+		}
+		if scan.Documents[i], err = s.documentIn(v, &row, at, item.ItemKey, key.Partition); err != nil {
+			return scan, true, err
+		}
+	}
+	return scan, true, nil
+}
+
+// row gives what is stored of the node at a key, as the view shows it; nil where there is no such node.
+func (s *Store) row(v *view, key []byte) (*row, error) {
+	if known := s.rows.get(key, v.number); known != nil {
+		return known, nil
+	}
+	var read *row
+	_, err := v.get(key, func(value []byte) error {
+		read = &row{since: v.number, record: slices.Clone(value)}
+		return nil
+	})
+	if read != nil {
+		s.rows.put(key, read)
+	}
+	return read, err
+}
+
+// documentIn reads a document that the node's record in the same view says is there. A small one it adds to the row.
+func (s *Store) documentIn(v *view, node **row, at []byte, item inventory.ItemKey, p inventory.Partition) (doc inventory.Document, err error) {
+	key := documentKey(at, item)
+	own := key[len(at):]
+	if value := (*node).document(own); value != nil {
+		if doc, err = decodeDocument(value, s.dictionary.idsOf(p, item.Type)); err != nil {
+			err = damaged(key, err)
+		}
+		return doc, err
+	}
 	found, err := v.get(key, func(value []byte) (err error) {
-		doc, err = decodeDocument(value, s.dictionary.idsOf(p, t))
+		if len(value) <= smallDocument {
+			*node = (*node).with(v.number, own, slices.Clone(value))
+			s.rows.put(at, *node)
+		}
+		doc, err = decodeDocument(value, s.dictionary.idsOf(p, item.Type))
 		return err
 	})
 	if err == nil && !found {

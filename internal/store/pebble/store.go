@@ -26,6 +26,7 @@ type Store struct {
 	committer  *committer
 	views      views
 	records    *records
+	rows       *rows
 	sweeping   sync.Mutex // one sweep at a time
 
 	// calls is held for reading by every call under way, and for writing while the store closes.
