@@ -109,7 +109,11 @@ func (o *Options) recover(s *Store) error {
 	}
 	dir, err := o.home(s)
 	if err == nil {
-		s.db, err = o.openEngine(s, dir, true)
+		err = checkSeal(s.guard, o.Dir, dir)
+	}
+	if err == nil {
+		s.engine = opener{dir, func() (*engine.DB, error) { return o.openEngine(s, dir, true) }}
+		s.db, err = s.engine.open()
 	}
 	if err != nil {
 		return errors.Join(err, s.lock.Close())
@@ -118,6 +122,12 @@ func (o *Options) recover(s *Store) error {
 		return errors.Join(err, s.db.Close(), s.lock.Close())
 	}
 	return nil
+}
+
+// opener opens the engine in a directory.
+type opener struct {
+	dir  string
+	open func() (*engine.DB, error)
 }
 
 // home gives the directory of Pebble's files, which in a new store it makes under another name first: a first start that

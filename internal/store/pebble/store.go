@@ -17,6 +17,7 @@ import (
 // Store is a store.Store in a directory. Make one with Open.
 type Store struct {
 	db         *engine.DB
+	engine     opener
 	lock       io.Closer
 	guard      *guard
 	dir        string
@@ -110,7 +111,8 @@ func (s *Store) Metrics() Metrics {
 	return m
 }
 
-// Close implements store.Store. It flushes what is only in the log, so that the next start is quick. After a failure to
+// Close implements store.Store. It flushes what is only in the log, so that the next start is quick, and gives back the
+// room of logs kept to be written again. After a failure to
 // write, and on a full disk, Pebble may stand in the middle of something: it is left as it is, as a crash would leave it,
 // and the directory stays taken until the process ends.
 func (s *Store) Close() error {
@@ -126,10 +128,30 @@ func (s *Store) Close() error {
 	}
 	err := s.guard.during(func() error {
 		<-s.committer.ended
-		return errors.Join(s.db.Flush(), s.views.replace(nil), s.db.Close(), s.lock.Close())
+		err := errors.Join(s.db.Flush(), s.views.replace(nil), s.db.Close())
+		if err == nil {
+			s.dropLogs()
+		}
+		return errors.Join(err, s.lock.Close())
 	})
 	if failure := s.guard.failure(); failure != nil {
 		return s.unwritable(failure)
 	}
 	return err
+}
+
+// dropLogs removes logs whose content is in tables by now, and seals what is left. Pebble keeps some at hand to write over,
+// at their full size, and looks through what is in the directory when it opens: so it is opened once more. What fails the
+// next start does.
+func (s *Store) dropLogs() {
+	db, err := s.engine.open()
+	if err == nil {
+		err = db.Close()
+	}
+	if err == nil {
+		err = writeSeal(s.guard, s.dir, s.engine.dir)
+	}
+	if err != nil {
+		s.log.Warn("store: logs that are not needed any more were not removed", "error", err)
+	}
 }
