@@ -4,7 +4,7 @@ LINT     := bin/golangci-lint
 LINT_AT  := v2.15.0
 ARGS     ?=
 .DEFAULT_GOAL := help
-.PHONY: help build demo test lint bench bench-code bench-scale-out fuzz fuzz-long kill failover crash scale tools
+.PHONY: help build demo test lint bench bench-small bench-code bench-scale-out fuzz fuzz-long kill failover crash scale tools
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-15s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -21,15 +21,20 @@ test: tools ## all tests, race detector on, against the real AWS clients
 lint: $(LINT) ## what the linters of .golangci.yml find, formatting included
 	$(LINT) config verify && $(LINT) fmt --diff && $(LINT) run ./...
 
-bench: build ## measure the service with 2,000 simulated nodes; ARGS="--help" for more
-	bin/stocktake bench $(ARGS)
+bench: build ## measure 2,000 simulated nodes beside JSONB in PostgreSQL and the floors of HTTP; ARGS="--help" for more
+	scripts/need postgres
+	bin/stocktake bench --json bin/bench.json $(ARGS)
+
+bench-small: build ## a small bench: are all answers right, and does no request allocate more than it may?
+	scripts/need postgres
+	bin/stocktake bench --nodes 200 --rounds 2 --samples 50 --allocations internal/bench/testdata/allocations.txt $(ARGS)
 
 bench-code: ## every benchmark of the code, long enough to compare (benchstat)
 	$(GO) test -run '^$$' -bench . -benchmem -count 6 ./...
 
-bench-scale-out: build ## 20,000 nodes over PostgreSQL, beside JSONB with a GIN index and the embedded store; ARGS="-help" for more
+bench-scale-out: build ## 20,000 nodes over PostgreSQL, beside JSONB with a GIN index and the embedded store
 	scripts/need postgres
-	$(GO) run ./internal/bench/scaleout $(ARGS)
+	bin/stocktake bench --nodes 20000 --samples 30 --sides embedded,postgres,baseline $(ARGS)
 
 fuzz: ## every fuzz target for 50,000 inputs
 	scripts/fuzz 50000x
@@ -46,8 +51,9 @@ failover: tools ## 60 s of kill -9 of servers and primaries under eight writers
 crash: ## a fault and a crash at every single write of the store, not at a sample
 	$(GO) test ./internal/store/pebble -run 'Fault|Crash|Damage' -count 1 -timeout 120m -every
 
-scale: build ## load, query and restart 20,000 simulated nodes; prints the figures of docs/performance.md
-	bin/stocktake bench --nodes 20000 $(ARGS)
+scale: build ## 2,000, 20,000 and 100,000 nodes, an hour: the figures of docs/performance.md
+	scripts/need postgres
+	bin/stocktake bench --nodes 2000,20000,100000 --samples 30 --memory 8GiB --json bin/scale.json $(ARGS)
 
 tools: ## install what the tests need and this machine lacks
 	scripts/need gcc aws postgres

@@ -54,7 +54,7 @@ var rooms = []room{
 	{name: "simulate", imports: []string{"inventory", "wire"}},
 	{name: "bench", imports: []string{"client", "simulate", "wire", "inventory"}, tests: []string{"sigv4"}},
 	{name: "bench/baseline", imports: []string{"wire"}, tests: []string{"pgtest", "pgcluster", "simulate"}},
-	{name: "bench/scaleout", imports: []string{"bench", "bench/baseline", "client", "sigv4", "pgtest", "pgcluster"}},
+	{name: "bench/front", imports: []string{"sigv4"}, tests: []string{"client"}},
 	{name: "cmd/stocktake", imports: []string{anyRoom}},
 	{name: "e2e", tests: []string{anyRoom}, testing: true},
 	{name: root, testing: true},

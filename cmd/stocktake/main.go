@@ -33,6 +33,7 @@ type commands struct {
 	Migrate   migrateCommand   `cmd:"" help:"Make or update the tables of a database."`
 	Copy      copyCommand      `cmd:"" help:"Carry a store to another: from a folder to a database, or back."`
 	Bench     benchCommand     `cmd:"" help:"Measure a server with a simulated fleet."`
+	BenchSide benchSideCommand `cmd:"" hidden:"" help:"Serve what bench compares with."`
 	Config    configCommand    `cmd:"" help:"Look at the settings."`
 	Version   versionCommand   `cmd:"" help:"Print the version of this binary."`
 }

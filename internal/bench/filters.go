@@ -7,6 +7,7 @@ import (
 	"maps"
 	"slices"
 	"strings"
+	"time"
 
 	"stocktake/internal/wire"
 )
@@ -27,6 +28,8 @@ const (
 type kind struct {
 	name     string
 	variants []*variant
+	// stable: no later report changes which nodes are found.
+	stable bool
 }
 
 // names are the packages questions are about, picked by how many nodes have them.
@@ -57,7 +60,7 @@ func (r *run) pick() names {
 
 // filterKinds gives the questions of filters.
 func (r *run) filterKinds(picked names) []kind {
-	var equal, rare, same, compare, none, begins, volatile []*variant
+	var equal, rare, same, compare, none, begins, seldom, volatile []*variant
 	has := func(name string) func(*node) bool {
 		return func(v *node) bool { _, ok := v.versions[name]; return ok }
 	}
@@ -74,20 +77,29 @@ func (r *run) filterKinds(picked names) []kind {
 		rare = append(rare, newVariant(has(name), filter(keyName, "Equal", name)))
 	}
 	for _, prefix := range []string{"libg", "libc", "libs", "python3-", "perl", "fonts-", "x11", "zlib"} {
-		begins = append(begins, newVariant(func(v *node) bool {
-			at, _ := slices.BinarySearch(v.names, prefix)
-			return at < len(v.names) && strings.HasPrefix(v.names[at], prefix)
-		}, filter(keyName, "BeginWith", prefix)))
+		begins = append(begins, newVariant(beginsWith(prefix), filter(keyName, "BeginWith", prefix)))
+	}
+	for _, name := range picked.rare {
+		prefix := name[:max(1, len(name)-1)]
+		seldom = append(seldom, newVariant(beginsWith(prefix), filter(keyName, "BeginWith", prefix)))
 	}
 	volatile = append(volatile, newVariant(func(v *node) bool { return v.newest > beginning }, filter(keyInstalled, "GreaterThan", beginning)))
 	return []kind{
-		{"GetInventory, equal, a common name", equal},
-		{"GetInventory, equal, a rare name", rare},
-		{"GetInventory, name and version in one entry", same},
-		{"GetInventory, a name begins with", begins},
-		{"GetInventory, version greater than", compare},
-		{"GetInventory, no entry equals", none},
-		{"GetInventory, installed after, volatile", volatile},
+		{"GetInventory, equal, a common name", equal, true},
+		{"GetInventory, equal, a rare name", rare, true},
+		{"GetInventory, name and version in one entry", same, false},
+		{"GetInventory, a name begins with", begins, true},
+		{"GetInventory, a rare name begins with", seldom, true},
+		{"GetInventory, version greater than", compare, false},
+		{"GetInventory, no entry equals", none, true},
+		{"GetInventory, installed after, volatile", volatile, false},
+	}
+}
+
+func beginsWith(prefix string) func(*node) bool {
+	return func(v *node) bool {
+		at, _ := slices.BinarySearch(v.names, prefix)
+		return at < len(v.names) && strings.HasPrefix(v.names[at], prefix)
 	}
 }
 
@@ -101,33 +113,25 @@ func newVariant(holds func(*node) bool, filters ...wire.Filter) *variant {
 	return &variant{name: string(body), call: call{"GetInventory", body}, holds: holds}
 }
 
-// askFilters measures the first pages of every kind of question, round by round.
-func (r *run) askFilters(ctx context.Context, t *truth, kinds []kind) error {
-	took := make([][]round, len(kinds))
-	for i := range took {
-		took[i] = make([]round, r.Rounds)
-	}
-	done := r.Progress("questions with filters", r.Rounds*len(kinds)*r.Samples)
-	for i := range r.Rounds {
-		for k, kind := range kinds {
-			for n := range r.Samples {
+// filters measures the first page of every kind of question.
+func (b *bench) filters(ctx context.Context, t *truth, kinds []kind) error {
+	for _, k := range kinds {
+		err := b.lines([]string{k.name}, false, everyone, func(r *run, _ int, into []round) error {
+			return r.patiently(ctx, r.Samples, func(n int) error {
 				if err := r.tick(ctx); err != nil {
 					return err
 				}
-				if err := r.askVariant(ctx, t, kind.variants[n%len(kind.variants)], &took[k][i]); err != nil {
-					return err
-				}
-				done(1)
-			}
+				return r.askVariant(ctx, t, k.variants[n%len(k.variants)], &into[0])
+			})
+		})
+		if err != nil {
+			return err
 		}
-	}
-	for k, kind := range kinds {
-		r.operation(kind.name, took[k], false)
 		found := 0
-		for _, v := range kind.variants {
+		for _, v := range k.variants {
 			found += len(v.want(t))
 		}
-		r.checked(kind.name+": nodes found", found)
+		b.checked(k.name+": nodes found", found)
 	}
 	return nil
 }
@@ -137,6 +141,9 @@ func (r *run) askVariant(ctx context.Context, t *truth, v *variant, into *round)
 	answer, err := r.ask(ctx, v.call, into)
 	if err != nil {
 		return fmt.Errorf("%s: %w", v.name, err)
+	}
+	if r.is(Floor) {
+		return nil
 	}
 	var page wire.GetInventoryResponse
 	if err := page.Decode(answer); err != nil {
@@ -170,45 +177,43 @@ func sameIDs(what string, got, want []string) error {
 }
 
 // walk measures all pages of a question that finds most of the fleet. The first page and those after it are apart.
-func (r *run) walk(ctx context.Context, t *truth, v *variant) error {
-	first, later := make([]round, r.Rounds), make([]round, r.Rounds)
+func (b *bench) walk(ctx context.Context, t *truth, v *variant) error {
 	want := v.want(t)
-	done := r.Progress("all pages of a question", r.Rounds*(len(want)/pageNodes+1))
-	for i := range r.Rounds {
+	names := []string{"GetInventory, a name begins with libg, all pages: the first", "GetInventory, a name begins with libg, all pages: later ones"}
+	err := b.lines(names, false, answers, func(r *run, _ int, into []round) error {
 		if err := r.tick(ctx); err != nil {
 			return err
 		}
-		var got []string
-		into, next := &first[i], v.call
-		for {
-			answer, err := r.ask(ctx, next, into)
-			if err != nil {
-				return fmt.Errorf("%s: %w", v.name, err)
-			}
-			var page wire.GetInventoryResponse
-			if err := page.Decode(answer); err != nil {
-				return fmt.Errorf("%s: %w", v.name, err)
-			}
-			got = append(got, idsOf(page.Entities)...)
-			done(1)
-			if page.NextToken == "" {
-				break
-			}
-			next.body = fmt.Appendf(v.call.body[:len(v.call.body)-1:len(v.call.body)-1], `,"NextToken":%q}`, page.NextToken)
-			into = &later[i]
-		}
-		if err := sameIDs(v.name, got, want); err != nil {
-			return err
-		}
-	}
-	r.operation("GetInventory, a name begins with libg, first of all pages", first, false)
-	if len(later[0].took) > 0 {
-		r.operation("GetInventory, a name begins with libg, later pages", later, false)
-	}
-	r.checked("all pages of a question: nodes", len(want))
-	return nil
+		return r.walk(ctx, v, want, into)
+	})
+	b.checked("all pages of a question: nodes", len(want))
+	return err
 }
 
-func (r *run) checked(what string, count int) {
-	r.result.Checked = append(r.result.Checked, Checked{what, count})
+// walk reads all pages, of another server as many as patience allows.
+func (r *run) walk(ctx context.Context, v *variant, want []string, into []round) error {
+	began := time.Now()
+	var got []string
+	page, next := &into[0], v.call
+	for {
+		answer, err := r.ask(ctx, next, page)
+		if err != nil {
+			return fmt.Errorf("%s: %w", v.name, err)
+		}
+		var p wire.GetInventoryResponse
+		if err := p.Decode(answer); err != nil {
+			return fmt.Errorf("%s: %w", v.name, err)
+		}
+		got = append(got, idsOf(p.Entities)...)
+		if p.NextToken == "" {
+			break
+		}
+		if r.is(Other) && time.Since(began) > patience {
+			want = want[:min(len(got), len(want))]
+			break
+		}
+		next.body = fmt.Appendf(v.call.body[:len(v.call.body)-1:len(v.call.body)-1], `,"NextToken":%q}`, p.NextToken)
+		page = &into[1]
+	}
+	return sameIDs(v.name, got, want)
 }

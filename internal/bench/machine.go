@@ -86,9 +86,18 @@ func memoryOf(pid int) (peak, resident int64) {
 	return peak, resident
 }
 
-// CPUOfTree is the processor time of a process and of all its descendants, with those that ended as far as their parents
+// CPUOf is the processor time that a process and all descendants of another have used so far, 0 standing for none.
+func CPUOf(pid, tree int) time.Duration {
+	sum := cpuOf(pid)
+	if tree != 0 {
+		sum += cpuOfTree(tree)
+	}
+	return sum
+}
+
+// cpuOfTree is the processor time of a process and of all its descendants, with those that ended as far as their parents
 // waited for them. 0 where it cannot be read.
-func CPUOfTree(pid int) time.Duration {
+func cpuOfTree(pid int) time.Duration {
 	children := map[int][]int{}
 	ended := map[int]time.Duration{}
 	stats, _ := filepath.Glob("/proc/[0-9]*/stat") // the pattern is well formed

@@ -9,25 +9,44 @@ import (
 	"strings"
 )
 
-// remember takes down the server's memory of now.
-func (r *run) remember(ctx context.Context, when string) error {
-	if r.server.PID == 0 {
-		return nil
-	}
-	m := Memory{When: when}
-	m.Peak, m.Resident = memoryOf(r.server.PID)
-	if r.server.Metrics != "" {
-		values, err := scrape(ctx, r.server.Metrics)
-		if err != nil {
-			return fmt.Errorf("metrics of the server: %w", err)
+// remember takes down the memory of all products as it is now.
+func (b *bench) remember(ctx context.Context, when string) error {
+	for _, r := range b.runs {
+		if !r.is(Product) || r.server.PID == 0 {
+			continue
 		}
-		m.Heap, m.HeapGoal = int64(values["go_memstats_heap_alloc_bytes"]), int64(values["go_memstats_next_gc_bytes"])
+		values, err := r.metrics(ctx)
+		if err != nil {
+			return err
+		}
+		m := Memory{Side: r.side.Name, When: when}
+		m.Peak, m.Resident = memoryOf(r.server.PID)
+		m.Live = int64(values["go_gc_heap_live_bytes"])
 		m.Index, m.Entries = int64(values["stocktake_index_bytes"]), int64(values["stocktake_entries"])
-		m.Fsyncs, m.Batches = int64(values["stocktake_store_fsyncs_total"]), int64(values["stocktake_store_batches_total"])
-		m.CommitsAll = int64(values["stocktake_store_commits_total"])
+		b.result.Memory = append(b.result.Memory, m)
 	}
-	r.result.Memory = append(r.result.Memory, m)
 	return nil
+}
+
+// allocations gives how many objects a product has allocated on its heap so far; 0 where that is not known.
+func (r *run) allocations() (float64, error) {
+	if !r.is(Product) {
+		return 0, nil
+	}
+	values, err := r.metrics(context.Background())
+	return values["go_memstats_mallocs_total"], err
+}
+
+// metrics gives the server's metrics; none where it has no address for them.
+func (r *run) metrics(ctx context.Context) (map[string]float64, error) {
+	if r.server.Metrics == "" {
+		return nil, nil
+	}
+	values, err := scrape(ctx, r.server.Metrics)
+	if err != nil {
+		err = fmt.Errorf("metrics of %s: %w", r.side.Name, err)
+	}
+	return values, err
 }
 
 // scrape reads metrics in the text form of Prometheus; those with labels under their name and labels as written.

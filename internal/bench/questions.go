@@ -3,74 +3,85 @@ package bench
 import (
 	"context"
 	"fmt"
+	"maps"
 	"math/rand/v2"
 	"slices"
 	"strconv"
 	"strings"
+	"time"
 
 	"stocktake/internal/inventory"
 	"stocktake/internal/wire"
 )
 
+// patience is how long one kind of question is asked in a round, if once takes no longer.
+const patience = 5 * time.Second
+
 // questions measures everything that is asked.
-func (r *run) questions(ctx context.Context) error {
-	picked := r.pick()
-	kinds := r.filterKinds(picked)
+func (b *bench) questions(ctx context.Context) error {
+	first := b.runs[0]
+	picked := first.pick()
+	kinds := first.filterKinds(picked)
 	var variants []*variant
 	for _, k := range kinds {
 		variants = append(variants, k.variants...)
 	}
-	t := r.scan(picked.common[0], variants)
-	if err := r.listings(ctx); err != nil {
+	t := first.scan(picked.common[0], variants)
+	if err := b.listings(ctx); err != nil {
 		return err
 	}
-	if err := r.askFilters(ctx, t, kinds); err != nil {
+	if err := b.filters(ctx, t, kinds); err != nil {
 		return err
 	}
-	begins := kinds[3].variants[0]
-	if err := r.walk(ctx, t, begins); err != nil {
+	if err := b.walk(ctx, t, kinds[3].variants[0]); err != nil {
 		return err
 	}
-	if err := r.counts(ctx, t, picked.common[0]); err != nil {
+	if err := b.counts(ctx, t, picked.common[0]); err != nil {
 		return err
 	}
-	r.probe, r.probed = kinds[1].variants, t
-	return r.remember(ctx, "after the questions")
+	b.probe, b.probed = kinds[1].variants, t
+	if err := b.remember(ctx, "after the questions"); err != nil {
+		return err
+	}
+	return b.underReports(ctx, t, kinds)
 }
 
-// listings measures the first page of a node's applications.
-func (r *run) listings(ctx context.Context) error {
-	took := make([]round, r.Rounds)
-	choice := rand.New(rand.NewPCG(r.Seed, 1))
-	entries := 0
-	done := r.Progress("listings", r.Rounds*r.Samples)
-	for i := range took {
-		for range r.Samples {
-			n, err := r.list(ctx, choice.IntN(r.Nodes), &took[i])
-			if err != nil {
-				return err
-			}
-			entries += n
-			done(1)
+// patiently asks a question so often, but no more once it took too long.
+func (r *run) patiently(ctx context.Context, times int, ask func(n int) error) error {
+	began := time.Now()
+	for n := range times {
+		if n > 0 && time.Since(began) > patience || ctx.Err() != nil {
+			return ctx.Err()
+		}
+		if err := ask(n); err != nil {
+			return err
 		}
 	}
-	r.operation("ListInventoryEntries, page of 50", took, false)
-	r.checked("listings: entries", entries)
 	return nil
 }
 
-// list asks for the first page of a node's applications and holds it against the simulation. It gives the entries.
-func (r *run) list(ctx context.Context, n int, into *round) (int, error) {
-	content := r.fleet.Report(n, r.round).Items[2].Content
+// listings measures the first page of a node's applications.
+func (b *bench) listings(ctx context.Context) error {
+	return b.lines([]string{"ListInventoryEntries, page of 50"}, false, everyone, func(r *run, i int, into []round) error {
+		choice := rand.New(rand.NewPCG(r.Seed, uint64(i)))
+		return r.patiently(ctx, r.Samples, func(int) error {
+			n := choice.IntN(r.Nodes)
+			return r.list(ctx, n, r.fleet.Report(n, r.round).Items[2].Content, &into[0])
+		})
+	})
+}
+
+// list asks for the first page of a node's applications and holds it against what it reported; nil: against nothing.
+func (r *run) list(ctx context.Context, n int, content []inventory.Entry, into *round) error {
 	body := (&wire.ListInventoryEntriesRequest{InstanceId: string(r.fleet.ID(n)), TypeName: "AWS:Application"}).AppendJSON(nil)
 	answer, err := r.ask(ctx, call{"ListInventoryEntries", body}, into)
-	if err == nil {
+	if err == nil && !r.is(Floor) && content != nil {
 		err = sameEntries(answer, content)
 	}
 	if err != nil {
-		return 0, fmt.Errorf("listing of node %s: %w", r.fleet.ID(n), err)
+		return fmt.Errorf("listing of node %s: %w", r.fleet.ID(n), err)
 	}
-	return min(len(content), pageNodes), nil
+	return nil
 }
 
 func sameEntries(answer []byte, content []inventory.Entry) error {
@@ -106,14 +117,46 @@ type count struct {
 // pageRows is how many rows a page of counts has.
 const pageRows = 10_000
 
-// counts measures aggregates: the first page of each, after a change; and all pages once, held against the simulation.
-func (r *run) counts(ctx context.Context, t *truth, common string) error {
-	for _, q := range r.countKinds(t, common) {
-		if err := r.count(ctx, q); err != nil {
-			return fmt.Errorf("%s: %w", q.name, err)
+// counts measures aggregates: the first page of each after a change, and the same asked again; and all pages, held against
+// the simulation.
+func (b *bench) counts(ctx context.Context, t *truth, common string) error {
+	for _, q := range b.runs[0].countKinds(t, common) {
+		if err := b.count(ctx, q); err != nil {
+			return err
 		}
+		b.checked(q.name+": rows", q.rows)
+		b.checked("sum", q.total)
 	}
 	return nil
+}
+
+func (b *bench) count(ctx context.Context, q count) error {
+	body := q.request.AppendJSON(nil)
+	err := b.lines([]string{q.name + ", first page"}, false, everyone, func(r *run, _ int, into []round) error {
+		return r.patiently(ctx, q.samples, func(int) error {
+			if err := r.tick(ctx); err != nil {
+				return err
+			}
+			return r.askCount(ctx, q, body, &into[0])
+		})
+	})
+	if err != nil {
+		return err
+	}
+	product := func(r *run) bool { return r.is(Product) }
+	err = b.lines([]string{q.name + ", asked again"}, false, product, func(r *run, _ int, into []round) error {
+		return r.patiently(ctx, q.samples, func(int) error { return r.askCount(ctx, q, body, &into[0]) })
+	})
+	if err != nil || q.rows <= pageRows {
+		return err
+	}
+	names := []string{q.name + ", all pages: the first", q.name + ", all pages: later ones"}
+	return b.lines(names, false, product, func(r *run, _ int, into []round) error {
+		if err := r.tick(ctx); err != nil {
+			return err
+		}
+		return r.countAll(ctx, q, into)
+	})
 }
 
 // countKinds gives the questions of counts.
@@ -159,63 +202,60 @@ func sum(counts map[string]int) int {
 	return n
 }
 
-func (r *run) count(ctx context.Context, q count) error {
-	first, again, later := make([]round, r.Rounds), make([]round, r.Rounds), make([]round, 1)
-	done := r.Progress(q.name, 2*r.Rounds*q.samples)
-	body := q.request.AppendJSON(nil)
-	for i := range first {
-		for range q.samples {
-			if err := r.tick(ctx); err != nil {
-				return err
-			}
-			for _, into := range []*round{&first[i], &again[i]} {
-				if _, err := r.ask(ctx, call{"GetInventory", body}, into); err != nil {
-					return err
-				}
-				done(1)
-			}
-		}
-	}
-	if err := r.countAll(ctx, q, &later[0]); err != nil {
+// askCount asks for the first page of counts and holds it against the simulation.
+func (r *run) askCount(ctx context.Context, q count, body []byte, into *round) error {
+	answer, err := r.ask(ctx, call{"GetInventory", body}, into)
+	if err != nil || r.is(Floor) {
 		return err
 	}
-	r.operation(q.name+", first page", first, false)
-	r.operation(q.name+", asked again", again, false)
-	if len(later[0].took) > 0 {
-		r.operation(q.name+", later pages", later, false)
+	var page wire.GetInventoryResponse
+	if err := page.Decode(answer); err != nil {
+		return err
 	}
-	r.checked(q.name+": rows", q.rows)
-	r.checked("sum", q.total)
-	return nil
+	rows, sum, err := q.sum(page)
+	if want := min(q.rows, pageRows); err == nil && (rows != want || q.top != 0 && sum != q.top) {
+		err = fmt.Errorf("wrong answer: %d rows with a sum of %d, expected %d with %d", rows, sum, want, q.top)
+	}
+	return err
 }
 
-// countAll reads every page and holds every row against the simulation.
-func (r *run) countAll(ctx context.Context, q count, later *round) error {
-	rows, total, into := 0, 0, new(round)
+// countAll reads every page and holds every row against the simulation. The first page and those after it are apart.
+func (r *run) countAll(ctx context.Context, q count, into []round) error {
+	rows, total, page := 0, 0, &into[0]
 	for {
-		answer, err := r.ask(ctx, call{"GetInventory", q.request.AppendJSON(nil)}, into)
+		answer, err := r.ask(ctx, call{"GetInventory", q.request.AppendJSON(nil)}, page)
 		if err != nil {
 			return err
 		}
-		var page wire.GetInventoryResponse
-		if err := page.Decode(answer); err != nil {
+		var p wire.GetInventoryResponse
+		if err := p.Decode(answer); err != nil {
 			return err
 		}
-		n, sum, err := q.sum(page)
+		n, sum, err := q.sum(p)
 		if err != nil {
 			return err
 		}
 		rows += n
 		total += sum
-		if page.NextToken == "" {
+		if p.NextToken == "" {
 			break
 		}
-		q.request.NextToken, into = page.NextToken, later
+		q.request.NextToken, page = p.NextToken, &into[1]
 	}
 	if rows != q.rows || total != q.total {
 		return fmt.Errorf("wrong answer: %d rows with a sum of %d, expected %d with %d", rows, total, q.rows, q.total)
 	}
 	return nil
+}
+
+// topOf is the sum of a first page of counts: of the greatest ones.
+func topOf(counts map[string]int) int {
+	sum := 0
+	all := slices.Sorted(maps.Values(counts))
+	for _, n := range all[max(0, len(all)-pageRows):] {
+		sum += n
+	}
+	return sum
 }
 
 // sum holds a page of rows against the simulation, and counts and sums them up.

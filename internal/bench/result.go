@@ -1,72 +1,149 @@
 package bench
 
 import (
-	"fmt"
-	"io"
 	"math"
 	"slices"
-	"strings"
 	"time"
-	"unicode/utf8"
 )
 
-// Result is what a benchmark found. Times are of the wall clock unless they say CPU, and CPU is the server's alone.
+// Report is what one command measured: a run for each size of fleet, the smallest first.
+type Report struct{ Runs []*Result }
+
+// Result is what a run found. Times are of the wall clock unless they say CPU; CPU is that of the server under test and of
+// all processes of its database, never of the clients.
 type Result struct {
 	Date    time.Time
 	Nodes   int
 	Seed    uint64
-	Workers int
+	Workers int // reports at a time
 	Rounds  int
+	Samples int // of a question in a round
 	Machine Machine
 	// FullBytes and HashBytes are what the bodies of reports have on average, in full and as hashes alone.
 	FullBytes, HashBytes int
-	Operations           []Operation
-	Starts               []Start     `json:",omitempty"`
-	Memory               []Memory    `json:",omitempty"`
-	DiskBytesPerNode     float64     `json:",omitempty"` // after a clean stop
-	StopSeconds          *Spread     `json:",omitempty"` // from the signal to the end of the process, the snapshot written
-	Durability           *Durability `json:",omitempty"`
-	Checked              []Checked   // what was held against the simulation
+	Sides                []SideResult
+	Floors               Floors
+	Lines                []Line
+	Stored               []Stored
+	Starts               []Beginning
+	Memory               []Memory
+	Steady               []Steady
+	Durability           []Durability
+	Checked              []Checked // what every side was held against: numbers of the simulation
+	Notes                []string  // what was left out, and why
 }
 
-// Operation is one kind of request.
+// Kind says what a side is measured for.
+type Kind string
+
+const (
+	// Product is the service.
+	Product Kind = "product"
+	// Other is another server of the same API, which the product is compared with.
+	Other Kind = "other"
+	// Floor is a server that reads a request and answers with as many bytes as the product did, and nothing true.
+	Floor Kind = "floor"
+)
+
+// SideResult is one server of the run.
+type SideResult struct {
+	Name string
+	Kind Kind
+	// About says in words what it is, and how it makes durable what it acknowledges.
+	About string
+}
+
+// Line is one kind of request, by side in the order of Result.Sides.
+type Line struct {
+	Name string
+	// Sides are what each took; nil where a side has no part in it. Missing says why, where it refused.
+	Sides   []*Operation
+	Missing []string
+	// Ratios compare each product with each other side.
+	Ratios []Ratio
+}
+
+// Ratio says how many times as fast as another side a product was, round by round: by rate where there is one, else by the
+// median time. Against a floor that is the share of it that was reached.
+type Ratio struct {
+	Side, Against string
+	Times         Spread
+}
+
+// Operation is one kind of request on one side.
 type Operation struct {
-	Name    string
 	Samples int
 	// PerSecond is the rate of reports, by round; nil for questions, which are asked one after the other.
 	PerSecond *Spread `json:",omitempty"`
 	// P50 to Max are milliseconds of one request, P50 by round, the others over all rounds.
-	P50         Spread
-	P99, P999   float64
-	Max         float64
+	P50            Spread
+	P90, P99, P999 float64
+	Max            float64
+	// Quantiles are the milliseconds that 1 %, 2 %, ... 99 % of the requests did not exceed.
+	Quantiles   []float64
 	CPU         *Spread `json:",omitempty"` // microseconds a request, by round
+	Allocations *Spread `json:",omitempty"` // objects the server allocates on its heap for a request, by round
 	AnswerBytes int     // on average
-
-	rounds []float64 // what PerSecond, or else P50, is the spread of
+	// ByRound is what PerSecond, or else P50, is the spread of.
+	ByRound []float64
 }
 
-// Start is one way to start.
+// Floors are what parts of the work cost at least, measured alone between the rounds: for a full report's body in
+// microseconds of one core, for a write to the disk of the data folder in milliseconds.
+type Floors struct {
+	Scan   Spread // every name and value of the body found, nothing kept
+	SHA256 Spread // of the body, as a signature needs it
+	Fsync4 Spread // 4 KiB appended to a file and synced: the median of a round
+	// Fsync4P99 and the two of 64 KiB are of all rounds together.
+	Fsync4P99, Fsync64P50, Fsync64P99 float64
+}
+
+// Stored is bytes a node, by side; 0 where it is not known.
+type Stored struct {
+	When  string
+	Bytes []float64
+	// Feed is how many of them the feed of changes takes.
+	Feed []float64
+}
+
+// Beginning is one way to start, by side; nil where a side has none.
+type Beginning struct {
+	Name  string
+	Sides []*Start
+}
+
+// Start is how soon a server answers.
 type Start struct {
-	Name string
 	// FirstAnswer is seconds from the start of the process to the first answer to a question; CPU until then.
 	FirstAnswer Spread
-	CPU         *Spread `json:",omitempty"`
+	CPU         Spread
 }
 
-// Memory is the server's memory at one moment, in bytes.
+// Memory is a server's memory at one moment, in bytes.
 type Memory struct {
-	When                string
-	Peak, Resident      int64 // as the kernel counts it
-	Heap, HeapGoal      int64 // garbage included; at which the next collection ends
-	Index               int64 // as the server estimates it
-	Entries, Fsyncs     int64
-	Batches, CommitsAll int64
+	Side, When     string
+	Peak, Resident int64 // as the kernel counts it
+	Live           int64 // on the heap, after the newest collection
+	Index          int64 // as the server estimates it
+	Entries        int64
+}
+
+// Steady is a fleet that reports hashes alone at a fixed rate, every report sent when it is due.
+type Steady struct {
+	Side      string
+	PerSecond float64
+	Seconds   float64
+	CoreShare float64 // of one core, by the server
+	P50, P99  float64 // milliseconds from when a report was due to its answer
 }
 
 // Durability tells of reports acknowledged just before the process was killed.
-type Durability struct{ Kills, Acknowledged, Lost int }
+type Durability struct {
+	Side                      string
+	Kills, Acknowledged, Lost int
+}
 
-// Checked is a number that the server and the simulation agree on.
+// Checked is a number that the servers and the simulation agree on.
 type Checked struct {
 	What  string
 	Count int
@@ -92,103 +169,39 @@ func quantile(sorted []float64, q float64) float64 {
 	return sorted[min(max(at, 0), len(sorted)-1)]
 }
 
-// Table prints the result for people, as tables in Markdown.
-func (r *Result) Table(w io.Writer) error {
-	m := r.Machine
-	p := &printer{w: w}
-	p.line("%s, %d nodes, seed %d, %d at a time, %d rounds", r.Date.Format(time.DateTime), r.Nodes, r.Seed, r.Workers, r.Rounds)
-	p.line("%s: %d cores, %.1f GiB, Linux %s, %s; load average at the start %s", m.Processor, m.Cores, float64(m.MemoryBytes)/(1<<30), m.Kernel, m.Go, m.Load)
-	p.line("a full report has %d bytes, one of hashes %d\n", r.FullBytes, r.HashBytes)
-	rows := [][]string{{"operation", "requests", "per second", "p50 ms", "p99 ms", "max ms", "CPU us", "answer bytes"}}
-	for _, o := range r.Operations {
-		rows = append(rows, []string{
-			o.Name, fmt.Sprint(o.Samples), o.PerSecond.text(), o.P50.text(), short(o.P99), short(o.Max), o.CPU.text(), fmt.Sprint(o.AnswerBytes),
-		})
-	}
-	p.table(rows)
-	rows = [][]string{{"start", "first answer s", "CPU s"}}
-	for _, s := range r.Starts {
-		rows = append(rows, []string{s.Name, s.FirstAnswer.text(), s.CPU.text()})
-	}
-	p.table(rows)
-	rows = [][]string{{"memory, MiB", "peak", "resident", "heap", "heap goal", "index", "entries"}}
-	for _, at := range r.Memory {
-		rows = append(rows, []string{at.When, mib(at.Peak), mib(at.Resident), mib(at.Heap), mib(at.HeapGoal), mib(at.Index), fmt.Sprint(at.Entries)})
-	}
-	p.table(rows)
-	if r.DiskBytesPerNode > 0 {
-		p.line("disk after a clean stop: %.0f bytes a node; a clean stop takes %s s", r.DiskBytesPerNode, r.StopSeconds.text())
-	}
-	if d := r.Durability; d != nil {
-		p.line("kill -9 under load, %d times: %d reports acknowledged, %d lost", d.Kills, d.Acknowledged, d.Lost)
-	}
-	var checks []string
-	for _, c := range r.Checked {
-		checks = append(checks, fmt.Sprintf("%s %d", c.What, c.Count))
-	}
-	p.line("agreed with the simulation: %s", strings.Join(checks, ", "))
-	return p.err
-}
-
-// printer keeps the first error.
-type printer struct {
-	w   io.Writer
-	err error
-}
-
-func (p *printer) line(format string, args ...any) {
-	if p.err == nil {
-		_, p.err = fmt.Fprintf(p.w, format+"\n", args...)
-	}
-}
-
-// table prints rows, the first of them the head; nothing where there is only the head.
-func (p *printer) table(rows [][]string) {
-	if len(rows) < 2 {
-		return
-	}
-	width := make([]int, len(rows[0]))
-	for _, row := range rows {
-		for i, cell := range row {
-			width[i] = max(width[i], utf8.RuneCountInString(cell), 3)
+// compare fills in the ratios of a line.
+func (l *Line) compare(sides []SideResult) {
+	for i, product := range sides {
+		if product.Kind != Product || l.Sides[i] == nil {
+			continue
 		}
-	}
-	for n, row := range rows {
-		for i, cell := range row {
-			row[i] = cell + strings.Repeat(" ", width[i]-utf8.RuneCountInString(cell))
-		}
-		p.line("| %s |", strings.Join(row, " | "))
-		if n == 0 {
-			for i := range row {
-				row[i] = strings.Repeat("-", width[i])
+		for j, other := range sides {
+			if i != j && l.Sides[j] != nil {
+				l.Ratios = append(l.Ratios, Ratio{product.Name, other.Name, timesAs(l.Sides[j], l.Sides[i])})
 			}
-			p.line("|-%s-|", strings.Join(row, "-|-"))
 		}
 	}
-	p.line("")
 }
 
-func (s *Spread) text() string {
-	switch {
-	case s == nil:
-		return ""
-	case s.Min == s.Max:
-		return short(s.Median)
+// ratio gives the ratio of two sides by name, nil where it was not measured.
+func (l *Line) ratio(side, against string) *Spread {
+	for i := range l.Ratios {
+		if r := &l.Ratios[i]; r.Side == side && r.Against == against {
+			return &r.Times
+		}
 	}
-	return short(s.Median) + " (" + short(s.Min) + "-" + short(s.Max) + ")"
+	return nil
 }
 
-// short gives three digits that count.
-func short(v float64) string {
-	switch {
-	case v >= 100:
-		return fmt.Sprintf("%.0f", v)
-	case v >= 10:
-		return fmt.Sprintf("%.1f", v)
-	case v >= 1:
-		return fmt.Sprintf("%.2f", v)
+// timesAs says how many times as fast as one operation another is, round by round as far as both went.
+func timesAs(one, other *Operation) Spread {
+	var times []float64
+	for i := range min(len(one.ByRound), len(other.ByRound)) {
+		if other.PerSecond != nil {
+			times = append(times, other.ByRound[i]/one.ByRound[i])
+		} else {
+			times = append(times, one.ByRound[i]/other.ByRound[i])
+		}
 	}
-	return fmt.Sprintf("%.3f", v)
+	return spreadOf(times)
 }
-
-func mib(n int64) string { return fmt.Sprintf("%.0f", float64(n)/(1<<20)) }

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -11,69 +12,88 @@ import (
 	"stocktake/internal/client"
 )
 
-// starts measures the server's ends and beginnings; the rest of what is known of a stopped server comes with them.
-func (r *run) starts(ctx context.Context) error {
-	if r.server.PID == 0 {
-		return nil
-	}
-	var stops []float64
-	stop := func() error {
-		began := time.Now()
-		err := r.Control.Stop(ctx)
-		stops = append(stops, time.Since(began).Seconds())
-		return err
-	}
-	done := r.Progress("starts", 3*r.Rounds)
-	if err := r.start(ctx, "with the snapshot", done, func() error {
-		err := stop()
-		if err != nil || r.result.DiskBytesPerNode > 0 {
-			return err
-		}
-		bytes, err := r.Control.DiskBytes()
-		r.result.DiskBytesPerNode = float64(bytes) / float64(r.Nodes)
-		return err
-	}); err != nil {
-		return err
-	}
-	d := &Durability{}
-	r.result.Durability = d
-	if err := r.start(ctx, "after kill -9 under load", done, func() error { return r.killUnderLoad(ctx, d) }); err != nil {
-		return err
-	}
-	if err := r.start(ctx, "without a snapshot, from the documents", done, func() error {
-		return errors.Join(stop(), r.Control.DropSnapshot())
-	}); err != nil {
-		return err
-	}
-	s := spreadOf(stops)
-	r.result.StopSeconds = &s
-	return r.remember(ctx, "after a start from the documents")
+// way is one way to start: what is done with the server that runs before, and which sides have it.
+type way struct {
+	name string
+	has  func(r *run) bool
+	end  func(ctx context.Context, r *run) error
 }
 
-// start ends the server each round by the function given and starts it again, to the first answer.
-func (r *run) start(ctx context.Context, name string, done func(int), end func() error) error {
-	var first, cpu []float64
-	for i := range r.Rounds {
-		if err := end(); err != nil {
-			return fmt.Errorf("start %s: %w", name, err)
-		}
-		var err error
-		if r.server, err = r.Control.Start(ctx); err != nil {
-			return fmt.Errorf("start %s: %w", name, err)
-		}
-		if err := r.askVariant(ctx, r.probed, r.probe[i%len(r.probe)], new(round)); err != nil {
-			return fmt.Errorf("start %s: %w", name, err)
-		}
-		first = append(first, time.Since(r.server.Began).Seconds())
-		cpu = append(cpu, cpuOf(r.server.PID).Seconds())
-		if err := r.acknowledgedAreThere(ctx); err != nil {
+// starts measures how soon each side answers after it ended in one way or another.
+func (b *bench) starts(ctx context.Context) error {
+	stop := func(ctx context.Context, r *run) error { return r.side.Control.Stop(ctx) }
+	killed := make([]Durability, len(b.runs))
+	ways := []way{
+		{"with what was kept at the stop", answers, stop},
+		{"with the shared snapshot alone", func(r *run) bool { return r.side.DropShared != nil }, func(ctx context.Context, r *run) error {
+			return errors.Join(stop(ctx, r), r.side.DropSnapshot())
+		}},
+		{"after kill -9 under load", func(r *run) bool { return r.is(Product) }, func(ctx context.Context, r *run) error {
+			return r.killUnderLoad(ctx, &killed[slices.Index(b.runs, r)])
+		}},
+		{"without a snapshot", func(r *run) bool { return r.side.DropSnapshot != nil }, func(ctx context.Context, r *run) error {
+			err := errors.Join(stop(ctx, r), r.side.DropSnapshot())
+			if err == nil && r.side.DropShared != nil {
+				err = r.side.DropShared(ctx)
+			}
 			return err
-		}
-		done(1)
+		}},
 	}
-	s := spreadOf(cpu)
-	r.result.Starts = append(r.result.Starts, Start{Name: name, FirstAnswer: spreadOf(first), CPU: &s})
+	for _, w := range ways {
+		if err := b.start(ctx, w); err != nil {
+			return fmt.Errorf("start %s: %w", w.name, err)
+		}
+	}
+	for n, r := range b.runs {
+		if killed[n].Side = r.side.Name; killed[n].Kills > 0 {
+			b.result.Durability = append(b.result.Durability, killed[n])
+		}
+	}
+	return b.remember(ctx, "after a start from the documents")
+}
+
+// start ends each side in its turn and starts it again, to the first answer.
+func (b *bench) start(ctx context.Context, w way) error {
+	done := b.Progress("start "+w.name, b.Rounds*len(b.runs))
+	first, cpu := make([][]float64, len(b.runs)), make([][]float64, len(b.runs))
+	for i := range b.Rounds {
+		for n, r := range b.runs {
+			if r.server.PID != 0 && w.has(r) {
+				if err := b.startOne(ctx, w, i, r); err != nil {
+					return fmt.Errorf("%s: %w", r.side.Name, err)
+				}
+				first[n] = append(first[n], time.Since(r.server.Began).Seconds())
+				cpu[n] = append(cpu[n], cpuOf(r.server.PID).Seconds())
+				if err := r.acknowledgedAreThere(ctx); err != nil {
+					return err
+				}
+			}
+			done(1)
+		}
+	}
+	began := Beginning{Name: w.name, Sides: make([]*Start, len(b.runs))}
+	some := false
+	for n := range b.runs {
+		if len(first[n]) > 0 {
+			began.Sides[n] = &Start{FirstAnswer: spreadOf(first[n]), CPU: spreadOf(cpu[n])}
+			some = true
+		}
+	}
+	if some {
+		b.result.Starts = append(b.result.Starts, began)
+	}
 	return nil
+}
+
+func (b *bench) startOne(ctx context.Context, w way, i int, r *run) error {
+	if err := w.end(ctx, r); err != nil {
+		return err
+	}
+	var err error
+	if r.server, err = r.side.Control.Start(ctx); err != nil {
+		return err
+	}
+	return r.askVariant(ctx, b.probed, b.probe[i%len(b.probe)], new(round))
 }
 
 // acknowledged is a report the server answered, by node and round.
@@ -116,12 +136,11 @@ func (r *run) killUnderLoad(ctx context.Context, d *Durability) error {
 	case <-enough:
 	case <-time.After(time.Minute):
 	}
-	err := r.Control.Kill()
+	err := r.side.Control.Kill()
 	stop()
 	workers.Wait()
 	d.Kills++
 	d.Acknowledged += len(r.acked)
-	r.lost = &d.Lost
 	if len(r.acked) < killedAfter {
 		err = errors.Join(err, fmt.Errorf("only %d reports were acknowledged in a minute", len(r.acked)))
 	}
@@ -131,6 +150,7 @@ func (r *run) killUnderLoad(ctx context.Context, d *Durability) error {
 // acknowledgedAreThere sends the hashes of every report acknowledged before the kill: the server takes them only if it
 // has the content.
 func (r *run) acknowledgedAreThere(ctx context.Context) error {
+	lost := 0
 	newest := map[int]int{}
 	for _, a := range r.acked {
 		newest[a.node] = max(newest[a.node], a.round)
@@ -139,7 +159,7 @@ func (r *run) acknowledgedAreThere(ctx context.Context) error {
 		_, err := r.server.Client.Do(ctx, "PutInventory", r.fleet.Hashes(n, round).AppendPutInventory(nil))
 		var refused *client.Error
 		if errors.As(err, &refused) && refused.Code == "ItemContentMismatchException" {
-			*r.lost++
+			lost++
 			continue
 		}
 		if err != nil {
@@ -147,8 +167,8 @@ func (r *run) acknowledgedAreThere(ctx context.Context) error {
 		}
 	}
 	r.acked = nil
-	if r.lost != nil && *r.lost > 0 {
-		return fmt.Errorf("%d acknowledged reports are lost", *r.lost)
+	if lost > 0 {
+		return fmt.Errorf("%d acknowledged reports are lost", lost)
 	}
 	return nil
 }

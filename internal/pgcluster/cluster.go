@@ -47,6 +47,12 @@ func Query(ctx context.Context, url string, statements ...string) (string, error
 	return site.psql(ctx, url, statements...)
 }
 
+// Installed says whether this machine has the programs of PostgreSQL; the error tells what to do.
+func Installed() error {
+	_, err := find()
+	return err
+}
+
 // Cluster is one PostgreSQL server and its folder. Its methods are for one goroutine at a time, but for URL, Port and
 // Query.
 type Cluster struct {

@@ -2,7 +2,6 @@ package baseline
 
 import (
 	"net/http"
-	"net/http/httptest"
 	"slices"
 	"strings"
 	"testing"
@@ -30,11 +29,7 @@ func newServer(t *testing.T) *Server {
 
 func do(t *testing.T, s *Server, action string, body []byte) (int, []byte) {
 	t.Helper()
-	r := httptest.NewRequest(http.MethodPost, "/", strings.NewReader(string(body)))
-	r.Header.Set("X-Amz-Target", "AmazonSSM."+action)
-	w := httptest.NewRecorder()
-	s.ServeHTTP(w, r)
-	return w.Code, w.Body.Bytes()
+	return s.Answer(t.Context(), action, body)
 }
 
 func must(t *testing.T, s *Server, action string, body []byte) []byte {
@@ -97,8 +92,9 @@ func TestQuestions(t *testing.T) {
 	}
 	for filters, want := range map[string]string{
 		"": "i-1 i-2 i-3 i-4", filter("Name", "Equal", "bash"): "i-1 i-2", filter("Name", "BeginWith", "bas"): "i-1 i-2 i-3",
-		filter("Name", "NotEqual", "bash"):                                      "i-3 i-4",
-		filter("Name", "Equal", "bash") + "," + filter("Version", "Equal", "2"): "i-2",
+		filter("Name", "NotEqual", "bash"):                                            "i-3 i-4",
+		filter("Name", "Equal", "bash") + "," + filter("Version", "Equal", "2"):       "i-2",
+		filter("Name", "Equal", "bash") + "," + filter("Version", "GreaterThan", "1"): "i-2", filter("Version", "LessThan", "2"): "i-1 i-3",
 	} {
 		var page wire.GetInventoryResponse
 		if err := page.Decode(must(t, s, "GetInventory", []byte(`{"Filters":[`+filters+`]}`))); err != nil {
@@ -130,7 +126,7 @@ func TestQuestions(t *testing.T) {
 		}
 	}
 	for _, body := range []string{
-		`{"Filters":[` + filter("Name", "LessThan", "a") + `]}`, `{"Filters":[` + filter("Na'me", "Equal", "a") + `]}`,
+		`{"Filters":[` + filter("Name", "Exists", "a") + `]}`, `{"Filters":[` + filter("Na'me", "Equal", "a") + `]}`,
 		`{"Aggregators":[{"Expression":"Name"}]}`,
 	} {
 		if code, answer := do(t, s, "GetInventory", []byte(body)); code != http.StatusBadRequest {

@@ -72,11 +72,15 @@ func (w *where) arg(v any) string {
 	return "$" + strconv.Itoa(len(w.args))
 }
 
-// conditions turns filters, all on one type, into conditions. Several Equal filters hold for one and the same entry, as
-// those of the service do, by one containment.
+// paths are the operators that a path of JSON compares with.
+var paths = map[string]string{"Equal": "==", "BeginWith": "starts with", "GreaterThan": ">", "LessThan": "<"}
+
+// conditions turns filters, all on one type, into conditions. All but NotEqual hold for one and the same entry, as those
+// of the service do: Equal by containment, which the index serves, and where there are others all of them by a path.
 func conditions(filters []wire.Filter) (*where, error) {
 	w := &where{}
-	equal := map[string]string{}
+	equal, values := map[string]string{}, map[string]string{}
+	var path []string
 	for _, f := range filters {
 		typeName, attribute, err := key(f.Key)
 		if err != nil || len(f.Values) != 1 || w.typeName != "" && w.typeName != typeName {
@@ -90,21 +94,27 @@ func conditions(filters []wire.Filter) (*where, error) {
 		if f.Type != nil {
 			operator = *f.Type
 		}
-		switch operator {
-		case "Equal":
-			equal[attribute] = f.Values[0]
-		case "NotEqual":
+		if operator == "NotEqual" {
 			w.clauses = append(w.clauses, "NOT content @> "+w.arg(contains(map[string]string{attribute: f.Values[0]}))+"::jsonb")
-		case "BeginWith":
-			values := map[string]string{"v": f.Values[0]}
-			w.clauses = append(w.clauses, fmt.Sprintf("jsonb_path_exists(content, '$[*] ? (@.%q starts with $v)', %s::jsonb)",
-				attribute, w.arg(object(values))))
-		default:
+			continue
+		}
+		inPath, known := paths[operator]
+		if !known {
 			return nil, refusal("InvalidFilter")
 		}
+		if operator == "Equal" {
+			equal[attribute] = f.Values[0]
+		}
+		variable := "v" + strconv.Itoa(len(path))
+		values[variable] = f.Values[0]
+		path = append(path, fmt.Sprintf("@.%q %s $%s", attribute, inPath, variable))
 	}
 	if len(equal) > 0 {
 		w.clauses = append(w.clauses, "content @> "+w.arg(contains(equal))+"::jsonb")
+	}
+	if len(path) > len(equal) {
+		w.clauses = append(w.clauses, fmt.Sprintf("jsonb_path_exists(content, '$[*] ? (%s)', %s::jsonb)",
+			strings.Join(path, " && "), w.arg(object(values))))
 	}
 	return w, nil
 }

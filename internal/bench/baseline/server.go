@@ -4,10 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io"
 	"net/http"
-	"strconv"
-	"strings"
 
 	"github.com/jackc/pgx/v5/pgxpool"
 )
@@ -59,34 +56,26 @@ type refusal string
 
 func (r refusal) Error() string { return string(r) }
 
-// ServeHTTP answers one request.
-func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
-	body := make([]byte, max(r.ContentLength, 0))
-	_, err := io.ReadFull(r.Body, body)
-	var answer []byte
+// Answer answers one action, with a status of HTTP and a body.
+func (s *Server) Answer(ctx context.Context, action string, body []byte) (status int, answer []byte) {
+	var err error
+	switch action {
+	case "PutInventory":
+		answer, err = s.putInventory(ctx, body)
+	case "ListInventoryEntries":
+		answer, err = s.listInventoryEntries(ctx, body)
+	case "GetInventory":
+		answer, err = s.getInventory(ctx, body)
+	default:
+		err = refusal("UnknownOperationException")
+	}
 	if err == nil {
-		switch _, action, _ := strings.Cut(r.Header.Get("X-Amz-Target"), "."); action {
-		case "PutInventory":
-			answer, err = s.putInventory(r.Context(), body)
-		case "ListInventoryEntries":
-			answer, err = s.listInventoryEntries(r.Context(), body)
-		case "GetInventory":
-			answer, err = s.getInventory(r.Context(), body)
-		default:
-			err = refusal("UnknownOperationException")
-		}
+		return http.StatusOK, answer
 	}
-	status := http.StatusOK
-	if err != nil {
-		name := "InternalServerError"
-		status = http.StatusInternalServerError
-		if refused, ok := errors.AsType[refusal](err); ok {
-			status, name = http.StatusBadRequest, string(refused)
-		}
-		answer = fmt.Appendf(nil, `{"__type":%q,"message":%q}`, name, err.Error())
+	name := "InternalServerError"
+	status = http.StatusInternalServerError
+	if refused, ok := errors.AsType[refusal](err); ok {
+		status, name = http.StatusBadRequest, string(refused)
 	}
-	w.Header().Set("Content-Type", "application/x-amz-json-1.1")
-	w.Header().Set("Content-Length", strconv.Itoa(len(answer)))
-	w.WriteHeader(status)
-	_, _ = w.Write(answer) // a client that is gone cannot be told
+	return status, fmt.Appendf(nil, `{"__type":%q,"message":%q}`, name, err.Error())
 }

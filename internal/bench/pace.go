@@ -1,0 +1,109 @@
+package bench
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"math/rand/v2"
+	"time"
+)
+
+const (
+	// paceFor is how long reports come at a fixed rate, at the least, in a round.
+	paceFor = 5 * time.Second
+	// steadyRate is how many reports a second a million nodes send that report every half hour, rounded up.
+	steadyRate = 560
+	steadyFor  = 10 * time.Second
+)
+
+// underReports asks questions while reports come at half the rate the server can take, each when it is due: 5 % of them
+// changed. One question at a time is under way beside them.
+func (b *bench) underReports(ctx context.Context, t *truth, kinds []kind) error {
+	const suffix = ", while reports come"
+	kinds = kinds[:len(kinds)-1] // the last one reads documents by the hundred
+	asked := []string{"report mixed, at half the rate", "ListInventoryEntries, page of 50" + suffix}
+	for _, k := range kinds {
+		asked = append(asked, k.name+suffix)
+	}
+	part := func(r *run) bool { return r.is(Product) }
+	return b.lines(asked, false, part, func(r *run, i int, into []round) error {
+		over, ended := make(chan struct{}), make(chan error, 1)
+		go func() {
+			defer close(over)
+			ended <- r.pace(ctx, &into[0])
+		}()
+		fault := r.askUntil(ctx, over, i, t, kinds, into[1:])
+		fault = errors.Join(<-ended, fault)
+		for k := range into {
+			into[k].cpu = unknown // whose it was cannot be told
+		}
+		return fault
+	})
+}
+
+// askUntil asks every kind of question in turn until over is closed, and each once at the least. What reports may change
+// is not held against the simulation.
+func (r *run) askUntil(ctx context.Context, over <-chan struct{}, i int, t *truth, kinds []kind, into []round) error {
+	choice := rand.New(rand.NewPCG(r.Seed, uint64(i)))
+	for n := 0; ; n++ {
+		if err := r.list(ctx, choice.IntN(r.Nodes), nil, &into[0]); err != nil {
+			return err
+		}
+		for k := range kinds {
+			v := kinds[k].variants[n%len(kinds[k].variants)]
+			var err error
+			if kinds[k].stable {
+				err = r.askVariant(ctx, t, v, &into[1+k])
+			} else {
+				_, err = r.ask(ctx, v.call, &into[1+k])
+			}
+			if err != nil {
+				return err
+			}
+		}
+		select {
+		case <-over:
+			return nil
+		default:
+		}
+	}
+}
+
+// pace sends reports for paceFor at half the rate the server took, in whole rounds of the fleet.
+func (r *run) pace(ctx context.Context, into *round) error {
+	for began := time.Now(); ; {
+		r.round++
+		calls := make([]call, r.Nodes)
+		r.parallel(r.Nodes, func(n int) { calls[n] = call{"PutInventory", r.fleet.Slim(n, r.round).AppendPutInventory(nil)} })
+		if err := r.drive(ctx, calls, r.rate/2, into); err != nil {
+			return fmt.Errorf("reports at half the rate: %w", err)
+		}
+		if time.Since(began) > paceFor || r.Nodes < fullMost { // a small fleet would tell the same over and over
+			return nil
+		}
+	}
+}
+
+// steady has the fleet report hashes at the rate of a million nodes.
+func (b *bench) steady(ctx context.Context) error {
+	done := b.Progress("reports of a million nodes at rest", len(b.runs))
+	for _, r := range b.runs {
+		if r.is(Product) && r.server.CPU != nil {
+			calls := make([]call, min(int(steadyRate*steadyFor.Seconds()), 4*r.Nodes))
+			r.parallel(len(calls), func(n int) {
+				calls[n] = call{"PutInventory", r.fleet.Hashes(n%r.Nodes, r.round).AppendPutInventory(nil)}
+			})
+			var took round
+			if err := r.drive(ctx, calls, steadyRate, &took); err != nil {
+				return fmt.Errorf("%s: reports at a fixed rate: %w", r.side.Name, err)
+			}
+			o := r.summary([]round{took}, true)
+			b.result.Steady = append(b.result.Steady, Steady{
+				Side: r.side.Name, PerSecond: o.PerSecond.Median, Seconds: took.wall.Seconds(),
+				CoreShare: took.cpu.Seconds() / took.wall.Seconds(), P50: o.P50.Median, P99: o.P99,
+			})
+		}
+		done(1)
+	}
+	return nil
+}
