@@ -28,21 +28,8 @@ func (b Bounds) rows() int {
 
 // Counts answers one top-level aggregator: Rows for an expression, Groups for groups, in the order of its groups.
 type Counts struct {
-	Rows   []Row
+	Rows   Rows
 	Groups []GroupCount
-}
-
-// Row is one combination of values and the number of nodes that have it. Values are folded.
-type Row struct {
-	Path  []Cell // outermost first
-	Count int
-}
-
-// Cell is one expression's part of a row. Its Value shares the index's memory.
-type Cell struct {
-	Type      inventory.TypeName
-	Attribute string
-	Value     string
 }
 
 // GroupCount is how many nodes meet a group's filters and how many do not.
@@ -60,34 +47,24 @@ type GroupCount struct {
 //
 // Errors: InvalidAggregator when a bound is passed; those of ctx and docs.
 func (x *Index) Aggregate(ctx context.Context, p inventory.Partition, aggs []inventory.Aggregator, filters []inventory.Filter, docs Documents, bounds Bounds) ([]Counts, error) {
-	out := make([]Counts, len(aggs))
 	part := x.partition(p)
 	if part == nil {
 		part = newPartition(p)
 	}
-	c := &counter{ctx: ctx, docs: docs, bounds: bounds}
+	c := &counter{ctx: ctx, docs: docs, bounds: bounds, tallies: map[tallyKey]uint64{}}
 	part.prepareAll(aggs, filters)
-	slow := make([]bool, len(aggs))
-	any := false
-	for i, a := range aggs {
-		if len(filters) == 0 && len(a.Nested) == 0 && len(a.Groups) == 0 {
-			rows, ok, err := part.tally(c, a)
-			if err != nil {
-				return nil, err
-			}
-			out[i].Rows, slow[i] = rows, !ok
-		} else {
-			slow[i] = true
+	for _, a := range aggs {
+		if a.Type == "" {
+			continue
 		}
-		any = any || slow[i]
+		if err := part.tally(c, a); err != nil {
+			return nil, err
+		}
 	}
-	if !any {
-		return out, nil
-	}
-	return out, part.aggregate(c, aggs, filters, slow, out)
+	return part.aggregate(c, aggs, filters)
 }
 
-// prepareAll makes the orders of filters, and of outermost expressions: their rows come out in them.
+// prepareAll makes the orders of filters, and of expressions: their rows come out in them.
 func (part *partition) prepareAll(aggs []inventory.Aggregator, filters []inventory.Filter) {
 	part.prepare(filters)
 	for _, a := range aggs {
@@ -97,11 +74,12 @@ func (part *partition) prepareAll(aggs []inventory.Aggregator, filters []invento
 		if a.Type != "" {
 			part.prepare([]inventory.Filter{{Type: a.Type, Attribute: a.Attribute, Operator: inventory.BeginWith}})
 		}
+		part.prepareAll(a.Nested, nil)
 	}
 }
 
-// aggregate answers the slow ones of the aggregators, all from the same frozen views.
-func (part *partition) aggregate(c *counter, aggs []inventory.Aggregator, filters []inventory.Filter, slow []bool, out []Counts) error {
+// aggregate answers the aggregators, all from the same frozen views.
+func (part *partition) aggregate(c *counter, aggs []inventory.Aggregator, filters []inventory.Filter) ([]Counts, error) {
 	part.mu.RLock()
 	everyone := len(filters) == 0 && part.hidden == 0
 	universe, _ := part.planned(filters, false)
@@ -109,40 +87,44 @@ func (part *partition) aggregate(c *counter, aggs []inventory.Aggregator, filter
 	c.fit(part.ids.n)
 	c.views = map[inventory.TypeName]*view{}
 	groups := make([][]*plan, len(aggs))
+	kept := make([]bool, len(aggs))
+	var err error
 	for i, a := range aggs {
-		if slow[i] {
-			part.viewAll(c.views, a)
-			for _, g := range a.Groups {
-				pl, _ := part.planned(g.Filters, false)
-				groups[i] = append(groups[i], pl)
-			}
+		if a.Type != "" && err == nil {
+			kept[i], err = part.tallied(c, a)
+		}
+		part.viewAll(c.views, a)
+		for _, g := range a.Groups {
+			pl, _ := part.planned(g.Filters, false)
+			groups[i] = append(groups[i], pl)
 		}
 	}
 	part.mu.RUnlock()
+	if err != nil {
+		return nil, err
+	}
 
 	r := &Result{ids: c.ids}
 	universe.resolve()
-	var err error
 	if r.answer, err = universe.run(c.ctx); err != nil {
-		return err
+		return nil, err
 	}
 	set, err := r.decide(c.ctx, c.docs)
 	if err != nil {
-		return err
+		return nil, err
 	}
+	out := make([]Counts, len(aggs))
 	for i, a := range aggs {
-		switch {
-		case !slow[i]:
-		case len(a.Groups) > 0:
+		if len(a.Groups) > 0 {
 			out[i].Groups, err = c.groups(a, groups[i], set)
-		default:
-			out[i].Rows, err = c.rows(a, set, everyone)
+		} else {
+			out[i].Rows, err = c.rows(a, set, everyone, kept[i])
 		}
 		if err != nil {
-			return err
+			return nil, err
 		}
 	}
-	return nil
+	return out, nil
 }
 
 func (part *partition) viewAll(views map[inventory.TypeName]*view, a inventory.Aggregator) {
@@ -183,28 +165,35 @@ func (c *counter) groups(a inventory.Aggregator, plans []*plan, universe *roarin
 	return out, nil
 }
 
-// rows answers an expression.
-func (c *counter) rows(a inventory.Aggregator, universe *roaring.Bitmap, everyone bool) ([]Row, error) {
+// rows answers an expression. kept says that its values' numbers are those of the view.
+func (c *counter) rows(a inventory.Aggregator, universe *roaring.Bitmap, everyone, kept bool) (Rows, error) {
 	var base *nodeSet
 	unsure := roaring.New()
 	c.unsure(a, unsure)
 	unsure.And(universe)
 	if !everyone || !unsure.IsEmpty() {
-		base = c.take(roaring.AndNot(universe, unsure).ToArray())
+		sure := roaring.AndNot(universe, unsure)
+		base = &nodeSet{list: sure.ToArray(), bitmap: sure}
 	}
-	levels, err := c.level([]inventory.Aggregator{a}, base, nil)
+	s := c.stage(a, nil)
+	s.kept = kept
+	all, err := c.level(s, base, nil)
 	if err != nil {
-		return nil, err
+		return Rows{}, err
 	}
-	buckets := levels[0]
-	if !unsure.IsEmpty() {
-		read, err := c.read(a, unsure)
-		if err != nil {
-			return nil, err
-		}
-		buckets = mergeBuckets(buckets, read)
+	s.finish()
+	if unsure.IsEmpty() {
+		return newRows(s.layer), nil
 	}
-	return c.flatten(a, buckets)
+	read, err := c.read(a, unsure)
+	if err != nil {
+		return Rows{}, err
+	}
+	c.rowsMade = 0
+	if err := read.absorb(c, s.layer, all); err != nil {
+		return Rows{}, err
+	}
+	return read.rows(a, &c.sorter), nil
 }
 
 // unsure adds the nodes that may carry an attribute of the aggregator outside of shapes.

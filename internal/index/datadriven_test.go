@@ -192,7 +192,7 @@ func (s *script) count(d *datadriven.TestData) string {
 	for _, g := range counts[0].Groups {
 		fmt.Fprintf(&b, "%s: %d match, %d do not\n", g.Name, g.Matching, g.NotMatching)
 	}
-	for _, row := range counts[0].Rows {
+	for _, row := range counts[0].Rows.Page(0, counts[0].Rows.Len()) {
 		for _, c := range row.Path {
 			b.WriteString(strconv.Quote(c.Value) + " ")
 		}

@@ -2,6 +2,7 @@ package index
 
 import (
 	"slices"
+	"sync/atomic"
 
 	"stocktake/internal/inventory"
 )
@@ -14,221 +15,52 @@ type binding struct {
 	rest   *nodeSet
 }
 
-// level counts for sibling aggregators under one parent. full is the set of nodes that have the parent's values.
-func (c *counter) level(aggs []inventory.Aggregator, full *nodeSet, bound []binding) ([][]bucket, error) {
-	out := make([][]bucket, len(aggs))
-	for i, a := range aggs {
-		v := c.views[a.Type]
-		if v == nil {
-			continue
-		}
-		attr, ok := v.attrNamed(a.Attribute)
-		if !ok {
-			continue
-		}
-		l := levelRun{counter: c, agg: a, view: v, attr: attr, within: full, bound: bound}
-		at := slices.IndexFunc(bound, func(b binding) bool { return b.typ == a.Type })
-		var err error
-		if at >= 0 {
-			l.within = bound[at].rest
-			err = l.boundValues(bound[at].shapes)
-		} else {
-			err = l.allValues()
-		}
-		if err != nil {
-			return nil, err
-		}
-		out[i] = l.out
-	}
-	return out, nil
-}
-
-// levelRun counts for one aggregator under one parent.
-type levelRun struct {
-	*counter
-	agg    inventory.Aggregator
-	view   *view
+// stage is an expression being counted: its layer, whose values are places in its column until all is done, and what it
+// needs for one parent at a time.
+type stage struct {
+	*layer
+	view   *view   // nil where nobody has the attribute
+	column *column // of the attribute
 	attr   uint32
-	within *nodeSet
-	bound  []binding
-	out    []bucket
-	shapes []uint32
+	inner  []*stage
+	bound  bool                 // an expression around it is of the same type
+	nodes  bool                 // one inside needs the nodes of a value here: it is the first of its type
+	shapes bool                 // one inside is of the same type
+	kept   bool                 // the numbers kept with values are those of the view
+	others []inventory.TypeName // types of expressions around that count inside, too
+
+	of       []uint32 // shapes of a value
+	sources  []*posting
+	joint    posting // of a group
+	list     []uint32
+	full     nodeSet
+	pairs    []uint64
+	bindings []binding
 }
 
-// allValues counts by every value of the attribute, in byte order.
-func (l *levelRun) allValues() error {
-	col := l.column(l.view, l.attr)
-	if l.within != nil && col.worth(l.view) {
-		if err := l.fill(col, l.view); err != nil {
-			return err
+// stage prepares an expression and those inside. around are the types of the expressions around it.
+func (c *counter) stage(a inventory.Aggregator, around []inventory.TypeName) *stage {
+	s := &stage{layer: &layer{typ: a.Type, attribute: a.Attribute}, bound: slices.Contains(around, a.Type), shapes: uses(a.Nested, a.Type)}
+	if v := c.views[a.Type]; v != nil {
+		if attr, ok := v.attrNamed(a.Attribute); ok {
+			s.view, s.attr, s.column = v, attr, c.column(v, attr)
+			names := &view{values: v.values, texts: v.texts} // rows may be kept for long
+			s.layer.text = names.text
 		}
 	}
-	if l.within != nil && col.starts != nil {
-		return l.columnValues(col)
-	}
-	for _, val := range col.values {
-		l.sourcesOf(val)
-		col.spent += len(l.sources)
-		if err := l.value(val, l.shapes); err != nil {
-			return err
+	for _, t := range around {
+		if t != a.Type && uses(a.Nested, t) {
+			s.others = append(s.others, t)
 		}
 	}
-	return nil
-}
-
-// columnValues does so by the values each node has.
-func (l *levelRun) columnValues(col *column) error {
-	pairs := l.takePairs()
-	for _, n := range l.within.list {
-		for _, at := range col.of(n) {
-			pairs = append(pairs, uint64(at)<<32|uint64(n))
-		}
+	within := append(slices.Clip(around), a.Type)
+	for _, n := range a.Nested {
+		inner := c.stage(n, within)
+		s.nodes = s.nodes || !inner.bound
+		s.inner = append(s.inner, inner)
+		s.layer.nested, s.layer.spans = append(s.layer.nested, inner.layer), append(s.layer.spans, nil)
 	}
-	slices.Sort(pairs)
-	for i := 0; i < len(pairs); {
-		at, from := pairs[i]>>32, i
-		for i < len(pairs) && pairs[i]>>32 == at {
-			i++
-		}
-		if err := l.step(1); err != nil {
-			return err
-		}
-		val := col.values[at]
-		var list []uint32
-		if len(l.agg.Nested) > 0 {
-			list = make([]uint32, i-from)
-			for k := range list {
-				list[k] = uint32(pairs[from+k])
-			}
-			l.sourcesOf(val)
-		}
-		if err := l.counted(val, i-from, list, l.shapes); err != nil {
-			return err
-		}
-	}
-	l.givePairs(pairs)
-	return nil
-}
-
-// sourcesOf finds the sets of nodes behind a value, and its shapes where they matter.
-func (l *levelRun) sourcesOf(val uint32) {
-	l.sources, l.shapes = l.sources[:0], l.shapes[:0]
-	s := l.view.states.get(val)
-	if s.count > groupAt {
-		l.sources = append(l.sources, &posting{bits: l.view.groupNodes(s)})
-		if uses(l.agg.Nested, l.agg.Type) {
-			l.shapes = l.view.appendShapes(l.shapes, s)
-		}
-		return
-	}
-	l.shapes = l.view.appendShapes(l.shapes, s)
-	l.source(l.shapes)
-}
-
-// boundValues counts by the values of the attribute the given shapes have.
-func (l *levelRun) boundValues(shapes []uint32) error {
-	pairs := l.takePairs()
-	hint := 0
-	for _, s := range shapes {
-		if fold, ok := l.view.foldOf(s, l.attr, &hint); ok {
-			pairs = append(pairs, uint64(fold)<<32|uint64(s))
-		}
-	}
-	slices.Sort(pairs)
-	for i := 0; i < len(pairs); {
-		fold := uint32(pairs[i] >> 32)
-		l.shapes = l.shapes[:0]
-		for ; i < len(pairs) && uint32(pairs[i]>>32) == fold; i++ {
-			l.shapes = append(l.shapes, uint32(pairs[i]))
-		}
-		l.sources = l.sources[:0]
-		l.source(l.shapes)
-		if err := l.value(fold, l.shapes); err != nil {
-			return err
-		}
-	}
-	l.givePairs(pairs)
-	return nil
-}
-
-func (l *levelRun) source(shapes []uint32) {
-	for _, s := range shapes {
-		if p := l.view.postings.get(s); !p.empty() {
-			l.sources = append(l.sources, p)
-		}
-	}
-}
-
-// value counts one value, whose nodes are in sources, and what is nested in it.
-func (l *levelRun) value(val uint32, shapes []uint32) error {
-	if len(l.sources) == 0 {
-		return nil
-	}
-	if err := l.step(len(l.sources)); err != nil {
-		return err
-	}
-	n, list := l.gather(l.within, usesOther(l.agg.Nested, l.agg.Type))
-	if n == 0 {
-		return nil
-	}
-	return l.counted(val, n, list, shapes)
-}
-
-// counted notes a value n nodes have, and counts what is nested in it. list has the nodes if expressions of other types
-// are.
-func (l *levelRun) counted(val uint32, n int, list, shapes []uint32) error {
-	b := bucket{value: l.view.text(val), count: n}
-	if len(l.agg.Nested) > 0 {
-		var err error
-		if b.inner, err = l.nested(list, shapes); err != nil {
-			return err
-		}
-	}
-	// One that turns out to make no row takes memory all the same.
-	if rowless(b.inner) {
-		if l.rowsMade++; l.rowsMade > l.bounds.rows() {
-			return l.tooManyRows()
-		}
-	}
-	l.out = append(l.out, b)
-	return nil
-}
-
-// rowless reports whether a bucket has no buckets inside it: it makes a row itself, or none.
-func rowless(inner [][]bucket) bool {
-	return !slices.ContainsFunc(inner, func(bs []bucket) bool { return len(bs) > 0 })
-}
-
-// nested counts what is nested in a value that the nodes of list have, by entries of the given shapes.
-func (l *levelRun) nested(list, shapes []uint32) ([][]bucket, error) {
-	bound := make([]binding, 0, len(l.bound)+1)
-	bound = append(bound, binding{typ: l.agg.Type, shapes: shapes, rest: l.within})
-	if !usesOther(l.agg.Nested, l.agg.Type) {
-		return l.level(l.agg.Nested, nil, bound)
-	}
-	var sets []*nodeSet
-	var mine []*posting
-	for _, b := range l.bound {
-		if b.typ == l.agg.Type {
-			continue
-		}
-		if uses(l.agg.Nested, b.typ) {
-			if mine == nil {
-				mine = slices.Clone(l.sources)
-			}
-			l.sources = append(l.sources[:0], mine...)
-			_, rest := l.gather(b.rest, true)
-			b.rest = l.take(rest)
-			sets = append(sets, b.rest)
-		}
-		bound = append(bound, b)
-	}
-	full := l.take(list)
-	inner, err := l.level(l.agg.Nested, full, bound)
-	for _, s := range append(sets, full) {
-		l.release(s)
-	}
-	return inner, err
+	return s
 }
 
 // uses reports whether an aggregator, or one nested in it, is of a type: then the shapes behind a value of it matter.
@@ -236,90 +68,265 @@ func uses(aggs []inventory.Aggregator, t inventory.TypeName) bool {
 	return slices.ContainsFunc(aggs, func(a inventory.Aggregator) bool { return a.Type == t || uses(a.Nested, t) })
 }
 
-// usesOther reports whether one is of another type: then the nodes of a value matter.
-func usesOther(aggs []inventory.Aggregator, t inventory.TypeName) bool {
-	return slices.ContainsFunc(aggs, func(a inventory.Aggregator) bool { return a.Type != t || usesOther(a.Nested, t) })
-}
-
-// column is an attribute's values in byte order and, once that is worth it, the values each node has.
-type column struct {
-	values []uint32
-	spent  int // sets joined so far for want of what is below
-	starts []uint32
-	places []uint32 // in values
-}
-
-type columnKey struct {
-	view *view
-	attr uint32
-}
-
-func (c *counter) column(v *view, attr uint32) *column {
-	key := columnKey{v, attr}
-	col := c.columns[key]
-	if col == nil {
-		col = &column{values: v.byteOrder(&v.attrs[attr])}
-		if c.columns == nil {
-			c.columns = map[columnKey]*column{}
+// finish has values stand for themselves.
+func (s *stage) finish() {
+	if s.view != nil {
+		for i, at := range s.layer.values {
+			s.layer.values[i] = s.column.values[at]
 		}
-		c.columns[key] = col
 	}
-	return col
+	for _, inner := range s.inner {
+		inner.finish()
+	}
 }
 
-// worth reports whether the work done without the nodes' values has come near that of finding them.
-func (col *column) worth(v *view) bool {
-	const most = 64 << 20 // pairs of a node and a shape: half a gigabyte, for a moment
-	return col.starts == nil && v.elements < most && col.spent > (v.elements+len(col.values))/16
+// level counts under one parent. full is the set of nodes that have the parent's values.
+func (c *counter) level(s *stage, full *nodeSet, around []binding) (span, error) {
+	from := len(s.layer.values)
+	if s.view != nil {
+		var err error
+		if s.bound {
+			at := slices.IndexFunc(around, func(b binding) bool { return b.typ == s.typ })
+			err = c.boundValues(s, around[at].shapes, around[at].rest, around)
+		} else {
+			err = c.allValues(s, full, around)
+		}
+		if err != nil {
+			return span{}, err
+		}
+		s.layer.sort(from, &c.sorter)
+	}
+	return span{uint32(from), uint32(len(s.layer.values))}, nil
 }
 
-// of gives the places of a node's values.
-func (col *column) of(n uint32) []uint32 { return col.places[col.starts[n]:col.starts[n+1]] }
-
-// fill finds the values of every node.
-func (c *counter) fill(col *column, v *view) error {
-	starts := make([]uint32, c.nodes+1)
-	var nodes []uint32
-	ends := make([]int, len(col.values))
-	l := levelRun{counter: c, view: v}
-	for i, val := range col.values {
-		l.sourcesOf(val)
-		if err := c.step(len(c.sources)); err != nil {
+// allValues counts by every value of the attribute.
+func (c *counter) allValues(s *stage, within *nodeSet, around []binding) error {
+	col := s.column
+	if within != nil && col.worth(s.view) {
+		if err := c.fill(col, s.view); err != nil {
 			return err
 		}
-		_, list := c.gather(nil, true)
-		nodes = append(nodes, list...)
-		ends[i] = len(nodes)
-		for _, n := range list {
-			starts[n+1]++
+	}
+	if within != nil && col.starts != nil {
+		return c.columnValues(s, within, around)
+	}
+	for at, val := range col.all(s.view, s.attr) {
+		state := s.view.states.get(val)
+		if within == nil && len(s.inner) == 0 {
+			if n, ok := s.keptOf(state); ok {
+				if err := c.bucket(s, at, n, nil, nil); err != nil {
+					return err
+				}
+				continue
+			}
+		}
+		s.take(state)
+		col.spent += len(s.sources)
+		if err := c.value(s, at, state, within, around); err != nil {
+			return err
 		}
 	}
-	for n := range c.nodes {
-		starts[n+1] += starts[n]
-	}
-	next := slices.Clone(starts)
-	col.places = make([]uint32, len(nodes))
-	from := 0
-	for i, end := range ends {
-		for _, n := range nodes[from:end] {
-			col.places[next[n]] = uint32(i)
-			next[n]++
-		}
-		from = end
-	}
-	col.starts = starts
 	return nil
 }
 
-// byteOrder gives an attribute's values in byte order.
-func (v *view) byteOrder(a *attribute) []uint32 {
-	o := a.orders.get(byBytes)
-	if o == nil || o.covers < len(a.values) {
-		return v.sorted(byBytes, a.values, o).values
+// keptOf gives the number of nodes kept with a value, if it is of the moment of the view.
+func (s *stage) keptOf(state *state) (int, bool) {
+	if !s.kept || state.count > groupAt {
+		return 0, false
 	}
-	if o.covers == len(a.values) {
-		return o.values
+	n := atomic.LoadUint32(&state.aux)
+	return int(n), n != unknown
+}
+
+// take finds the sets of nodes behind a value, and its shapes where they matter.
+func (s *stage) take(state *state) {
+	s.of, s.sources = s.of[:0], s.sources[:0]
+	if state.count > groupAt {
+		s.joint = posting{bits: s.view.groupNodes(state)}
+		s.sources = append(s.sources, &s.joint)
+		if s.shapes {
+			s.of = s.view.appendShapes(s.of, state)
+		}
+		return
 	}
-	// It was made after the view was frozen and knows more.
-	return slices.DeleteFunc(slices.Clone(o.values), func(x uint32) bool { return x >= v.values.n })
+	s.of = s.view.appendShapes(s.of, state)
+	s.source()
+}
+
+// source finds the sets of nodes of the shapes taken.
+func (s *stage) source() {
+	s.sources = s.sources[:0]
+	for _, o := range s.of {
+		if p := s.view.postings.get(o); !p.empty() {
+			s.sources = append(s.sources, p)
+		}
+	}
+}
+
+// columnValues counts by the values each node has.
+func (c *counter) columnValues(s *stage, within *nodeSet, around []binding) error {
+	if s.nodes {
+		return c.columnNodes(s, within, around)
+	}
+	col := s.column
+	s.pairs = s.pairs[:0]
+	for _, at := range col.tally(within.list) {
+		s.pairs = append(s.pairs, uint64(^col.counts[at])<<32|uint64(at))
+		col.counts[at] = 0
+	}
+	if err := c.step(len(s.pairs)); err != nil {
+		return err
+	}
+	slices.Sort(s.pairs)
+	for _, pair := range s.pairs {
+		if len(s.inner) > 0 {
+			s.take(s.view.states.get(col.values[uint32(pair)]))
+		}
+		if err := c.bucket(s, uint32(pair), int(^uint32(pair>>32)), within, around); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// columnNodes does so where the nodes of each value are asked for.
+func (c *counter) columnNodes(s *stage, within *nodeSet, around []binding) error {
+	col := s.column
+	s.pairs = s.pairs[:0]
+	for _, n := range within.list {
+		for _, at := range col.of(n) {
+			s.pairs = append(s.pairs, uint64(at)<<32|uint64(n))
+		}
+	}
+	slices.Sort(s.pairs)
+	for i := 0; i < len(s.pairs); {
+		at := s.pairs[i] >> 32
+		s.list = s.list[:0]
+		for ; i < len(s.pairs) && s.pairs[i]>>32 == at; i++ {
+			s.list = append(s.list, uint32(s.pairs[i]))
+		}
+		if err := c.step(1); err != nil {
+			return err
+		}
+		s.take(s.view.states.get(col.values[at]))
+		if err := c.bucket(s, uint32(at), len(s.list), within, around); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// boundValues counts by the values of the attribute the given shapes have.
+func (c *counter) boundValues(s *stage, shapes []uint32, within *nodeSet, around []binding) error {
+	ranks := s.column.rank(s.view)
+	s.pairs = s.pairs[:0]
+	hint := 0
+	for _, o := range shapes {
+		if fold, ok := s.view.foldOf(o, s.attr, &hint); ok {
+			s.pairs = append(s.pairs, uint64(ranks[fold])<<32|uint64(o))
+		}
+	}
+	slices.Sort(s.pairs)
+	for i := 0; i < len(s.pairs); {
+		at := s.pairs[i] >> 32
+		s.of = s.of[:0]
+		for ; i < len(s.pairs) && s.pairs[i]>>32 == at; i++ {
+			s.of = append(s.of, uint32(s.pairs[i]))
+		}
+		s.source()
+		if err := c.value(s, uint32(at), nil, within, around); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// value counts one value, whose nodes are in sources; state is nil where only some of its shapes count.
+func (c *counter) value(s *stage, at uint32, state *state, within *nodeSet, around []binding) error {
+	if len(s.sources) == 0 {
+		return nil
+	}
+	if err := c.step(len(s.sources)); err != nil {
+		return err
+	}
+	n := 0
+	if s.nodes {
+		s.list = c.gather(s.list[:0], s.sources, within)
+		n = len(s.list)
+	} else {
+		n = c.number(s, state, within)
+	}
+	return c.bucket(s, at, n, within, around)
+}
+
+// number gives how many nodes within a set have a value. Where its shapes have no node in common, they are counted one by
+// one.
+func (c *counter) number(s *stage, state *state, within *nodeSet) int {
+	if state == nil || len(s.sources) == 1 {
+		return c.count(s.sources, within)
+	}
+	n, ok := s.keptOf(state)
+	if !ok {
+		return c.count(s.sources, within)
+	}
+	if within == nil {
+		return n
+	}
+	for _, p := range s.sources {
+		n -= p.count()
+	}
+	if n != 0 {
+		return c.count(s.sources, within)
+	}
+	for _, p := range s.sources {
+		n += c.countWithin(p, within)
+	}
+	return n
+}
+
+// bucket notes a value n nodes have, and counts what is inside it.
+func (c *counter) bucket(s *stage, at uint32, n int, within *nodeSet, around []binding) error {
+	if n == 0 {
+		return nil
+	}
+	s.layer.values, s.layer.counts = append(s.layer.values, at), append(s.layer.counts, uint32(n))
+	if len(s.inner) == 0 {
+		return c.row()
+	}
+	any, err := c.inside(s, within, around)
+	if err == nil && !any {
+		err = c.row()
+	}
+	return err
+}
+
+// inside counts what is inside a value, by entries of the shapes taken, and tells whether there is anything.
+func (c *counter) inside(s *stage, within *nodeSet, around []binding) (any bool, err error) {
+	bindings := append(s.bindings[:0], binding{typ: s.typ, shapes: s.of, rest: within})
+	var made []*nodeSet
+	for _, b := range around {
+		if b.typ == s.typ {
+			continue
+		}
+		if slices.Contains(s.others, b.typ) {
+			b.rest = &nodeSet{list: c.gather(nil, s.sources, b.rest)}
+			made = append(made, b.rest)
+		}
+		bindings = append(bindings, b)
+	}
+	s.bindings = bindings
+	s.full = nodeSet{list: s.list}
+	for k, inner := range s.inner {
+		under, err := c.level(inner, &s.full, bindings)
+		if err != nil {
+			return false, err
+		}
+		any = any || under.from < under.to
+		s.layer.spans[k] = append(s.layer.spans[k], under)
+	}
+	c.release(&s.full)
+	for _, set := range made {
+		c.release(set)
+	}
+	return any, nil
 }

@@ -230,12 +230,25 @@ func rowsOf(c index.Counts) []indextest.Row {
 	for _, g := range c.Groups {
 		out = append(out, indextest.Row{Path: fmt.Sprintf("%s/%d", g.Name, g.NotMatching), Count: g.Matching})
 	}
-	for _, row := range c.Rows {
+	for _, row := range allRows(c.Rows) {
 		var path []string
 		for _, cell := range row.Path {
 			path = append(path, cell.Attribute+"="+cell.Value)
 		}
 		out = append(out, indextest.Row{Path: strings.Join(path, ","), Count: row.Count})
+	}
+	return out
+}
+
+// allRows reads rows page by page.
+func allRows(r index.Rows) []index.Row {
+	var out []index.Row
+	for size := 1; len(out) < r.Len(); size += 3 {
+		page := r.Page(len(out), size)
+		if len(page) == 0 || len(page) > size {
+			panic(fmt.Sprintf("page of %d rows at %d of %d", len(page), len(out), r.Len()))
+		}
+		out = append(out, page...)
 	}
 	return out
 }

@@ -7,49 +7,33 @@ import (
 	"stocktake/internal/inventory"
 )
 
-// tally counts the nodes of every value of an attribute. The numbers are kept with the values, and an applied change
-// forgets those it touches, so that only they are counted again. ok is false where shapes alone do not tell, and while
-// sets hold nodes that are no part of any answer.
-func (part *partition) tally(c *counter, a inventory.Aggregator) (rows []Row, ok bool, err error) {
+// A value keeps its number of nodes, once it was counted; an applied change forgets those it touches, so that only they
+// are counted again.
+
+// tally has the values of an outermost expression keep their numbers, and counts those not known, without the lock
+// between any two pieces of work.
+func (part *partition) tally(c *counter, a inventory.Aggregator) error {
 	tab, attr, ok := part.counted(a)
-	if !ok || tab == nil {
-		return nil, ok, nil
-	}
-	for from := 0; from >= 0; {
+	for from := 0; ok && from >= 0; {
+		var err error
 		if from, err = part.tallyUnknown(c, tab, attr, from); err != nil {
-			return nil, false, err
+			return err
 		}
 	}
-	v, ok := part.tallied(c, a.Type)
-	if !ok {
-		return nil, false, nil
-	}
-	buckets, err := c.collect(v, attr)
-	if err != nil {
-		return nil, false, err
-	}
-	rows, err = c.flatten(a, buckets)
-	return rows, err == nil, err
+	return nil
 }
 
 // counted finds the attribute and sees that its values keep their number of nodes.
 func (part *partition) counted(a inventory.Aggregator) (tab *table, attr uint32, ok bool) {
 	part.mu.RLock()
-	tab = part.tables[a.Type]
 	already := false
-	if tab != nil {
+	if tab = part.tables[a.Type]; tab != nil {
 		if attr, ok = tab.attrNumber[a.Attribute]; ok {
-			x := &tab.attrs[attr]
-			already = x.counted
-			ok = x.volatile == nil || x.volatile.IsEmpty()
-		} else {
-			tab, ok = nil, true
+			already = tab.attrs[attr].counted
 		}
-	} else {
-		ok = true
 	}
 	part.mu.RUnlock()
-	if tab != nil && ok && !already {
+	if ok && !already {
 		part.mu.Lock()
 		tab.attrs[attr].counted = true
 		part.mu.Unlock()
@@ -62,45 +46,88 @@ func (part *partition) counted(a inventory.Aggregator) (tab *table, attr uint32,
 func (part *partition) tallyUnknown(c *counter, tab *table, attr uint32, from int) (int, error) {
 	part.mu.RLock()
 	defer part.mu.RUnlock()
-	if part.hidden > 0 {
+	if part.hidden > 0 { // sets hold nodes that are no part of any answer
 		return -1, nil
+	}
+	if from == 0 {
+		c.tallyAt = tab.version
 	}
 	values := tab.attrs[attr].values
 	c.fit(part.ids.n)
 	begun := time.Now()
 	for done := 0; from < len(values); from++ {
-		if done++; done%holdLook == 0 && time.Since(begun) > holdFor {
-			return from, nil
+		if done >= tallyLook {
+			if done = 0; time.Since(begun) > holdFor {
+				return from, nil
+			}
 		}
-		s := tab.states.get(values[from])
-		if s.count > groupAt || atomic.LoadUint32(&s.aux) != unknown {
-			continue
-		}
-		n, err := c.countValue(&tab.view, s)
+		done++
+		counted, err := c.countUnknown(&tab.view, values[from])
 		if err != nil {
 			return 0, err
 		}
-		atomic.StoreUint32(&s.aux, n)
+		if counted {
+			done += tallyLook / holdLook
+		}
+	}
+	if tab.version == c.tallyAt {
+		c.tallies[tallyKey{tab, attr}] = tab.version
 	}
 	return -1, nil
 }
 
-// tallied freezes the table unless sets hold hidden nodes.
-func (part *partition) tallied(c *counter, t inventory.TypeName) (*view, bool) {
-	part.mu.RLock()
-	defer part.mu.RUnlock()
-	if part.hidden > 0 {
-		return nil, false
-	}
-	c.fit(part.ids.n)
-	return part.view(t), true
+// tallyKey names an attribute of which all numbers were known.
+type tallyKey struct {
+	*table
+	attr uint32
 }
 
-// fit makes room for node numbers given out since.
-func (c *counter) fit(nodes uint32) {
-	if c.nodes < nodes {
-		c.nodes, c.stamps = nodes, nil
+// tallyLook is after how many values whose number is known the clock is looked at.
+const tallyLook = 64 * holdLook
+
+// tallied counts the few that have become unknown since tally, under the lock, held for reading. It reports whether all is
+// known: a view frozen under the same hold then has the numbers of its moment.
+func (part *partition) tallied(c *counter, a inventory.Aggregator) (bool, error) {
+	tab := part.tables[a.Type]
+	if tab == nil || part.hidden > 0 {
+		return false, nil
 	}
+	attr, ok := tab.attrNumber[a.Attribute]
+	if !ok || !tab.attrs[attr].counted {
+		return false, nil
+	}
+	if version, ok := c.tallies[tallyKey{tab, attr}]; ok && version == tab.version {
+		return true, nil
+	}
+	values := tab.attrs[attr].values
+	if len(values) > talliedMost {
+		return false, nil
+	}
+	begun := time.Now()
+	for _, val := range values {
+		counted, err := c.countUnknown(&tab.view, val)
+		if err != nil || counted && time.Since(begun) > holdFor {
+			return false, err
+		}
+	}
+	return true, nil
+}
+
+// talliedMost is how many values are looked at under one hold of the lock.
+const talliedMost = 1 << 17
+
+// countUnknown counts a value whose number is not known, under the lock, and tells whether it did.
+func (c *counter) countUnknown(v *view, val uint32) (bool, error) {
+	s := v.states.get(val)
+	if s.count > groupAt || atomic.LoadUint32(&s.aux) != unknown {
+		return false, nil
+	}
+	n, err := c.countValue(v, s)
+	if err != nil {
+		return false, err
+	}
+	atomic.StoreUint32(&s.aux, n)
+	return true, nil
 }
 
 func (c *counter) countValue(v *view, s *state) (uint32, error) {
@@ -117,29 +144,5 @@ func (c *counter) countValue(v *view, s *state) (uint32, error) {
 	if len(c.sources) == 0 {
 		return 0, nil
 	}
-	n, _ := c.gather(nil, false)
-	return uint32(n), nil
-}
-
-// collect gives the values some node has. A number kept with its value may be of a moment after the view.
-func (c *counter) collect(v *view, attr uint32) ([]bucket, error) {
-	a := &v.attrs[attr]
-	out := make([]bucket, 0, len(a.values))
-	for _, val := range v.byteOrder(a) {
-		s := v.states.get(val)
-		var n uint32
-		if s.count > groupAt {
-			n = uint32(v.groupNodes(s).GetCardinality())
-		} else if n = atomic.LoadUint32(&s.aux); n == unknown {
-			// It came after the others were counted. Its number is not kept: the state may be copied at the same time.
-			var err error
-			if n, err = c.countValue(v, s); err != nil {
-				return nil, err
-			}
-		}
-		if n > 0 {
-			out = append(out, bucket{value: v.text(val), count: int(n)})
-		}
-	}
-	return out, nil
+	return uint32(c.count(c.sources, nil)), nil
 }

@@ -235,8 +235,10 @@ func TestReloadUnderQuestions(t *testing.T) {
 			err = fmt.Errorf("the answer is %v, and is on %v", got, want)
 		}
 		counts, failed := r.Index().Aggregate(t.Context(), storetest.Partitions[0], []inventory.Aggregator{{Type: marked.Type, Attribute: "Name"}}, nil, nil, index.Bounds{})
-		if failed == nil && (len(counts[0].Rows) != 1 || counts[0].Rows[0].Count != len(want)) {
-			failed = fmt.Errorf("counted %v, want %d", counts[0].Rows, len(want))
+		if failed == nil {
+			if rows := counts[0].Rows.Page(0, 2); len(rows) != 1 || rows[0].Count != len(want) {
+				failed = fmt.Errorf("counted %v, want %d", rows, len(want))
+			}
 		}
 		return errors.Join(err, failed)
 	}

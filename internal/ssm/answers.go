@@ -21,7 +21,7 @@ type keptAnswer struct {
 	question string
 	heads    string
 	nodes    *index.Result
-	counts   []Entity
+	counts   []index.Counts
 	bytes    int
 }
 
@@ -91,17 +91,3 @@ func (c *answerCache) nodes(ctx context.Context, idx *index.Index, q fleetQuesti
 
 // key names a question of a partition.
 func (q fleetQuestion) key() string { return q.partition.String() + "\x00" + string(q.asked) }
-
-// entityBytes estimates the memory of rows of counts.
-func entityBytes(all []Entity) int {
-	n := 0
-	for _, e := range all {
-		for _, d := range e.Data {
-			n += 64 + len(d.Key)
-			for _, row := range d.Content {
-				n += 24 + 32*len(row)
-			}
-		}
-	}
-	return n
-}

@@ -35,7 +35,7 @@ func (s *Service) countsPage(ctx context.Context, q fleetQuestion, aggregators [
 	if err != nil {
 		return out, err
 	}
-	page, more := sliceRows(aggregators, all, offset, s.cfg.Limits.AggregateRows)
+	page, more := countsEntities(aggregators, all, offset, s.cfg.Limits.AggregateRows)
 	out.Entities = page
 	if more {
 		out.NextToken, err = s.sealToken(q.partition, "GetInventory", q.asked, token{Offset: offset + s.cfg.Limits.AggregateRows, Basis: basis[:16]})
@@ -44,7 +44,7 @@ func (s *Service) countsPage(ctx context.Context, q fleetQuestion, aggregators [
 }
 
 // allCounts counts, or gives what was counted for the page before.
-func (s *Service) allCounts(ctx context.Context, idx *index.Index, q fleetQuestion, heads string, aggregators []inventory.Aggregator) ([]Entity, error) {
+func (s *Service) allCounts(ctx context.Context, idx *index.Index, q fleetQuestion, heads string, aggregators []inventory.Aggregator) ([]index.Counts, error) {
 	if kept, ok := s.answers.get(q.key(), heads); ok {
 		return kept.counts, nil
 	}
@@ -52,79 +52,98 @@ func (s *Service) allCounts(ctx context.Context, idx *index.Index, q fleetQuesti
 	if err != nil {
 		return nil, err
 	}
-	all := make([]Entity, len(counts))
-	for i, c := range counts {
-		all[i] = countsEntity(aggregators[i], c)
-	}
 	if headsOf(idx) == heads { // else a change may be in the counts that is not in the name
-		s.answers.put(keptAnswer{question: q.key(), heads: heads, counts: all, bytes: entityBytes(all)})
+		s.answers.put(keptAnswer{question: q.key(), heads: heads, counts: counts, bytes: countsBytes(counts)})
 	}
-	return all, nil
+	return counts, nil
 }
 
-// countsEntity lays counts out as the API does: under the outermost expression's type, one flat entry a row; for groups
-// under each group's name two entries, those that do not match first.
-func countsEntity(a inventory.Aggregator, c index.Counts) Entity {
-	if len(a.Groups) > 0 {
-		var e Entity
-		for _, g := range c.Groups {
-			e.Data = append(e.Data, Result{Key: g.Name, Content: []inventory.Entry{
-				{{Name: "notMatchingCount", Value: strconv.Itoa(g.NotMatching)}},
-				{{Name: "matchingCount", Value: strconv.Itoa(g.Matching)}},
-			}})
-		}
-		slices.SortFunc(e.Data, func(x, y Result) int { return strings.Compare(x.Key, y.Key) })
-		return e
+// countsBytes estimates the memory of counts.
+func countsBytes(all []index.Counts) int {
+	n := 0
+	for _, c := range all {
+		n += c.Rows.Bytes() + 64*len(c.Groups)
 	}
-	content := make([]inventory.Entry, len(c.Rows))
-	for i, r := range c.Rows {
-		content[i] = countsRow(r)
-	}
-	return Entity{Data: []Result{{Key: string(a.Type), Content: content}}}
+	return n
 }
 
-// countsRow names each column for its attribute alone, as the API does; one whose name is taken already (two types with a
-// Name in one path) is named in full.
-func countsRow(r index.Row) inventory.Entry {
-	row := make(inventory.Entry, 0, len(r.Path)+1)
-	row = append(row, inventory.Attribute{Name: countColumn, Value: strconv.Itoa(r.Count)})
-	for _, cell := range r.Path {
-		name := cell.Attribute
-		if slices.ContainsFunc(row, func(a inventory.Attribute) bool { return a.Name == name }) {
-			name = string(cell.Type) + "." + name
-		}
-		row = append(row, inventory.Attribute{Name: name, Value: cell.Value})
-	}
-	slices.SortFunc(row, func(x, y inventory.Attribute) int { return strings.Compare(x.Name, y.Name) })
-	return row
-}
-
-// sliceRows gives the entities' rows from offset on, at most limit in all, and whether there are more. What has no rows
-// to page, groups and empty counts, is on the first page.
-func sliceRows(aggregators []inventory.Aggregator, all []Entity, offset, limit int) (page []Entity, more bool) {
+// countsEntities lays out the rows of all aggregators from offset on, at most limit, and tells whether there are more.
+// What has no rows to page, groups and empty counts, is on the first page.
+func countsEntities(aggregators []inventory.Aggregator, all []index.Counts, offset, limit int) (page []Entity, more bool) {
 	page = []Entity{}
 	first := offset == 0
-	for i, e := range all {
-		var rows []inventory.Entry
-		if len(aggregators[i].Groups) == 0 {
-			rows = e.Data[0].Content
-		}
-		if len(rows) == 0 {
-			if first {
-				page = append(page, e)
-			}
-			continue
-		}
-		skip := min(offset, len(rows))
-		take := min(limit, len(rows)-skip)
+	for i, c := range all {
+		a := aggregators[i]
+		rows := c.Rows.Len()
+		skip := min(offset, rows)
+		take := min(limit, rows-skip)
 		offset -= skip
 		limit -= take
-		if take > 0 {
-			cut := e.Data[0]
-			cut.Content = rows[skip : skip+take]
-			page = append(page, Entity{Data: []Result{cut}})
+		switch {
+		case len(a.Groups) > 0:
+			if first {
+				page = append(page, groupsEntity(c))
+			}
+		case take > 0 || first && rows == 0:
+			page = append(page, Entity{Data: []Result{{Key: string(a.Type), Content: countsRows(c.Rows.Page(skip, take))}}})
 		}
-		more = more || skip+take < len(rows)
+		more = more || skip+take < rows
 	}
 	return page, more
+}
+
+// groupsEntity gives, under each group's name, two entries, those that do not match first.
+func groupsEntity(c index.Counts) Entity {
+	var e Entity
+	for _, g := range c.Groups {
+		e.Data = append(e.Data, Result{Key: g.Name, Content: []inventory.Entry{
+			{{Name: "notMatchingCount", Value: strconv.Itoa(g.NotMatching)}},
+			{{Name: "matchingCount", Value: strconv.Itoa(g.Matching)}},
+		}})
+	}
+	slices.SortFunc(e.Data, func(x, y Result) int { return strings.Compare(x.Key, y.Key) })
+	return e
+}
+
+// countsRows lays rows out as the API does, one flat entry a row.
+func countsRows(rows []index.Row) []inventory.Entry {
+	content := make([]inventory.Entry, len(rows))
+	var columns []column
+	var path []index.Cell
+	for i, r := range rows {
+		if !slices.EqualFunc(path, r.Path, func(x, y index.Cell) bool { return x.Type == y.Type && x.Attribute == y.Attribute }) {
+			path, columns = r.Path, columnsOf(r.Path)
+		}
+		content[i] = make(inventory.Entry, len(columns))
+		for k, c := range columns {
+			content[i][k].Name = c.name
+			if c.cell < 0 {
+				content[i][k].Value = strconv.Itoa(r.Count)
+			} else {
+				content[i][k].Value = r.Path[c.cell].Value
+			}
+		}
+	}
+	return content
+}
+
+// column is where a row's entry has a cell of its path, or the count: -1.
+type column struct {
+	name string
+	cell int
+}
+
+// columnsOf names each column for its attribute alone, as the API does; one whose name is taken already (two types with a
+// Name in one path) is named in full. They are in the order of names.
+func columnsOf(path []index.Cell) []column {
+	columns := []column{{countColumn, -1}}
+	for i, cell := range path {
+		name := cell.Attribute
+		if slices.ContainsFunc(columns, func(c column) bool { return c.name == name }) {
+			name = string(cell.Type) + "." + name
+		}
+		columns = append(columns, column{name, i})
+	}
+	slices.SortFunc(columns, func(x, y column) int { return strings.Compare(x.name, y.name) })
+	return columns
 }
