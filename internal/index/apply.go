@@ -282,7 +282,7 @@ func (t *table) enter(s, n uint32) {
 		t.wait(s, n)
 		return
 	}
-	fresh := !t.postings.get(s).contains(n) && t.put(s, n)
+	fresh := t.put(s, n)
 	// Groups are entered even when the shape is not new to the node: a replay of a removal may have left only them.
 	for _, val := range t.row(s) {
 		v := t.values.get(val)

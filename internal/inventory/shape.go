@@ -5,6 +5,7 @@ import (
 	"encoding/hex"
 	"fmt"
 	"slices"
+	"strings"
 
 	"github.com/dchest/siphash"
 )
@@ -41,16 +42,12 @@ func (k HashKey) ShapeIDOf(t TypeName, text []byte) ShapeID {
 // its length as a uvarint.
 func AppendShapeText(dst []byte, e Entry) []byte {
 	for _, a := range e {
-		dst = appendAttribute(dst, a)
+		dst = binary.AppendUvarint(dst, uint64(len(a.Name)))
+		dst = append(dst, a.Name...)
+		dst = binary.AppendUvarint(dst, uint64(len(a.Value)))
+		dst = append(dst, a.Value...)
 	}
 	return dst
-}
-
-func appendAttribute(dst []byte, a Attribute) []byte {
-	dst = binary.AppendUvarint(dst, uint64(len(a.Name)))
-	dst = append(dst, a.Name...)
-	dst = binary.AppendUvarint(dst, uint64(len(a.Value)))
-	return append(dst, a.Value...)
 }
 
 // ParseShapeText reads what AppendShapeText wrote. The entry's strings share text's memory. Text that is cut short,
@@ -132,17 +129,61 @@ func (s Split) Cut(e Entry) (shape, volatile Entry) {
 	return both[n:], both[:n:n]
 }
 
-// AppendCut appends the canonical text of the entry's shape to text and its volatile attributes to volatile: what Cut and
+// Cutter cuts one entry after the other, remembering how the names of those before were cut: entries of a report have
+// the same names for the most part. Make one with Split.Cutter for each report; it is used by one goroutine.
+type Cutter struct {
+	split Split
+	names []cutName // in order
+}
+
+type cutName struct {
+	name     string
+	head     []byte // the name as a shape's text has it
+	volatile bool
+}
+
+// maxCutNames bounds what a Cutter remembers.
+const maxCutNames = 64
+
+// Cutter gives a cutter of entries.
+func (s Split) Cutter() *Cutter { return &Cutter{split: s} }
+
+// Append appends the canonical text of the entry's shape to text and its volatile attributes to volatile: what Cut and
 // AppendShapeText give, without a copy of the entry.
-func (s Split) AppendCut(text []byte, volatile []Attribute, e Entry) ([]byte, []Attribute) {
+func (c *Cutter) Append(text []byte, volatile []Attribute, e Entry) ([]byte, []Attribute) {
+	next := 0
 	for _, a := range e {
-		if s.IsVolatile(a.Name) {
-			volatile = append(volatile, a)
-		} else {
-			text = appendAttribute(text, a)
+		for next < len(c.names) && c.names[next].name != a.Name {
+			next++
 		}
+		if next == len(c.names) {
+			next = c.learn(a.Name)
+		}
+		n := &c.names[next]
+		next++
+		if n.volatile {
+			volatile = append(volatile, a)
+			continue
+		}
+		text = append(text, n.head...)
+		text = binary.AppendUvarint(text, uint64(len(a.Value)))
+		text = append(text, a.Value...)
 	}
 	return text, volatile
+}
+
+// learn remembers a name and gives its place.
+func (c *Cutter) learn(name string) int {
+	at, known := slices.BinarySearchFunc(c.names, name, func(n cutName, name string) int { return strings.Compare(n.name, name) })
+	if known { // names are out of order, which content that was decoded never is
+		return at
+	}
+	if len(c.names) == maxCutNames {
+		c.names, at = c.names[:0], 0
+	}
+	head := append(binary.AppendUvarint(nil, uint64(len(name))), name...)
+	c.names = slices.Insert(c.names, at, cutName{name, head, c.split.IsVolatile(name)})
+	return at
 }
 
 // IsVolatile reports whether the attribute with exactly this name is left out of shapes.

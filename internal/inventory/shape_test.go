@@ -1,6 +1,7 @@
 package inventory
 
 import (
+	"fmt"
 	"math/rand/v2"
 	"slices"
 	"testing"
@@ -61,22 +62,34 @@ func TestCut(t *testing.T) {
 	seed := uint64(time.Now().UnixNano())
 	t.Logf("seed %d", seed)
 	random := rand.New(rand.NewPCG(seed, 0))
-	for range 1000 {
+	names := []string{"A", "B", "C", "D", "E"}
+	for i := range 2 * maxCutNames {
+		names = append(names, fmt.Sprintf("F%03d", i))
+	}
+	var s Split
+	var cutter *Cutter
+	for i := range 2000 {
+		some := names[:5+random.IntN(1+i%100)]
+		if i%10 == 0 { // a cutter meets several entries
+			s = Split{}
+			for _, name := range names {
+				if random.IntN(3) == 0 {
+					s.Volatile = append(s.Volatile, name)
+				}
+			}
+			cutter = s.Cutter()
+		}
 		var e Entry
-		var s Split
-		for _, name := range []string{"A", "B", "C", "D", "E"} {
+		for _, name := range some {
 			if random.IntN(3) > 0 {
 				e = append(e, Attribute{Name: name, Value: "v"})
-			}
-			if random.IntN(3) == 0 {
-				s.Volatile = append(s.Volatile, name)
 			}
 		}
 		shape, volatile := s.Cut(e)
 		if !slices.Equal(shape.Merge(volatile), e) {
 			t.Fatalf("%v cut by %v gives %v and %v", e, s.Volatile, shape, volatile)
 		}
-		text, beside := s.AppendCut([]byte("before"), Entry{{Name: "before"}}, e)
+		text, beside := cutter.Append([]byte("before"), Entry{{Name: "before"}}, e)
 		if string(text) != "before"+string(AppendShapeText(nil, shape)) || !slices.Equal(beside[1:], volatile) {
 			t.Fatalf("%v cut by %v gives %q and %v at once", e, s.Volatile, text, beside)
 		}

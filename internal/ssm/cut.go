@@ -30,10 +30,11 @@ func (s *Service) cut(t inventory.TypeName, split inventory.Split, entries []inv
 		end:      make([]int, len(entries)),
 		text:     make([]byte, 0, textBytes(entries)),
 	}
-	var volatile []inventory.Attribute
+	cutter := split.Cutter()
+	volatile := make([]inventory.Attribute, 0, min(len(entries), len(entries)*len(split.Volatile)))
 	for i, e := range entries {
 		begin, first := len(d.text), len(volatile)
-		d.text, volatile = split.AppendCut(d.text, volatile, e.Merge(shapeContext))
+		d.text, volatile = cutter.Append(d.text, volatile, e.Merge(shapeContext))
 		d.end[i] = len(d.text)
 		d.document.Refs[i].Shape = key.ShapeIDOf(t, d.text[begin:])
 		if own := volatile[first:len(volatile):len(volatile)]; len(own) > 0 {
@@ -89,22 +90,31 @@ func (d cutDocument) writeOver(before inventory.Document, cause inventory.Cause)
 	w := store.Write{Cause: cause, Document: &d.document, Delta: inventory.Diff(before.Refs, d.document.Refs)}
 	w.Added, w.Removed = inventory.SetDiff(before.ShapeSet(), d.set)
 	w.Shapes = make([]inventory.Shape, len(w.Added))
-	at := 0
+	text, at := "", 0
+	if 2*len(w.Added) > len(d.set) {
+		text = string(d.text) // one copy of all
+	}
 	for i, id := range w.Added {
 		for d.set[at] != id { // both are sorted
 			at++
 		}
-		w.Shapes[i] = inventory.Shape{ID: id, Text: d.shapeText(int(d.ref[at]))}
+		begin, end := d.shapeText(int(d.ref[at]))
+		w.Shapes[i].ID = id
+		if text != "" {
+			w.Shapes[i].Text = text[begin:end]
+		} else {
+			w.Shapes[i].Text = string(d.text[begin:end])
+		}
 	}
 	return w
 }
 
-func (d cutDocument) shapeText(entry int) string {
-	begin := 0
+// shapeText gives where in the text an entry's is.
+func (d cutDocument) shapeText(entry int) (begin, end int) {
 	if entry > 0 {
 		begin = d.end[entry-1]
 	}
-	return string(d.text[begin:d.end[entry]])
+	return begin, d.end[entry]
 }
 
 // removal gives the write that removes a document.

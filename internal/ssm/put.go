@@ -358,9 +358,19 @@ func (r *report) checkUnknown(it *inventory.Item) error {
 	schema, _ := inventory.BuiltIn(it.Type)
 	limit := r.s.cfg.Limits.Attributes
 	var unknown []string
+	var judged []string // in order, as the names of every entry are
 	for _, e := range it.Content {
+		next := 0
 		for _, a := range e {
-			if schema.Has(a.Name) || slices.Contains(unknown, a.Name) {
+			for next < len(judged) && judged[next] != a.Name {
+				next++
+			}
+			if next++; next <= len(judged) {
+				continue
+			}
+			at, _ := slices.BinarySearch(judged, a.Name)
+			judged, next = slices.Insert(judged, at, a.Name), at+1
+			if schema.Has(a.Name) {
 				continue
 			}
 			if r.s.cfg.RefuseUnknownAttributes {

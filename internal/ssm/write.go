@@ -239,6 +239,10 @@ func (s *Service) checkRoom(p inventory.Partition, enrolls bool, writes []store.
 	}
 	idx := s.replica.Index()
 	for _, w := range writes {
+		// Mostly there is room for all, known or not, which needs no look at each.
+		if idx.Fits(p, nodes, w.Key.Type, len(w.Added)) == nil {
+			continue
+		}
 		if err := idx.Fits(p, nodes, w.Key.Type, len(idx.Missing(p, w.Key.Type, w.Added))); err != nil {
 			return err
 		}

@@ -4,6 +4,7 @@ import (
 	"encoding/binary"
 	"fmt"
 	"math"
+	"math/bits"
 	"slices"
 	"time"
 
@@ -89,7 +90,7 @@ func draftChange(c *inventory.Change, document *inventory.Document, number numbe
 		if whole {
 			flags |= flagWhole | flagBorrowed
 		}
-		if len(inserted) > 0 && slices.Equal(c.Added, inventory.Document{Refs: inserted}.ShapeSet()) {
+		if len(inserted) > 0 && isShapeSet(c.Added, inserted) {
 			flags |= flagSet
 		}
 	}
@@ -105,6 +106,44 @@ func draftChange(c *inventory.Change, document *inventory.Document, number numbe
 		numbers = append(numbers, more...)
 	}
 	return draft{value: value, numbers: numbers, borrowed: flags&flagBorrowed != 0}, true
+}
+
+// isShapeSet reports whether a list is the shape set of refs, without making that: sorting hundreds of shapes takes
+// longer than looking them up.
+func isShapeSet(list []inventory.ShapeID, refs []inventory.Ref) bool {
+	if len(list) > len(refs) {
+		return false
+	}
+	for i := 1; i < len(list); i++ {
+		if inventory.CompareShapeIDs(list[i-1], list[i]) >= 0 {
+			return false
+		}
+	}
+	met, left := make([]bool, len(list)), len(list)
+	for i := range refs {
+		at, ok := findShape(list, refs[i].Shape)
+		if !ok {
+			return false
+		}
+		if !met[at] {
+			met[at] = true
+			left--
+		}
+	}
+	return left == 0
+}
+
+// findShape finds a shape in a sorted list. Ids are hashes, so that one says about where it is.
+func findShape(list []inventory.ShapeID, id inventory.ShapeID) (int, bool) {
+	about, _ := bits.Mul64(binary.BigEndian.Uint64(id[:8]), uint64(len(list)))
+	at := int(about)
+	for at < len(list) && inventory.CompareShapeIDs(list[at], id) < 0 {
+		at++
+	}
+	for at > 0 && inventory.CompareShapeIDs(list[at-1], id) >= 0 {
+		at--
+	}
+	return at, at < len(list) && list[at] == id
 }
 
 func insertedRefs(d inventory.Delta) []inventory.Ref {
