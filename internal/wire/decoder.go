@@ -57,7 +57,7 @@ type decoder struct {
 	pairs    []Pair   // the slab entries are cut from: what is filled of it
 	entries  []Entry  // scratch for the list of entries being read
 	fit      bool     // every entry of the list being read satisfies the model for certain
-	leads    []lead   // of the entries read so far, each name once
+	leads    []lead   // of the entries of the list read so far, each name once
 
 	leadsOrdered bool // by name
 }

@@ -24,7 +24,7 @@ func (d *decoder) entryList(limit int) (list []Entry, fit bool) {
 	if !d.expect('[') || !d.enter() {
 		return nil, false
 	}
-	d.entries, d.fit = d.entries[:0], true
+	d.entries, d.fit, d.leads = d.entries[:0], true, d.leads[:0]
 	for first := true; d.more(first, ']'); first = false {
 		if d.peek() == 'n' {
 			d.literal("null")
@@ -123,18 +123,18 @@ func (d *decoder) alike(pairs []Pair, next int) ([]Pair, int) {
 			}
 			at++
 		}
-		rest := d.json[at:]
-		for next < len(d.leads) && !strings.HasPrefix(rest, d.leads[next].text) {
-			next++
+		rest, i := d.json[at:], next
+		for i < len(d.leads) && !strings.HasPrefix(rest, d.leads[i].text) {
+			i++
 		}
-		if next == len(d.leads) {
+		if i == len(d.leads) {
 			break
 		}
-		d.pos = at + len(d.leads[next].text) - 1
-		p := Pair{Name: d.leads[next].name, Value: d.quoted()}
+		next = i + 1
+		d.pos = at + len(d.leads[i].text) - 1
+		p := Pair{Name: d.leads[i].name, Value: d.quoted()}
 		d.fit = d.fit && len(p.Value) <= attributeValue.most
 		pairs = append(pairs, p)
-		next++
 	}
 	return pairs, next
 }
