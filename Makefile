@@ -23,7 +23,7 @@ lint: $(LINT) ## what the linters of .golangci.yml find, formatting included
 
 bench: build ## measure 2,000 simulated nodes beside JSONB in PostgreSQL and the floors of HTTP; ARGS="--help" for more
 	scripts/need postgres
-	bin/stocktake bench --json bin/bench.json $(ARGS)
+	bin/stocktake bench --json bin/bench.json --html bin/bench.html $(ARGS)
 
 bench-small: build ## a small bench: are all answers right, and does no request allocate more than it may?
 	scripts/need postgres
@@ -53,7 +53,7 @@ crash: ## a fault and a crash at every single write of the store, not at a sampl
 
 scale: build ## 2,000, 20,000 and 100,000 nodes, an hour: the figures of docs/performance.md
 	scripts/need postgres
-	bin/stocktake bench --nodes 2000,20000,100000 --samples 30 --memory 8GiB --json bin/scale.json $(ARGS)
+	bin/stocktake bench --nodes 2000,20000,100000 --samples 30 --memory 8GiB --json bin/scale.json --html bin/scale.html $(ARGS)
 
 tools: ## install what the tests need and this machine lacks
 	scripts/need gcc aws postgres

@@ -30,6 +30,7 @@ type benchCommand struct {
 	Data        string   `placeholder:"DIR" help:"Make the temporary folder in this one; else where temporary files go."`
 	Memory      size     `default:"2GiB" placeholder:"SIZE" help:"The memory a server is to stay within (${default})."`
 	JSON        string   `name:"json" placeholder:"FILE" help:"Write the figures to this file too."`
+	HTML        string   `name:"html" placeholder:"FILE" help:"Write a page with charts to this file."`
 	Allocations string   `placeholder:"FILE" help:"Fail when a request allocates more objects than this file allows: lines of a number and an operation."`
 }
 
@@ -110,14 +111,23 @@ func (c *benchCommand) ceilings() (bench.Ceilings, error) {
 
 // write writes the files that were asked for.
 func (c *benchCommand) write(report *bench.Report) error {
-	if c.JSON == "" {
+	if c.JSON != "" {
+		text, err := json.MarshalIndent(report, "", "  ")
+		if err != nil {
+			return err
+		}
+		if err := os.WriteFile(c.JSON, append(text, '\n'), 0o644); err != nil {
+			return err
+		}
+	}
+	if c.HTML == "" {
 		return nil
 	}
-	text, err := json.MarshalIndent(report, "", "  ")
+	f, err := os.Create(c.HTML)
 	if err != nil {
 		return err
 	}
-	return os.WriteFile(c.JSON, append(text, '\n'), 0o644)
+	return errors.Join(report.Page(f), f.Close())
 }
 
 // phases shows on a terminal how far each phase is.
