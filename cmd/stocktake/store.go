@@ -55,6 +55,8 @@ func (e embedded) register(m *httpd.Metrics) error {
 			func() float64 { return float64(e.Metrics().Batches) }),
 		m.Gauge("stocktake_store_disk_bytes", "What the store takes on disk.", nil,
 			func() float64 { return float64(e.Metrics().DiskBytes) }),
+		m.Gauge("stocktake_store_feed_bytes", "What of that the feed of changes takes, but for the newest.", nil,
+			func() float64 { return float64(e.Metrics().FeedBytes) }),
 	)
 }
 

@@ -88,3 +88,14 @@ func TestSealIsOfOneManifest(t *testing.T) {
 		t.Error(err)
 	}
 }
+
+func TestFeedIsPartOfTheDisk(t *testing.T) {
+	s, dir := stocked(t)
+	if err := s.Close(); err != nil {
+		t.Fatal(err)
+	}
+	s = open(t, pebble.Options{Dir: dir})
+	if m := s.Metrics(); m.FeedBytes == 0 || m.FeedBytes >= m.DiskBytes/2 {
+		t.Errorf("of %d bytes %d are the feed's", m.DiskBytes, m.FeedBytes)
+	}
+}

@@ -90,6 +90,9 @@ type Metrics struct {
 	Commits, Batches, Syncs uint64
 	// DiskBytes is what the store takes on disk.
 	DiskBytes uint64
+	// FeedBytes is what of that the feed's changes take, by an estimate that does not count those of the last few minutes:
+	// they are not in tables yet.
+	FeedBytes uint64
 	// Shapes is how many shapes the dictionary holds, DictionaryBytes the memory it takes for them.
 	Shapes, DictionaryBytes uint64
 }
@@ -102,6 +105,8 @@ func (s *Store) Metrics() Metrics {
 	}
 	defer s.leave()
 	m.DiskBytes = s.db.Metrics().DiskSpaceUsage()
+	// Its only error is a range the wrong way round.
+	m.FeedBytes, _ = s.db.EstimateDiskUsage([]byte{kindChange}, []byte{kindChange + 1})
 	for _, sp := range s.dictionary.all() {
 		sp.mu.RLock()
 		m.Shapes += uint64(sp.used)
