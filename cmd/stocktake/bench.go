@@ -85,7 +85,7 @@ func (c *benchCommand) measure(p *process, nodes int) (_ *bench.Result, err erro
 	if err := s.open(); err != nil {
 		return nil, err
 	}
-	bars := &phases{process: p}
+	bars := &phases{process: p, nodes: nodes, began: time.Now()}
 	defer bars.end()
 	return bench.Run(p.ctx, bench.Options{
 		Nodes: nodes, Seed: c.Seed, Workers: c.Workers, Rounds: c.Rounds, Samples: c.Samples, Sides: s.all, Data: s.dir, Notes: s.notes,
@@ -130,18 +130,22 @@ func (c *benchCommand) write(report *bench.Report) error {
 	return errors.Join(report.Page(f), f.Close())
 }
 
-// phases shows on a terminal how far each phase is.
+// phases shows how far each phase is: on a terminal as a bar, elsewhere by a line when it begins.
 type phases struct {
 	process *process
+	nodes   int
+	began   time.Time
 	bar     *progressbar.ProgressBar
 }
 
 func (b *phases) begin(phase string, steps int) func(n int) {
 	b.end()
 	if !terminal(b.process.stderr) {
+		fmt.Fprintf(b.process.stderr, "%6.0f s  %d nodes: %s\n", time.Since(b.began).Seconds(), b.nodes, phase)
 		return func(int) {}
 	}
-	bar := progressbar.NewOptions(steps, progressbar.OptionSetWriter(b.process.stderr), progressbar.OptionSetDescription(phase),
+	bar := progressbar.NewOptions(steps, progressbar.OptionSetWriter(b.process.stderr),
+		progressbar.OptionSetDescription(fmt.Sprintf("%d nodes: %s", b.nodes, phase)),
 		progressbar.OptionShowCount(), progressbar.OptionSetPredictTime(true), progressbar.OptionClearOnFinish(),
 		progressbar.OptionThrottle(100*time.Millisecond))
 	b.bar = bar

@@ -157,7 +157,9 @@ func spreadOf(values []float64) Spread {
 		return Spread{}
 	}
 	sorted := slices.Sorted(slices.Values(values))
-	return Spread{Median: quantile(sorted, 0.5), Min: sorted[0], Max: sorted[len(sorted)-1]}
+	// Rounds are few: of an even number of them neither of the two in the middle is better than the other.
+	middle := (sorted[(len(sorted)-1)/2] + sorted[len(sorted)/2]) / 2
+	return Spread{Median: middle, Min: sorted[0], Max: sorted[len(sorted)-1]}
 }
 
 // quantile gives the smallest value that at least a share q of the sorted values do not exceed.
