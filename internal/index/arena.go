@@ -65,7 +65,9 @@ type texts struct{ arena[byte] }
 
 const textAlign = 4
 
-func (t *texts) put(s string) uint32 {
+func (t *texts) put(s string) uint32 { return t.putBytes(unsafe.Slice(unsafe.StringData(s), len(s))) }
+
+func (t *texts) putBytes(s []byte) uint32 {
 	var head [binary.MaxVarintLen64]byte
 	h := binary.PutUvarint(head[:], uint64(len(s)))
 	at, run := t.alloc((h + len(s) + textAlign - 1) &^ (textAlign - 1))

@@ -59,6 +59,57 @@ func (l *lookup) add(hash uint64, number uint32) {
 	p.n++
 }
 
+// fill puts the numbers below n into a lookup that has none, part by part, so that each stays at hand while it is filled.
+// twice, where not nil, is asked of numbers whose hashes are alike in half whether they stand for the same; fill ends
+// where they do, and reports that none did.
+func (l *lookup) fill(n uint32, hash func(uint32) uint64, twice func(a, b uint32) bool) bool {
+	hashes := make([]uint64, n)
+	var starts [lookupParts + 1]uint32
+	for i := range hashes {
+		hashes[i] = hash(uint32(i))
+		starts[hashes[i]>>58+1]++
+	}
+	for i := range lookupParts {
+		starts[i+1] += starts[i]
+	}
+	sorted, next := make([]lookupSlot, n), starts
+	for i, h := range hashes {
+		at := &next[h>>58]
+		sorted[*at] = lookupSlot{uint32(h), uint32(i) + 1}
+		*at++
+	}
+	l.parts = make([]lookupPart, lookupParts)
+	for i := range l.parts {
+		p, all := &l.parts[i], sorted[starts[i]:starts[i+1]]
+		if len(all) == 0 {
+			continue
+		}
+		p.n = len(all)
+		slots := 4
+		for 4*p.n > 3*slots {
+			slots *= 2
+		}
+		p.slots = make([]lookupSlot, slots)
+		for _, s := range all {
+			if twice != nil && p.has(s, twice) {
+				return false
+			}
+			p.put(s)
+		}
+	}
+	return true
+}
+
+func (p *lookupPart) has(s lookupSlot, same func(a, b uint32) bool) bool {
+	mask := uint32(len(p.slots) - 1)
+	for i := s.hash & mask; p.slots[i].taken != 0; i = (i + 1) & mask {
+		if x := p.slots[i]; x.hash == s.hash && same(x.taken-1, s.taken-1) {
+			return true
+		}
+	}
+	return false
+}
+
 func (p *lookupPart) put(s lookupSlot) {
 	mask := uint32(len(p.slots) - 1)
 	i := s.hash & mask

@@ -2,12 +2,9 @@ package index
 
 import (
 	"bytes"
-	"encoding/binary"
 	"errors"
 	"fmt"
-	"hash/crc32"
 	"io"
-	"iter"
 	"math"
 	"strings"
 
@@ -37,7 +34,16 @@ func ReadSnapshot(r io.Reader, c Config) (*Index, error) {
 		return nil, damaged("it has format version %d, not %d", magic[last], snapshotMagic[last])
 	}
 	rd := &snapshotReader{sectionReader: sectionReader{r: r}, index: New(c)}
-	if err := rd.read(); err != nil {
+	err := rd.read()
+	for _, t := range rd.tables { // all of them end, whatever became of the rest
+		err = errors.Join(err, t.wait())
+	}
+	for _, t := range rd.tables {
+		if err == nil {
+			err = t.finish()
+		}
+	}
+	if err != nil {
 		return nil, err
 	}
 	return rd.index, nil
@@ -45,13 +51,12 @@ func ReadSnapshot(r io.Reader, c Config) (*Index, error) {
 
 type snapshotReader struct {
 	sectionReader
-	index *Index
-	part  *partition
-	table *table
-	// free holds the partition's free numbers; values are the table's numbers of the values read.
-	free   *roaring.Bitmap
-	values []uint32
-	after  byte // kind of the section before
+	*section // the one being read
+	index    *Index
+	part     *partition
+	free     *roaring.Bitmap // the partition's free numbers
+	tables   []*tableReader
+	after    byte // kind of the section before
 }
 
 // follows says after which kinds a section may stand.
@@ -62,49 +67,51 @@ var follows = map[byte]string{
 	sectionType:      "NA",
 	sectionValues:    "TV",
 	sectionShapes:    "VS",
-	sectionGroups:    "SG",
+	sectionPostings:  "SB",
+	sectionGroups:    "BG",
 	sectionSets:      "G",
 	sectionEnd:       "HNA",
 }
 
 func (rd *snapshotReader) read() error {
 	for rd.after != sectionEnd {
-		if err := rd.next(); err != nil {
+		var err error
+		if rd.section, err = rd.next(); err != nil {
 			return err
 		}
 		if strings.IndexByte(follows[rd.kind], rd.after) < 0 {
 			return damaged("section %q does not belong after %q", rd.kind, rd.after)
 		}
 		rd.after = rd.kind
-		if err := rd.section(); err != nil {
+		if err := rd.take(); err != nil {
 			return err
-		}
-		if rd.bad || len(rd.rest) > 0 {
-			return damaged("section %q at byte %d is malformed", rd.kind, rd.at)
 		}
 	}
 	return nil
 }
 
-func (rd *snapshotReader) section() error {
+// take reads a section, or gives it to who reads its table.
+func (rd *snapshotReader) take() error {
 	switch rd.kind {
 	case sectionHeader:
-		return rd.header()
+		if err := rd.header(); err != nil {
+			return err
+		}
 	case sectionPartition:
 		rd.partition()
 	case sectionNodes:
 		rd.nodes()
 	case sectionType:
 		rd.tableHead()
-	case sectionValues:
-		rd.valueTexts()
-	case sectionShapes:
-		rd.shapes()
-	case sectionGroups:
-		rd.groups()
-	case sectionSets:
-		rd.sets()
+	case sectionEnd:
+	default:
+		rd.tables[len(rd.tables)-1].feed(rd.section)
+		return nil
 	}
+	if rd.bad || len(rd.rest) > 0 {
+		return rd.malformed()
+	}
+	rd.release()
 	return nil
 }
 
@@ -161,232 +168,13 @@ func (rd *snapshotReader) tableHead() {
 		rd.bad = true
 		return
 	}
-	rd.table, rd.values = rd.part.table(name), nil
+	t := rd.part.table(name)
 	for i := range rd.count() {
-		rd.bad = rd.bad || uint64(rd.table.sub(rd.string())) != i
+		rd.bad = rd.bad || uint64(t.sub(rd.string())) != i
 	}
 	for i := range rd.count() {
-		rd.bad = rd.bad || uint64(rd.table.attr(rd.string())) != i
+		rd.bad = rd.bad || uint64(t.attr(rd.string())) != i
 	}
+	values, shapes := rd.uint(math.MaxUint32-1), rd.uint(math.MaxUint32-1)
+	rd.tables = append(rd.tables, newTableReader(t, rd.part, rd.free, uint32(values), uint32(shapes)))
 }
-
-func (rd *snapshotReader) valueTexts() {
-	t := rd.table
-	for !rd.bad && len(rd.rest) > 0 {
-		attr, text := rd.below(len(t.attrs)), rd.string()
-		if rd.bad {
-			return
-		}
-		rd.values = append(rd.values, t.value(attr, text))
-	}
-}
-
-func (rd *snapshotReader) shapes() {
-	t := rd.table
-	var row []uint32
-	for !rd.bad && len(rd.rest) > 0 {
-		var id inventory.ShapeID
-		copy(id[:], rd.bytes(len(id)))
-		sub := rd.below(len(t.subNames))
-		row = row[:0]
-		for range rd.count() {
-			row = append(row, rd.value())
-		}
-		p := rd.set()
-		if _, twice := t.find(id, sub); twice || rd.bad || p.empty() || !t.sortedRow(row) {
-			rd.bad = true
-			return
-		}
-		n := t.addShape(id, sub, row)
-		*t.postings.edit(n, t.epoch) = p
-		t.live++
-		t.elements += p.count()
-	}
-}
-
-// sortedRow reports whether a row's attributes are in order, each once.
-func (t *table) sortedRow(row []uint32) bool {
-	for i := 1; i < len(row); i++ {
-		if t.attrs[t.values.get(row[i-1]).attr].name >= t.attrs[t.values.get(row[i]).attr].name {
-			return false
-		}
-	}
-	return true
-}
-
-func (rd *snapshotReader) groups() {
-	t := rd.table
-	for !rd.bad && len(rd.rest) > 0 {
-		val, p := rd.value(), rd.set()
-		if rd.bad {
-			return
-		}
-		// A value may have had more shapes when the snapshot was written.
-		if s := t.states.get(val); t.values.get(val).fold == val && s.count > groupAt {
-			b := newBits(t.epoch)
-			b.Or(p.bitmap())
-			*t.groups.edit(s.aux, t.epoch) = group{nodes: b}
-		}
-	}
-}
-
-func (rd *snapshotReader) sets() {
-	t := rd.table
-	t.all.Or(rd.bitmap())
-	for range rd.count() {
-		attr := rd.below(len(t.attrs))
-		if rd.bad {
-			return
-		}
-		t.attrs[attr].volatile = newBits(t.epoch)
-		t.attrs[attr].volatile.Or(rd.bitmap())
-	}
-	for range rd.count() {
-		s := splitNodes{number: uint32(rd.uint(math.MaxUint32)), nodes: newBits(t.epoch)}
-		s.nodes.Or(rd.bitmap())
-		t.splits = append(t.splits, s)
-	}
-	for range rd.count() {
-		n := rd.below(int(rd.part.ids.n))
-		var subs []uint32
-		for range rd.count() {
-			subs = append(subs, rd.below(len(t.subNames)))
-		}
-		if rd.bad || len(subs) == 0 || !t.all.Contains(n) {
-			rd.bad = true
-			return
-		}
-		t.setSubs(n, subs)
-	}
-	for it := t.all.Iterator(); !rd.bad && it.HasNext(); {
-		rd.part.entered(it.Next())
-	}
-}
-
-func (rd *snapshotReader) value() uint32 {
-	i := rd.below(len(rd.values))
-	if rd.bad {
-		return 0
-	}
-	return rd.values[i]
-}
-
-// set reads a set of nodes, none of them a number that is free.
-func (rd *snapshotReader) set() posting {
-	var p posting
-	n := rd.uint(uint64(rd.part.ids.n))
-	if n <= fewMost {
-		last := uint64(0)
-		for i := range n {
-			d := rd.uint(math.MaxUint32)
-			last += d
-			if rd.bad || i > 0 && d == 0 || !rd.live(last) {
-				rd.bad = true
-				return posting{}
-			}
-			p.add(uint32(last), rd.table.epoch)
-		}
-		return p
-	}
-	b := newBits(rd.table.epoch)
-	body := rd.bytes(int(rd.uint(uint64(len(rd.rest)))))
-	if rd.bad || !readBitmap(b, body) || b.GetCardinality() != n || !rd.live(uint64(b.Maximum())) {
-		rd.bad = true
-		return posting{}
-	}
-	if b.Intersects(rd.free) {
-		rd.bad = true
-		return posting{}
-	}
-	return posting{bits: b}
-}
-
-func readBitmap(b *bits, body []byte) bool {
-	used, err := b.ReadFrom(bytes.NewReader(body))
-	return err == nil && used == int64(len(body)) && b.Validate() == nil
-}
-
-func (rd *snapshotReader) bitmap() *roaring.Bitmap {
-	p := rd.set()
-	return p.bitmap()
-}
-
-func (rd *snapshotReader) live(n uint64) bool {
-	return n < uint64(rd.part.ids.n) && *rd.part.ids.get(uint32(n)) != ""
-}
-
-// sectionReader reads sections and what is in them. What does not fit sets bad and gives zeros.
-type sectionReader struct {
-	r      io.Reader
-	at     int64 // where the section begins, after the magic
-	begins int64
-	kind   byte
-	body   bytes.Buffer
-	rest   []byte
-	bad    bool
-}
-
-func (s *sectionReader) next() error {
-	s.at = s.begins
-	s.body.Reset()
-	if _, err := io.CopyN(&s.body, s.r, sectionHead); err != nil {
-		return damaged("it is cut short at byte %d", s.at)
-	}
-	s.kind = s.body.Bytes()[0]
-	length := int64(binary.LittleEndian.Uint32(s.body.Bytes()[1:]))
-	if length > sectionMost {
-		return damaged("section at byte %d claims %d bytes", s.at, length)
-	}
-	if _, err := io.CopyN(&s.body, s.r, length+4); err != nil {
-		return damaged("section %q at byte %d is cut short", s.kind, s.at)
-	}
-	whole := s.body.Bytes()
-	sum := len(whole) - 4
-	if crc32.Checksum(whole[:sum], castagnoli) != binary.LittleEndian.Uint32(whole[sum:]) {
-		return damaged("section %q at byte %d fails its checksum", s.kind, s.at)
-	}
-	s.rest = whole[sectionHead:sum]
-	s.begins += int64(len(whole))
-	return nil
-}
-
-// uint reads a number up to most.
-func (s *sectionReader) uint(most uint64) uint64 {
-	n, w := binary.Uvarint(s.rest)
-	if w <= 0 || n > most {
-		s.bad = true
-		return 0
-	}
-	s.rest = s.rest[w:]
-	return n
-}
-
-// count goes through as many numbers as are announced, and stops where the section does not hold up.
-func (s *sectionReader) count() iter.Seq[uint64] {
-	return func(yield func(uint64) bool) {
-		n := s.uint(uint64(len(s.rest)))
-		for i := uint64(0); i < n && !s.bad && yield(i); i++ {
-		}
-	}
-}
-
-// below reads a number less than n.
-func (s *sectionReader) below(n int) uint32 {
-	if n == 0 {
-		s.bad = true
-		return 0
-	}
-	return uint32(s.uint(uint64(n - 1)))
-}
-
-func (s *sectionReader) bytes(n int) []byte {
-	if n < 0 || n > len(s.rest) {
-		s.bad = true
-		return make([]byte, max(0, min(n, 64)))
-	}
-	b := s.rest[:n]
-	s.rest = s.rest[n:]
-	return b
-}
-
-func (s *sectionReader) string() string { return string(s.bytes(int(s.uint(uint64(len(s.rest)))))) }

@@ -14,17 +14,18 @@ import (
 
 // A snapshot is a magic, then sections: kind (1 byte), length of the body (4 bytes, little-endian), body, CRC-32C of all
 // three (4 bytes). In order: header; for each partition its name and nodes; within it for each type its name, values,
-// shapes with their nodes, groups, and other sets; the end. Values and shapes are numbered anew: those no node has are
-// left out.
-const snapshotMagic = "STKINDX\x01"
+// shapes, the shapes' nodes, groups, and other sets; the end. Values and shapes are numbered anew: those no node has are
+// left out. What of a type makes up most of it can be read side by side.
+const snapshotMagic = "STKINDX\x02"
 
 const (
 	sectionHeader    = 'H' // store id; positions
 	sectionPartition = 'P' // account, region
 	sectionNodes     = 'N' // ids in number order, empty for numbers that are free, and shards
-	sectionType      = 'T' // name; sub-types; attributes
-	sectionValues    = 'V' // attribute, text
-	sectionShapes    = 'S' // id, sub-type, values, nodes
+	sectionType      = 'T' // name; sub-types; attributes; number of values; number of shapes
+	sectionValues    = 'V' // attribute, how far before it the folded value is (0: it is itself), text
+	sectionShapes    = 'S' // id, sub-type, values
+	sectionPostings  = 'B' // nodes
 	sectionGroups    = 'G' // value, nodes
 	sectionSets      = 'A' // nodes of the type, by volatile attribute, by split; sub-types by node
 	sectionEnd       = 'E'
@@ -144,6 +145,7 @@ type tableWriter struct {
 }
 
 func (t *tableWriter) write() {
+	live, values := t.renumber()
 	t.begin(sectionType)
 	t.string(string(t.typ))
 	t.uint(uint64(len(t.subNames)))
@@ -154,18 +156,13 @@ func (t *tableWriter) write() {
 	for _, a := range t.attrs {
 		t.string(a.name)
 	}
+	t.uint(uint64(len(values)))
+	t.uint(uint64(len(live)))
 	t.end()
-	live := t.writeValues()
-	t.begin(sectionShapes)
+	t.writeValues(values)
+	t.writeShapes(live)
+	t.begin(sectionPostings)
 	for _, n := range live {
-		s := t.shapes.get(n)
-		t.bytes(s.id[:])
-		t.uint(uint64(s.sub))
-		row := t.row(n)
-		t.uint(uint64(len(row)))
-		for _, v := range row {
-			t.uint(uint64(t.number[v]))
-		}
 		t.set(t.postings.get(n))
 		t.split()
 	}
@@ -182,18 +179,13 @@ func (t *tableWriter) write() {
 	t.writeSets()
 }
 
-// writeValues writes the values of shapes that nodes have, and gives those shapes.
-func (t *tableWriter) writeValues() (live []uint32) {
+// renumber gives the shapes that nodes have, and their values, folded ones before those that fold to them.
+func (t *tableWriter) renumber() (live, values []uint32) {
 	t.number = slices.Repeat([]uint32{none}, int(t.values.n))
-	next := uint32(0)
-	t.begin(sectionValues)
 	put := func(v uint32) {
 		if t.number[v] == none {
-			t.number[v] = next
-			next++
-			t.uint(uint64(t.values.get(v).attr))
-			t.string(t.text(v))
-			t.split()
+			t.number[v] = uint32(len(values))
+			values = append(values, v)
 		}
 	}
 	for n := range t.postings.n {
@@ -206,8 +198,35 @@ func (t *tableWriter) writeValues() (live []uint32) {
 			put(v)
 		}
 	}
+	return live, values
+}
+
+func (t *tableWriter) writeValues(values []uint32) {
+	t.begin(sectionValues)
+	for i, v := range values {
+		x := t.values.get(v)
+		t.uint(uint64(x.attr))
+		t.uint(uint64(uint32(i) - t.number[x.fold]))
+		t.string(t.texts.get(x.text))
+		t.split()
+	}
 	t.end()
-	return live
+}
+
+func (t *tableWriter) writeShapes(live []uint32) {
+	t.begin(sectionShapes)
+	for _, n := range live {
+		s := t.shapes.get(n)
+		t.bytes(s.id[:])
+		t.uint(uint64(s.sub))
+		row := t.row(n)
+		t.uint(uint64(len(row)))
+		for _, v := range row {
+			t.uint(uint64(t.number[v]))
+		}
+		t.split()
+	}
+	t.end()
 }
 
 // without reports whether a set is empty without the given nodes: those of a shard that is being dropped.

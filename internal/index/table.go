@@ -306,6 +306,22 @@ func (t *table) list(fold, shape uint32) {
 	}
 }
 
+// listAll makes the list of a value's state that has none, of several shapes in the order they were added.
+func (t *table) listAll(s *state, shapes []uint32) {
+	s.count = uint32(len(shapes))
+	if s.list = shapes[0]; s.count == 1 {
+		return
+	}
+	s.list = none
+	for k := 0; len(shapes) > 0; k++ {
+		slots := blockSlots(k)
+		at, run := t.lists.alloc(slots)
+		run[0] = s.list
+		s.list = uint32(at)
+		shapes = shapes[copy(run[1:], shapes):]
+	}
+}
+
 // lastBlock gives the number of the block that holds the last of count shapes (two at least), and how many it holds.
 func lastBlock(count uint32) (k, used int) {
 	left := int(count)
