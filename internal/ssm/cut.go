@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"encoding/binary"
 	"slices"
+	"unsafe"
 
 	"stocktake/internal/inventory"
 	"stocktake/internal/store"
@@ -92,7 +93,8 @@ func (d cutDocument) writeOver(before inventory.Document, cause inventory.Cause)
 	w.Shapes = make([]inventory.Shape, len(w.Added))
 	text, at := "", 0
 	if 2*len(w.Added) > len(d.set) {
-		text = string(d.text) // one copy of all
+		// No copy: the text is not written again. Where only few are wanted it is not held on to for them.
+		text = unsafe.String(unsafe.SliceData(d.text), len(d.text))
 	}
 	for i, id := range w.Added {
 		for d.set[at] != id { // both are sorted

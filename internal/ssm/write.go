@@ -257,7 +257,11 @@ func (s *Service) commit(ctx context.Context, c store.Commit) (store.Committed, 
 	if err != nil {
 		return done, err
 	}
-	var shapes []inventory.Shape
+	number := 0
+	for _, w := range c.Writes {
+		number += len(w.Shapes)
+	}
+	shapes := make([]inventory.Shape, 0, number)
 	for _, w := range c.Writes {
 		shapes = append(shapes, w.Shapes...)
 	}

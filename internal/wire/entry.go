@@ -115,26 +115,40 @@ const (
 
 // alike reads members as long as they begin as leads do, from the lead of number next on.
 func (d *decoder) alike(pairs []Pair, next int) ([]Pair, int) {
-	for len(pairs) <= maxPairs && d.err == nil {
+	json, leads := d.json, d.leads
+	for len(pairs) <= maxPairs {
 		at := d.pos
 		if len(pairs) > 0 {
-			if !d.at(',') {
+			if at >= len(json) || json[at] != ',' {
 				break
 			}
 			at++
 		}
-		rest, i := d.json[at:], next
-		for i < len(d.leads) && !strings.HasPrefix(rest, d.leads[i].text) {
+		rest, i := json[at:], next
+		for i < len(leads) && !strings.HasPrefix(rest, leads[i].text) {
 			i++
 		}
-		if i == len(d.leads) {
+		if i == len(leads) {
 			break
 		}
 		next = i + 1
-		d.pos = at + len(d.leads[i].text) - 1
-		p := Pair{Name: d.leads[i].name, Value: d.quoted()}
-		d.fit = d.fit && len(p.Value) <= attributeValue.most
-		pairs = append(pairs, p)
+		// The rest is what quoted does, but for a string that needs it: most of a report is read here.
+		value := rest[len(leads[i].text):]
+		n, high := plain(value)
+		if n < len(value) && value[n] == '"' {
+			d.high |= high
+			d.pos = at + len(leads[i].text) + n + 1
+			value = value[:n]
+		} else {
+			d.pos = at + len(leads[i].text) - 1
+			if value = d.quoted(); d.err != nil {
+				break
+			}
+		}
+		if len(value) > attributeValue.most {
+			d.fit = false
+		}
+		pairs = append(pairs, Pair{Name: leads[i].name, Value: value})
 	}
 	return pairs, next
 }

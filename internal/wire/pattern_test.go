@@ -92,6 +92,22 @@ func TestEntriesAlikeAreReadAsOthers(t *testing.T) {
 	}
 }
 
+func TestPlainEndsWhereAStringDoes(t *testing.T) {
+	for c := range 256 {
+		for at := range 20 {
+			text := []byte(strings.Repeat("a", 26))
+			text[at] = byte(c)
+			want := len(text)
+			if c < ' ' || c == '"' || c == '\\' {
+				want = at
+			}
+			if n, high := plain(string(text)); n != want || c >= 0x80 != (high&tops != 0) {
+				t.Fatalf("%q: plain up to %d, which is other than ASCII: %v", text, n, high&tops != 0)
+			}
+		}
+	}
+}
+
 // judgeEntries holds a list of entries against encoding/json.
 func judgeEntries(t *testing.T, text string) {
 	t.Helper()
