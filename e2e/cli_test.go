@@ -103,6 +103,21 @@ func TestCommandLineClient(t *testing.T) {
 			[]string{"describe-inventory-deletions"},
 			`{"InventoryDeletions":[]}`,
 		},
+		{
+			"a node is tagged",
+			[]string{"add-tags-to-resource", "--resource-type", "ManagedInstance", "--resource-id", one, "--tags", "Key=Stage,Value=prod", "Key=Owner,Value=web"},
+			`null`,
+		},
+		{
+			"a tag is removed",
+			[]string{"remove-tags-from-resource", "--resource-type", "ManagedInstance", "--resource-id", one, "--tag-keys", "Owner"},
+			`null`,
+		},
+		{
+			"tags are listed",
+			[]string{"list-tags-for-resource", "--resource-type", "ManagedInstance", "--resource-id", one},
+			`{"TagList":[{"Key":"Stage","Value":"prod"}]}`,
+		},
 	}
 	for _, step := range steps {
 		t.Run(step.name, func(t *testing.T) {

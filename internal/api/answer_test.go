@@ -21,6 +21,9 @@ var answers = map[string]func() interface{ Decode(body []byte) error }{
 	"ListInventoryEntries":       func() interface{ Decode(body []byte) error } { return &wire.ListInventoryEntriesResponse{} },
 	"GetInventorySchema":         func() interface{ Decode(body []byte) error } { return &wire.GetInventorySchemaResponse{} },
 	"DeleteInventory":            func() interface{ Decode(body []byte) error } { return &wire.DeleteInventoryResponse{} },
+	"AddTagsToResource":          func() interface{ Decode(body []byte) error } { return &wire.EmptyMessage{} },
+	"RemoveTagsFromResource":     func() interface{ Decode(body []byte) error } { return &wire.EmptyMessage{} },
+	"ListTagsForResource":        func() interface{ Decode(body []byte) error } { return &wire.ListTagsForResourceResponse{} },
 	"DescribeInventoryDeletions": func() interface{ Decode(body []byte) error } { return &wire.DescribeInventoryDeletionsResponse{} },
 }
 

@@ -14,7 +14,7 @@ import (
 
 // Rows gives the rows of every public action over a service.
 func Rows(service *ssm.Service) []awsjson.Row {
-	a, n := inventoryActions{service}, nodeActions{service}
+	a, n, t := inventoryActions{service}, nodeActions{service}, tagActions{service}
 	rows := []awsjson.Row{
 		awsjson.NewRow("PutInventory", func(r *wire.PutInventoryRequest) inventory.NodeID { return inventory.NodeID(r.InstanceId) }, a.putInventory),
 		awsjson.NewRow("ListInventoryEntries", func(r *wire.ListInventoryEntriesRequest) inventory.NodeID { return inventory.NodeID(r.InstanceId) }, a.listInventoryEntries),
@@ -22,6 +22,9 @@ func Rows(service *ssm.Service) []awsjson.Row {
 		awsjson.NewRow("GetInventorySchema", nil, a.getInventorySchema),
 		awsjson.NewRow("DeleteInventory", nil, a.deleteInventory),
 		awsjson.NewRow("DescribeInventoryDeletions", nil, a.describeInventoryDeletions),
+		awsjson.NewRow("AddTagsToResource", func(r *wire.AddTagsToResourceRequest) inventory.NodeID { return taggedNode(&r.Resource) }, t.add),
+		awsjson.NewRow("RemoveTagsFromResource", func(r *wire.RemoveTagsFromResourceRequest) inventory.NodeID { return taggedNode(&r.Resource) }, t.remove),
+		awsjson.NewRow("ListTagsForResource", func(r *wire.ListTagsForResourceRequest) inventory.NodeID { return taggedNode(&r.Resource) }, t.list),
 
 		awsjson.NewOwnRow("RegisterNode", nodeOf, n.registerNode),
 		awsjson.NewOwnRow("TerminateNode", nodeOf, n.terminateNode),

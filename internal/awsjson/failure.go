@@ -80,6 +80,9 @@ var errorTable = [...]errorRow{
 	inventory.InvalidDeleteInventoryParameters:  {wire.InvalidDeleteInventoryParametersException, http.StatusBadRequest, message, ""},
 	inventory.InvalidInventoryRequest:           {wire.InvalidInventoryRequestException, http.StatusBadRequest, message, ""},
 	inventory.InvalidDeletionID:                 {wire.InvalidDeletionIdException, http.StatusBadRequest, message, ""},
+	inventory.InvalidResourceType:               {wire.InvalidResourceType, http.StatusBadRequest, message, ""},
+	inventory.InvalidResourceID:                 {wire.InvalidResourceId, http.StatusBadRequest, message, ""},
+	inventory.TooManyTags:                       {wire.TooManyTagsError, http.StatusBadRequest, message, ""},
 	inventory.AccessDenied:                      {wire.AccessDeniedException, http.StatusBadRequest, lowerMessage, ""},
 	inventory.Throttling:                        {wire.ThrottlingException, http.StatusBadRequest, fixedText, "Rate exceeded"},
 }

@@ -34,6 +34,9 @@ const (
 	InvalidDeleteInventoryParameters
 	InvalidInventoryRequest
 	InvalidDeletionID
+	InvalidResourceType
+	InvalidResourceID
+	TooManyTags
 	// AccessDenied is the answer to a principal that may not do what it asked.
 	AccessDenied
 	// Throttling is the answer when a bound on work in flight is reached; the caller may try again.

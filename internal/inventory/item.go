@@ -13,6 +13,7 @@ const (
 	TypeInstanceInformation TypeName = "AWS:InstanceInformation"
 	TypeComplianceItem      TypeName = "AWS:ComplianceItem"
 	TypePatchSummary        TypeName = "AWS:PatchSummary"
+	TypeTag                 TypeName = "AWS:Tag"
 )
 
 // Custom reports whether the type is one the account made up.

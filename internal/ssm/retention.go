@@ -106,12 +106,12 @@ func (a ageRule) expired(state inventory.ItemState) bool {
 
 // leaves gives which documents of a node go, and whether the node goes with them. A node is known for as long as its
 // AWS:InstanceInformation is fresh, which every report makes it; one that could not enrol itself again stays known until
-// it is terminated.
+// it is terminated. Tags are an administrator's word, and stay as long as the node does.
 func (a ageRule) leaves(n inventory.Node) (pick func(inventory.ItemState) bool, documents int, wholly bool) {
 	information := n.Item(inventory.ItemKey{Type: inventory.TypeInstanceInformation})
 	wholly = information != nil && a.expired(*information) && (n.Status == inventory.Terminated || !a.strict && !n.Key.Node.Activated())
 	pick = func(state inventory.ItemState) bool {
-		return wholly || a.expired(state) && state.Type != inventory.TypeInstanceInformation
+		return wholly || a.expired(state) && state.Type != inventory.TypeInstanceInformation && state.Type != inventory.TypeTag
 	}
 	for _, state := range n.Items {
 		if pick(state) {

@@ -24,6 +24,9 @@ const (
 	InvalidDeleteInventoryParametersException  = "InvalidDeleteInventoryParametersException"
 	InvalidInventoryRequestException           = "InvalidInventoryRequestException"
 	InvalidDeletionIdException                 = "InvalidDeletionIdException"
+	InvalidResourceType                        = "InvalidResourceType"
+	InvalidResourceId                          = "InvalidResourceId"
+	TooManyTagsError                           = "TooManyTagsError"
 
 	// Of the front end, before any action is reached; their body's text is the member message.
 	SerializationException              = "SerializationException"

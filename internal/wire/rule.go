@@ -68,7 +68,7 @@ func (r *rule) violated(s string) []string {
 		texts = append(texts, r.leastText())
 	}
 	if !r.matches(s) {
-		texts = append(texts, "Member must satisfy regular expression pattern: "+r.pattern)
+		texts = append(texts, patternText(r.pattern))
 	}
 	if !r.listed(s) {
 		texts = append(texts, "Member must satisfy enum value set: ["+strings.Join(r.enum, ", ")+"]")
@@ -76,8 +76,18 @@ func (r *rule) violated(s string) []string {
 	return texts
 }
 
-// list gives the texts of the lengths, as the violations of a map's keys and values show them.
-func (r *rule) list() string { return "[" + r.mostText() + ", " + r.leastText() + "]" }
+// list gives the texts of all it demands, as the violations of a list's members and of a map's keys and values show them.
+func (r *rule) list() string {
+	text := r.mostText() + ", " + r.leastText()
+	if r.pattern != "" {
+		text += ", " + patternText(r.pattern)
+	}
+	return "[" + text + "]"
+}
+
+func patternText(pattern string) string {
+	return "Member must satisfy regular expression pattern: " + pattern
+}
 
 func (r *rule) mostText() string  { return lengthText("less", r.most) }
 func (r *rule) leastText() string { return lengthText("greater", r.least) }

@@ -35,6 +35,9 @@ func requests() map[string]request {
 		"GetInventorySchema":         &GetInventorySchemaRequest{},
 		"DeleteInventory":            &DeleteInventoryRequest{},
 		"DescribeInventoryDeletions": &DescribeInventoryDeletionsRequest{},
+		"AddTagsToResource":          &AddTagsToResourceRequest{},
+		"RemoveTagsFromResource":     &RemoveTagsFromResourceRequest{},
+		"ListTagsForResource":        &ListTagsForResourceRequest{},
 	}
 }
 
@@ -46,6 +49,7 @@ func messages() map[string]message {
 		"GetInventorySchemaResponse":         &GetInventorySchemaResponse{},
 		"DeleteInventoryResponse":            &DeleteInventoryResponse{},
 		"DescribeInventoryDeletionsResponse": &DescribeInventoryDeletionsResponse{},
+		"ListTagsForResourceResponse":        &ListTagsForResourceResponse{},
 		"ErrorBody":                          &ErrorBody{},
 	}
 	for name, r := range requests() {
