@@ -22,16 +22,41 @@ func (a Authorization) String() string {
 		", SignedHeaders=" + strings.Join(a.SignedHeaders, ";") + ", Signature=" + a.Signature
 }
 
-func (a Authorization) scope() string {
-	return a.Date + "/" + a.Region + "/" + a.Service + "/" + terminator
+func (a *Authorization) scope() string { return string(a.appendScope(nil)) }
+
+func (a *Authorization) appendScope(dst []byte) []byte {
+	for _, element := range [...]string{a.Date, a.Region, a.Service} {
+		dst = append(append(dst, element...), '/')
+	}
+	return append(dst, terminator...)
 }
 
-// The three parts of the header.
+// parts are the three parts of the header.
+type parts struct{ credential, headers, signature part }
+
+type part struct {
+	value string
+	given bool
+}
+
 const (
 	partCredential = "Credential"
 	partHeaders    = "SignedHeaders"
 	partSignature  = "Signature"
 )
+
+// named gives the place of the part with a name, or nil.
+func (p *parts) named(name string) *part {
+	switch name {
+	case partCredential:
+		return &p.credential
+	case partHeaders:
+		return &p.headers
+	case partSignature:
+		return &p.signature
+	}
+	return nil
+}
 
 // ParseAuthorization takes an Authorization header apart: the algorithm, then Credential, SignedHeaders and Signature,
 // each once, in any order, separated by commas with or without spaces. The error is an [*Error].
@@ -47,49 +72,50 @@ func ParseAuthorization(header string) (Authorization, error) {
 	if err != nil {
 		return Authorization{}, err
 	}
-	a := Authorization{Signature: parts[partSignature]}
-	if err := a.setCredential(parts[partCredential]); err != nil {
+	a := Authorization{Signature: parts.signature.value}
+	if err := a.setCredential(parts.credential.value); err != nil {
 		return Authorization{}, err
 	}
-	if err := a.setSignedHeaders(parts[partHeaders]); err != nil {
+	if err := a.setSignedHeaders(parts.headers.value); err != nil {
 		return Authorization{}, err
 	}
 	return a, nil
 }
 
 // authorizationParts gives the value of each of the three parts; none is empty, and each is printable ASCII.
-func authorizationParts(rest string) (map[string]string, error) {
-	parts := make(map[string]string, 3)
-	for part := range strings.SplitSeq(rest, ",") {
-		part = strings.Trim(part, " \t")
-		if part == "" && rest == "" {
+func authorizationParts(rest string) (parts, error) {
+	var all parts
+	for text := range strings.SplitSeq(rest, ",") {
+		text = strings.Trim(text, " \t")
+		if text == "" && rest == "" {
 			break
 		}
-		name, value, found := strings.Cut(part, "=")
+		name, value, found := strings.Cut(text, "=")
 		if !found {
-			return nil, incomplete("An element of the Authorization header is not a key=value pair (missing equal-sign).")
+			return parts{}, incomplete("An element of the Authorization header is not a key=value pair (missing equal-sign).")
 		}
-		if name != partCredential && name != partHeaders && name != partSignature {
-			return nil, incomplete("Authorization header has an unknown parameter %s.", quote(name))
+		place := all.named(name)
+		if place == nil {
+			return parts{}, incomplete("Authorization header has an unknown parameter %s.", quote(name))
 		}
-		if _, again := parts[name]; again {
-			return nil, incomplete("Authorization header has the parameter '%s' twice.", name)
+		if place.given {
+			return parts{}, incomplete("Authorization header has the parameter '%s' twice.", name)
 		}
 		if strings.ContainsFunc(value, func(c rune) bool { return c <= ' ' || c > '~' }) {
-			return nil, incomplete("Authorization header has a space or a character that is not ASCII in its '%s' parameter.", name)
+			return parts{}, incomplete("Authorization header has a space or a character that is not ASCII in its '%s' parameter.", name)
 		}
-		parts[name] = value
+		place.value, place.given = value, true
 	}
 	var missing []string
 	for _, name := range []string{partCredential, partSignature, partHeaders} {
-		if parts[name] == "" {
+		if all.named(name).value == "" {
 			missing = append(missing, "Authorization header requires '"+name+"' parameter.")
 		}
 	}
 	if missing != nil {
-		return nil, incomplete("%s", strings.Join(missing, " "))
+		return parts{}, incomplete("%s", strings.Join(missing, " "))
 	}
-	return parts, nil
+	return all, nil
 }
 
 func (a *Authorization) setCredential(credential string) error {

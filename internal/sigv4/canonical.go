@@ -24,49 +24,63 @@ func checkTarget(r *http.Request) *Error {
 	return nil
 }
 
-// canonicalHead is the canonical request up to the line of the body's hash.
+// canonicalHead is the canonical request up to the line of the body's hash, with room for that.
 // It fails when a header of the list is not in the request.
-func canonicalHead(r *http.Request, signed []string) (string, *Error) {
-	var b strings.Builder
-	b.Grow(512)
-	b.WriteString(r.Method)
-	b.WriteString("\n/\n\n")
+func canonicalHead(r *http.Request, signed []string) ([]byte, *Error) {
+	b := make([]byte, 0, 512)
+	b = append(append(b, r.Method...), "\n/\n\n"...)
 	for _, name := range signed {
+		if name == "host" {
+			if host := requestHost(r); host != "" {
+				b = append(appendCollapsed(append(b, "host:"...), host), '\n')
+				continue
+			}
+		}
 		values := headerValues(r, name)
 		if len(values) == 0 {
-			return "", invalid("The signed header %s is not in the request.", quote(name))
+			return nil, invalid("The signed header %s is not in the request.", quote(name))
 		}
-		b.WriteString(name)
-		b.WriteByte(':')
+		b = append(append(b, name...), ':')
 		for i, value := range values {
 			if i > 0 {
-				b.WriteByte(',')
+				b = append(b, ',')
 			}
-			writeCollapsed(&b, value)
+			b = appendCollapsed(b, value)
 		}
-		b.WriteByte('\n')
+		b = append(b, '\n')
 	}
-	b.WriteByte('\n')
+	b = append(b, '\n')
 	for i, name := range signed {
 		if i > 0 {
-			b.WriteByte(';')
+			b = append(b, ';')
 		}
-		b.WriteString(name)
+		b = append(b, name...)
 	}
-	b.WriteByte('\n')
-	return b.String(), nil
+	return append(b, '\n'), nil
+}
+
+// headerKey is http.CanonicalHeaderKey, which has to make the keys that are not of HTTP's own.
+func headerKey(name string) string {
+	switch name {
+	case "x-amz-date":
+		return dateHeader
+	case "x-amz-target":
+		return "X-Amz-Target"
+	case "x-amz-content-sha256":
+		return contentHeader
+	case "x-amz-security-token":
+		return tokenHeader
+	}
+	return http.CanonicalHeaderKey(name)
 }
 
 // headerValues gives the values of a header by its lower-case name, in the order received, and none when it is absent.
 // net/http keeps Host outside the header map, and so it does with the Content-Length of a request about to be sent.
 func headerValues(r *http.Request, name string) []string {
 	if name == "host" {
-		if host := requestHost(r); host != "" {
-			return []string{host}
-		}
 		return nil
 	}
-	values := r.Header[http.CanonicalHeaderKey(name)]
+	values := r.Header[headerKey(name)]
 	if name == "content-length" && len(values) == 0 && r.ContentLength > 0 {
 		return []string{strconv.FormatInt(r.ContentLength, 10)}
 	}
@@ -80,36 +94,42 @@ func requestHost(r *http.Request) string {
 	return r.URL.Host
 }
 
-// writeCollapsed writes value without spaces at its ends and with one space for each run of them inside.
-func writeCollapsed(b *strings.Builder, value string) {
+// appendCollapsed appends value without spaces at its ends and with one space for each run of them inside.
+func appendCollapsed(b []byte, value string) []byte {
 	value = strings.TrimSpace(value)
 	if !strings.Contains(value, "  ") {
-		b.WriteString(value)
-		return
+		return append(b, value...)
 	}
 	var last byte
 	for i := range len(value) {
 		if c := value[i]; c != ' ' || last != ' ' {
-			b.WriteByte(c)
+			b = append(b, c)
 		}
 		last = value[i]
 	}
+	return b
 }
 
-// stringToSign joins the time, the scope and the hash of the canonical request.
-func stringToSign(head string, bodyHash [sha256.Size]byte, amzDate, scope string) string {
-	h := sha256.New()
-	h.Write([]byte(head))
-	h.Write([]byte(hex.EncodeToString(bodyHash[:])))
-	return Algorithm + "\n" + amzDate + "\n" + scope + "\n" + hex.EncodeToString(h.Sum(nil))
+// appendStringToSign joins the time, the scope and the hash of the canonical request.
+func appendStringToSign(dst, head []byte, bodyHash [sha256.Size]byte, amzDate string, a *Authorization) []byte {
+	request := sha256.Sum256(hex.AppendEncode(head[:len(head):cap(head)], bodyHash[:]))
+	dst = append(append(append(dst, Algorithm...), '\n'), amzDate...)
+	dst = append(a.appendScope(append(dst, '\n')), '\n')
+	return hex.AppendEncode(dst, request[:])
+}
+
+// isAmz reports whether a header's name, in any case, begins as those of AWS do.
+func isAmz(name string) bool {
+	const prefix = "x-amz-"
+	return len(name) >= len(prefix) && strings.EqualFold(name[:len(prefix)], prefix)
 }
 
 // amzHeaders lists, lower-case and sorted, the x-amz-* headers of the request.
 func amzHeaders(r *http.Request) []string {
 	var names []string
 	for name := range r.Header {
-		if lower := strings.ToLower(name); strings.HasPrefix(lower, "x-amz-") {
-			names = append(names, lower)
+		if isAmz(name) {
+			names = append(names, strings.ToLower(name))
 		}
 	}
 	slices.Sort(names)

@@ -1,6 +1,11 @@
 package sigv4
 
-import "sync"
+import (
+	"crypto/hmac"
+	"crypto/sha256"
+	"hash"
+	"sync"
+)
 
 // keyCacheSize bounds one generation of the cache; two are kept.
 const keyCacheSize = 2048
@@ -17,32 +22,57 @@ type keyName struct{ accessKeyID, date, region string }
 // derived remembers its secret: an access key id may be given a new one.
 type derived struct {
 	secret string
-	key    []byte
+	signer *signer
 }
 
-// signingKey gives the signing key of a claim under a secret.
-func (v *Verifier) signingKey(c *Claim, secret string) []byte {
-	name := keyName{c.AccessKeyID, c.Date, c.Region}
-	if key := v.keys.get(name, secret); key != nil {
-		return key
+// signer knows a derived signing key, and keeps what a signature is computed with for the next one.
+type signer struct {
+	key  []byte
+	macs sync.Pool // of *mac
+}
+
+type mac struct {
+	hash.Hash
+	text, sum []byte
+}
+
+// made reports whether a signature is that of a claim whose body has the given SHA-256.
+func (s *signer) made(signature [sha256.Size]byte, c *Claim, bodyHash [sha256.Size]byte) bool {
+	m, ok := s.macs.Get().(*mac)
+	if !ok {
+		m = &mac{Hash: hmac.New(sha256.New, s.key)}
 	}
-	key := deriveKey(secret, c.Date, c.Region, c.Service)
-	v.keys.put(name, derived{secret, key})
-	return key
+	defer s.macs.Put(m)
+	m.Reset()
+	m.text = appendStringToSign(m.text[:0], c.head, bodyHash, c.amzDate, &c.Authorization)
+	m.Write(m.text)
+	m.sum = m.Sum(m.sum[:0])
+	return hmac.Equal(signature[:], m.sum)
 }
 
-func (k *keyCache) get(name keyName, secret string) []byte {
+// signer gives the signer of a claim under a secret.
+func (v *Verifier) signer(c *Claim, secret string) *signer {
+	name := keyName{c.AccessKeyID, c.Date, c.Region}
+	if s := v.keys.get(name, secret); s != nil {
+		return s
+	}
+	s := &signer{key: deriveKey(secret, c.Date, c.Region, c.Service)}
+	v.keys.put(name, derived{secret, s})
+	return s
+}
+
+func (k *keyCache) get(name keyName, secret string) *signer {
 	k.mu.Lock()
 	defer k.mu.Unlock()
 	if d, ok := k.now[name]; ok && d.secret == secret {
-		return d.key
+		return d.signer
 	}
 	d, ok := k.old[name]
 	if !ok || d.secret != secret {
 		return nil
 	}
 	k.add(name, d)
-	return d.key
+	return d.signer
 }
 
 func (k *keyCache) put(name keyName, d derived) {

@@ -52,7 +52,7 @@ func Sign(r *http.Request, bodyHash [sha256.Size]byte, c Credentials, region, se
 		AccessKeyID: c.AccessKeyID, Date: amzDate[:8], Region: region, Service: service, SignedHeaders: signed,
 	}
 	key := deriveKey(c.SecretAccessKey, a.Date, region, service)
-	a.Signature = hex.EncodeToString(hmacSHA256(key, stringToSign(head, bodyHash, amzDate, a.scope())))
+	a.Signature = hex.EncodeToString(hmacSHA256(key, appendStringToSign(nil, head, bodyHash, amzDate, &a)))
 	r.Header.Set("Authorization", a.String())
 	return nil
 }

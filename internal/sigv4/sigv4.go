@@ -74,16 +74,17 @@ func quote(s string) string {
 	return "'" + s + "'"
 }
 
-func hmacSHA256(key []byte, message string) []byte {
+func hmacSHA256(key, message []byte) []byte {
 	h := hmac.New(sha256.New, key)
-	h.Write([]byte(message))
+	h.Write(message)
 	return h.Sum(nil)
 }
 
 // deriveKey gives the key that signs for one day, region and service.
 func deriveKey(secret, date, region, service string) []byte {
-	k := hmacSHA256([]byte("AWS4"+secret), date)
-	k = hmacSHA256(k, region)
-	k = hmacSHA256(k, service)
-	return hmacSHA256(k, terminator)
+	k := []byte("AWS4" + secret)
+	for _, part := range [...]string{date, region, service, terminator} {
+		k = hmacSHA256(k, []byte(part))
+	}
+	return k
 }

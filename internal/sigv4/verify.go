@@ -2,7 +2,6 @@ package sigv4
 
 import (
 	"context"
-	"crypto/hmac"
 	"crypto/sha256"
 	"crypto/subtle"
 	"encoding/hex"
@@ -56,9 +55,9 @@ type Claim struct {
 	Identity any       // of the key, from the lookup
 
 	amzDate     string
-	head        string
-	contentHash string // the value of x-amz-content-sha256; empty when absent
-	key         []byte
+	head        []byte
+	contentHash string  // the value of x-amz-content-sha256; empty when absent
+	signer      *signer // nil: none, and no signature is right
 }
 
 // String keeps the signature, good for a replay, out of logs.
@@ -84,7 +83,7 @@ func (v *Verifier) Headers(r *http.Request, now time.Time) (*Claim, error) {
 	if err != nil {
 		return nil, err
 	}
-	c.key = v.signingKey(c, key.SecretAccessKey)
+	c.signer = v.signer(c, key.SecretAccessKey)
 	if err := checkToken(r.Header[tokenHeader], key, now); err != nil {
 		return nil, err
 	}
@@ -126,22 +125,29 @@ func (v *Verifier) Claim(r *http.Request, now time.Time) (*Claim, error) {
 // StringToSign is what the signature of the request was made over, given the SHA-256 of the body as received. It fails with
 // an [*Error] when the request's own x-amz-content-sha256 is another one.
 func (c *Claim) StringToSign(bodyHash [sha256.Size]byte) (string, error) {
-	if c.contentHash != "" && c.contentHash != hex.EncodeToString(bodyHash[:]) {
-		return "", invalid("The value of the 'x-amz-content-sha256' header does not match the SHA-256 hash of the body.")
+	if err := c.checkContentHash(bodyHash); err != nil {
+		return "", err
 	}
-	return stringToSign(c.head, bodyHash, c.amzDate, c.scope()), nil
+	return string(appendStringToSign(nil, c.head, bodyHash, c.amzDate, &c.Authorization)), nil
+}
+
+func (c *Claim) checkContentHash(bodyHash [sha256.Size]byte) error {
+	var digits [2 * sha256.Size]byte
+	hex.Encode(digits[:], bodyHash[:])
+	if c.contentHash != "" && c.contentHash != string(digits[:]) {
+		return invalid("The value of the 'x-amz-content-sha256' header does not match the SHA-256 hash of the body.")
+	}
+	return nil
 }
 
 // Verify returns nil when the request was signed with the key of the claim, over a body with the given SHA-256, and an
 // [*Error] otherwise.
 func (c *Claim) Verify(bodyHash [sha256.Size]byte) error {
-	text, err := c.StringToSign(bodyHash)
-	if err != nil {
+	if err := c.checkContentHash(bodyHash); err != nil {
 		return err
 	}
 	got, ok := decodeSignature(c.Signature)
-	want := hmacSHA256(c.key, text)
-	if !ok || c.key == nil || !hmac.Equal(got[:], want) {
+	if !ok || c.signer == nil || !c.signer.made(got, c, bodyHash) {
 		return &Error{CodeInvalidSignature, messageMismatch}
 	}
 	return nil
@@ -178,7 +184,8 @@ func (c *Claim) setTime(r *http.Request) error {
 	c.amzDate = values[0]
 	t, err := time.Parse(timeLayout, c.amzDate)
 	// Parse also accepts fractions of a second; only what formats to itself is of the basic ISO 8601 form.
-	if len(values) > 1 || err != nil || t.Format(timeLayout) != c.amzDate {
+	var again [len(timeLayout)]byte
+	if len(values) > 1 || err != nil || string(t.AppendFormat(again[:0], timeLayout)) != c.amzDate {
 		return incomplete("The 'X-Amz-Date' header must be one date of the form 20060102T150405Z, got %s.",
 			quote(strings.Join(values, ",")))
 	}
@@ -214,12 +221,26 @@ func isRegion(s string) bool {
 // checkSigned wants host and every x-amz-* header among the signed ones. x-amz-content-sha256 may be left out (the stock
 // agent does so), for it is compared with the hash that is signed.
 func checkSigned(r *http.Request, signed []string) error {
+	if amzSigned(r, signed) {
+		return nil
+	}
 	for _, name := range append(amzHeaders(r), "host") {
 		if _, found := slices.BinarySearch(signed, name); !found && name != "x-amz-content-sha256" {
 			return invalid("The header %s must be a 'SignedHeader' in the AWS Authorization.", quote(name))
 		}
 	}
 	return nil
+}
+
+// amzSigned reports whether host and all x-amz-* headers are plainly among the signed ones, without writing their names
+// anew; false says nothing.
+func amzSigned(r *http.Request, signed []string) bool {
+	for name := range r.Header {
+		if isAmz(name) && name != contentHeader && !slices.ContainsFunc(signed, func(s string) bool { return strings.EqualFold(s, name) && len(s) == len(name) }) {
+			return false
+		}
+	}
+	return slices.Contains(signed, "host")
 }
 
 // setContentHash keeps the x-amz-content-sha256 header, which must be a hash: UNSIGNED-PAYLOAD and the STREAMING- forms
@@ -242,17 +263,18 @@ func (v *Verifier) checkTime(c *Claim, now time.Time) error {
 		skew = DefaultSkew
 	}
 	now = now.UTC().Truncate(time.Second)
-	minutes := strconv.FormatFloat(skew.Minutes(), 'f', -1, 64)
 	if earliest := now.Add(-skew); c.Time.Before(earliest) {
 		return invalid("Signature expired: %s is now earlier than %s (%s - %s min.)",
-			c.amzDate, earliest.Format(timeLayout), now.Format(timeLayout), minutes)
+			c.amzDate, earliest.Format(timeLayout), now.Format(timeLayout), minutes(skew))
 	}
 	if latest := now.Add(skew); c.Time.After(latest) {
 		return invalid("Signature not yet current: %s is still later than %s (%s + %s min.)",
-			c.amzDate, latest.Format(timeLayout), now.Format(timeLayout), minutes)
+			c.amzDate, latest.Format(timeLayout), now.Format(timeLayout), minutes(skew))
 	}
 	return nil
 }
+
+func minutes(d time.Duration) string { return strconv.FormatFloat(d.Minutes(), 'f', -1, 64) }
 
 // checkToken wants the key's own session token, and none for a permanent key.
 func checkToken(values []string, key Key, now time.Time) error {

@@ -23,7 +23,7 @@ func resign(t *testing.T, r *http.Request, body string, c Credentials, change fu
 	if fault != nil {
 		t.Fatal(fault)
 	}
-	text := stringToSign(head, sha256.Sum256([]byte(body)), r.Header.Get(dateHeader), a.scope())
+	text := appendStringToSign(nil, head, sha256.Sum256([]byte(body)), r.Header.Get(dateHeader), &a)
 	a.Signature = hex.EncodeToString(hmacSHA256(deriveKey(c.SecretAccessKey, a.Date, a.Region, a.Service), text))
 	r.Header.Set("Authorization", a.String())
 }
@@ -294,19 +294,19 @@ func TestClaimWithoutKeyNeverVerifies(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	c.Signature = hex.EncodeToString(hmacSHA256(nil, text))
+	c.Signature = hex.EncodeToString(hmacSHA256(nil, []byte(text)))
 	wantError(t, c.Verify(hash), CodeInvalidSignature, messageMismatch)
 }
 
 func TestKeyCacheFollowsTheSecret(t *testing.T) {
 	v := testVerifier()
 	claim := &Claim{Authorization: Authorization{AccessKeyID: "a", Date: "d", Region: "r", Service: "ssm"}}
-	first := v.signingKey(claim, "secret")
-	second := v.signingKey(claim, "rotated")
+	first := v.signer(claim, "secret").key
+	second := v.signer(claim, "rotated").key
 	if string(first) == string(second) {
 		t.Error("the key of a rotated secret is the old one")
 	}
-	if string(v.signingKey(claim, "secret")) != string(first) {
+	if string(v.signer(claim, "secret").key) != string(first) {
 		t.Error("the key of a secret changed")
 	}
 }
@@ -316,7 +316,7 @@ func TestKeyCacheIsBounded(t *testing.T) {
 	c := &Claim{Authorization: Authorization{AccessKeyID: "a", Date: "d", Service: "ssm"}}
 	for i := range 3 * keyCacheSize {
 		c.Region = time.Duration(i).String()
-		v.signingKey(c, "secret")
+		v.signer(c, "secret")
 	}
 	if n := len(v.keys.now) + len(v.keys.old); n > 2*keyCacheSize {
 		t.Errorf("%d keys are kept", n)
