@@ -2,7 +2,7 @@ package index
 
 import "github.com/RoaringBitmap/roaring/v2"
 
-// Bulk fills a new index: load calls Define, Load and SetPosition, from many goroutines if it likes, and nobody else uses
+// Bulk fills a new index: load calls Define, Load and SetPosition, or DefineNumbered and LoadNumbered, from many goroutines if it likes, and nobody else uses
 // the index before Bulk returns. The shapes' sets of nodes are then filled by many nodes at a time, and what follows from
 // them is computed once for all rather than with every document. The error is load's; the index is whole all the same, as far as load came.
 func (x *Index) Bulk(load func() error) error {
@@ -24,7 +24,7 @@ func (x *Index) setBulk(on bool) {
 				for s := range t.waiting {
 					t.arrive(uint32(s))
 				}
-				t.waiting = nil
+				t.waiting, t.numbered = nil, nil
 				t.regroup()
 			}
 		}
@@ -41,8 +41,8 @@ type waiting struct {
 
 // wait has a node put into a shape's set before Bulk ends.
 func (t *table) wait(s, n uint32) {
-	for len(t.waiting) <= int(s) {
-		t.waiting = append(t.waiting, waiting{})
+	if len(t.waiting) <= int(s) {
+		t.waiting = append(t.waiting, make([]waiting, int(t.postings.n)-len(t.waiting))...)
 	}
 	w := &t.waiting[s]
 	switch {
@@ -66,8 +66,12 @@ func (t *table) arrive(s uint32) {
 		t.elements += p.count() - before
 		return
 	}
-	for _, n := range nodes {
-		t.put(s, n)
+	p := t.postings.edit(s, t.epoch)
+	before := p.count()
+	p.addAll(nodes, t.epoch)
+	t.elements += p.count() - before
+	if before == 0 && len(nodes) > 0 {
+		t.live++
 	}
 }
 

@@ -110,6 +110,33 @@ func (p *posting) add(node, epoch uint32) bool {
 	return true
 }
 
+// addAll puts nodes into the set.
+func (p *posting) addAll(nodes []uint32, epoch uint32) {
+	before := p.count()
+	ascending := p.bits == nil && (before == 0 || len(nodes) == 0 || p.at(before-1) < nodes[0])
+	for i := 1; i < len(nodes) && ascending; i++ {
+		ascending = nodes[i-1] < nodes[i]
+	}
+	switch {
+	case !ascending:
+		for _, n := range nodes {
+			p.add(n, epoch)
+		}
+	case before+len(nodes) <= fewMost:
+		var buf [4 * fewMost]byte
+		out := append(buf[:0], p.few...)
+		for _, n := range nodes {
+			out = binary.LittleEndian.AppendUint32(out, n)
+		}
+		p.few = string(out)
+	default:
+		b := newBits(epoch)
+		b.AddMany(p.appendTo(nil))
+		b.AddMany(nodes)
+		p.few, p.bits = "", b
+	}
+}
+
 // remove takes a node out of the set.
 func (p *posting) remove(node, epoch uint32) {
 	if p.bits == nil {

@@ -26,7 +26,8 @@ type table struct {
 	byID       lookup // shapes by id, sub-types side by side
 	byText     lookup // values by attribute and text
 
-	waiting []waiting // of each shape, within Bulk
+	waiting  []waiting // of each shape, within Bulk
+	numbered []uint32  // shapes by a store's numbers, plus one, within Bulk
 
 	bulk bool // groups and counts of values are left for the end of Bulk
 	live int  // shapes some node has
@@ -161,12 +162,17 @@ func (t *table) define(s inventory.Shape) error {
 	if err != nil {
 		return fmt.Errorf("shape %s of %s: %w", s.ID, t.typ, err)
 	}
+	t.defineEntry(s.ID, e)
+	return nil
+}
+
+// defineEntry learns a shape that is not known from its entry.
+func (t *table) defineEntry(id inventory.ShapeID, e inventory.Entry) uint32 {
 	row := make([]uint32, len(e))
 	for i, a := range e {
 		row[i] = t.value(t.attr(a.Name), a.Value)
 	}
-	t.addShape(s.ID, 0, row)
-	return nil
+	return t.addShape(id, 0, row)
 }
 
 func (t *table) addShape(id inventory.ShapeID, sub uint32, row []uint32) uint32 {
@@ -247,7 +253,11 @@ func (t *table) hashText(attr uint32, text string) uint64 {
 }
 
 func (t *table) findValue(attr uint32, text string) (uint32, bool) {
-	return t.byText.find(t.hashText(attr, text), func(n uint32) bool {
+	return t.findHashed(t.hashText(attr, text), attr, text)
+}
+
+func (t *table) findHashed(hash uint64, attr uint32, text string) (uint32, bool) {
+	return t.byText.find(hash, func(n uint32) bool {
 		v := t.values.get(n)
 		return v.attr == attr && t.texts.get(v.text) == text
 	})
@@ -255,22 +265,23 @@ func (t *table) findValue(attr uint32, text string) (uint32, bool) {
 
 // value gives the number of an attribute's text, making it and its folded one when they are new.
 func (t *table) value(attr uint32, text string) uint32 {
-	if n, ok := t.findValue(attr, text); ok {
+	hash := t.hashText(attr, text)
+	if n, ok := t.findHashed(hash, attr, text); ok {
 		return n
 	}
 	folded := inventory.Fold(text)
 	if folded != text {
-		return t.addValue(attr, text, t.value(attr, folded))
+		return t.addValue(hash, attr, text, t.value(attr, folded))
 	}
-	n := t.addValue(attr, text, t.values.n)
+	n := t.addValue(hash, attr, text, t.values.n)
 	t.attrs[attr].values = append(t.attrs[attr].values, n)
 	return n
 }
 
-func (t *table) addValue(attr uint32, text string, fold uint32) uint32 {
+func (t *table) addValue(hash uint64, attr uint32, text string, fold uint32) uint32 {
 	n := t.values.push(value{text: t.texts.put(text), fold: fold, attr: attr}, t.epoch)
 	t.states.push(state{aux: unknown}, t.epoch)
-	t.byText.add(t.hashText(attr, text), n)
+	t.byText.add(hash, n)
 	return n
 }
 

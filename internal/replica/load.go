@@ -17,8 +17,17 @@ import (
 // loaders is how many shards are read whole at a time.
 func loaders() int { return runtime.GOMAXPROCS(0) }
 
-// loadAll reads every shard.
+// loadAll reads every shard, by the store's own numbers where it has any.
 func (r *Replica) loadAll(ctx context.Context) error {
+	load := r.loadShard
+	if numbered, ok := r.store.(store.Outliner); ok {
+		if err := numbered.EachText(ctx, r.defineNumbered); err != nil {
+			return err
+		}
+		load = func(ctx context.Context, shard int, _ target, done *atomic.Int64) error {
+			return r.loadNumbered(ctx, numbered, shard, done)
+		}
+	}
 	ctx, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
 	var wg sync.WaitGroup
@@ -27,7 +36,7 @@ func (r *Replica) loadAll(ctx context.Context) error {
 	for range min(loaders(), len(r.shards)) {
 		wg.Go(func() {
 			for shard := int(next.Add(1)) - 1; shard < len(r.shards) && ctx.Err() == nil; shard = int(next.Add(1)) - 1 {
-				if err := r.loadShard(ctx, shard, r.index, &nodes); err != nil {
+				if err := load(ctx, shard, r.index, &nodes); err != nil {
 					cancel(err)
 				}
 			}

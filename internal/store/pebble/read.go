@@ -274,6 +274,19 @@ func newDocumentScan(v *view, shard int) (*documentScan, error) {
 
 // next reads the document at key, which is the next one in order or the store is damaged.
 func (d *documentScan) next(key []byte, id idOf) (inventory.Document, error) {
+	value, err := d.value(key)
+	if err != nil {
+		return inventory.Document{}, err
+	}
+	doc, err := decodeDocument(value, id)
+	if err != nil {
+		return inventory.Document{}, damaged(key, err)
+	}
+	return doc, nil
+}
+
+// value reads what is stored of it.
+func (d *documentScan) value(key []byte) ([]byte, error) {
 	if d.started {
 		d.it.Next()
 	} else {
@@ -281,18 +294,14 @@ func (d *documentScan) next(key []byte, id idOf) (inventory.Document, error) {
 		d.started = true
 	}
 	if err := d.it.Error(); err != nil {
-		return inventory.Document{}, damaged(key, err)
+		return nil, damaged(key, err)
 	}
 	if !d.it.Valid() || !slices.Equal(d.it.Key(), key) {
-		return inventory.Document{}, damaged(key, errors.New("a stored document is missing"))
+		return nil, damaged(key, errors.New("a stored document is missing"))
 	}
 	value, err := d.it.ValueAndErr()
 	if err != nil {
-		return inventory.Document{}, damaged(key, err)
+		return nil, damaged(key, err)
 	}
-	doc, err := decodeDocument(value, id)
-	if err != nil {
-		return inventory.Document{}, damaged(key, err)
-	}
-	return doc, nil
+	return value, nil
 }
