@@ -130,15 +130,10 @@ func (d *documentScan) outline(key []byte, to *store.DocumentOutline) error {
 
 // outline reads the numbers of refs and the names of their volatile attributes, and passes over the rest of the value.
 func (d *decoder) outline() (numbers []uint32, names []string) {
-	numbers = make([]uint32, d.count(1))
-	var s sequence
-	for i := range numbers {
-		n := d.next(&s)
-		if n < 0 || n > int64(^uint32(0)) {
-			d.fail("names shape number %d", n)
-			return nil, nil
-		}
-		numbers[i] = uint32(n)
+	refs := *d
+	numbers = refs.refNumbers()
+	for range d.count(1) {
+		d.uvarint()
 	}
 	for range d.count(1) {
 		for range d.count(1) {
