@@ -145,7 +145,7 @@ func (q Requests) finish(r *http.Request, rec *record, out *countedWriter, recei
 	if status >= 500 {
 		level = slog.LevelError
 	}
-	line := []slog.Attr{
+	line := append(make([]slog.Attr, 0, 16),
 		slog.String("request_id", rec.id),
 		slog.String("method", printable(r.Method)),
 		slog.String("path", printable(r.URL.Path)),
@@ -156,7 +156,7 @@ func (q Requests) finish(r *http.Request, rec *record, out *countedWriter, recei
 		slog.Int64("bytes_in", received),
 		slog.Int64("bytes_out", out.bytes),
 		slog.Float64("ms", float64(took.Microseconds())/1000),
-	}
+	)
 	if code != "" {
 		line = append(line, slog.String("code", code))
 	}

@@ -144,7 +144,7 @@ type content struct {
 // newReport reads what the report is judged by: the node's record, with the documents that have to be compared in any
 // case, and the catalogue where it says anything about the types reported. What is built in needs none.
 func (s *Service) newReport(ctx context.Context, key inventory.NodeKey, in PutInventoryInput, before *attempt) (*report, error) {
-	r := &report{s: s, key: key, admin: in.Administrator, now: time.Now().UTC(), contents: map[inventory.ItemKey]content{}, types: &catalogue{}, attempt: before}
+	r := &report{s: s, key: key, admin: in.Administrator, now: time.Now().UTC(), types: &catalogue{}, attempt: before}
 	judgedByTypes := slices.ContainsFunc(in.Items, func(it inventory.Item) bool { return it.Type.Custom() || it.Type == inventory.TypeComplianceItem })
 	if !before.remembered && r.recall(judgedByTypes) {
 		return r, nil
@@ -260,6 +260,9 @@ func (r *report) write(key inventory.ItemKey, c content) {
 		r.order = append(r.order, key)
 	}
 	c.anew = c.anew || before.anew
+	if r.contents == nil {
+		r.contents = map[inventory.ItemKey]content{}
+	}
 	r.contents[key] = c
 }
 

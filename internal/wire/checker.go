@@ -28,7 +28,7 @@ type checker struct {
 
 // validate holds v to the model.
 func validate(v constrained) error {
-	c := checker{}
+	c := checker{path: make([]byte, 0, 64)}
 	v.validate(&c)
 	switch {
 	case c.count == 0:
@@ -151,7 +151,9 @@ func structures[T any, P interface {
 		return
 	}
 	mark := c.enter(member)
-	c.length(len(list), least, most, printedList[T, P](list))
+	if len(list) < least || len(list) > most {
+		c.length(len(list), least, most, printedList[T, P](list))
+	}
 	for i := range list {
 		inner := c.enterElement(i)
 		P(&list[i]).validate(c)

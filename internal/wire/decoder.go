@@ -15,6 +15,8 @@ const (
 	// maxElements bounds what the small recursive shapes (filters, aggregators, groups, values) may hold in one request.
 	// An answer of 200 schemas of 50 attributes has 10,200.
 	maxElements = 50_000
+	// leastRoom is how many elements a list first gets room for.
+	leastRoom = 4
 )
 
 // A shape is a structure of the model that can be read.
@@ -23,6 +25,7 @@ type shape interface{ decode(d *decoder) }
 // decode reads body, all of it, into v.
 func decode(body []byte, v shape) error {
 	d := decoder{json: string(body)}
+	d.names = d.few[:0]
 	switch d.peek() {
 	case '{':
 		v.decode(&d)
@@ -60,6 +63,8 @@ type decoder struct {
 	leads    []lead   // of the entries of the list read so far, each name once
 
 	leadsOrdered bool // by name
+
+	few [16]string // for names
 }
 
 func (d *decoder) fail(message string) {
@@ -190,22 +195,27 @@ func list[T any](d *decoder, limit int, element func(d *decoder, v *T)) []T {
 		return nil
 	}
 	kept := []T{}
-	var beyond T
+	var beyond *T
 	for first := true; d.more(first, ']'); first = false {
 		if d.peek() == 'n' {
 			d.literal("null")
 			d.fail("Null found where a list element was expected")
 		}
 		if len(kept) > limit {
-			element(d, &beyond)
+			if beyond == nil {
+				beyond = new(T)
+			}
+			element(d, beyond)
 			continue
 		}
 		if d.elements++; d.elements > maxElements {
 			d.fail("Request holds more than 50000 list elements")
 		}
-		var v T
-		element(d, &v)
-		kept = append(kept, v)
+		if len(kept) == cap(kept) {
+			kept = slices.Grow(kept, max(leastRoom, len(kept)))
+		}
+		kept = kept[:len(kept)+1]
+		element(d, &kept[len(kept)-1])
 	}
 	return kept
 }

@@ -110,9 +110,11 @@ func (i *Item) validate(c *checker) {
 	if !i.fit {
 		i.validateContent(c)
 	}
-	mark := c.enter("context")
-	i.Context.validate(c, attributeName, attributeValue)
-	c.leave(mark)
+	if len(i.Context) > 0 {
+		mark := c.enter("context")
+		i.Context.validate(c, attributeName, attributeValue)
+		c.leave(mark)
+	}
 }
 
 func (i *Item) validateContent(c *checker) {

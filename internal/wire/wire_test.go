@@ -285,6 +285,26 @@ func BenchmarkDecodeReport(b *testing.B) {
 	}
 }
 
+// BenchmarkDecodeHashes is a report of what has not changed.
+func BenchmarkDecodeHashes(b *testing.B) {
+	r := PutInventoryRequest{InstanceId: "i-0123456789abcdef0"}
+	hash := "24DCnGEkU0nMIKZjum8A3Q=="
+	for _, name := range []string{"AWS:InstanceInformation", "AWS:Network", "AWS:Application", "AWS:Service", "Custom:RackInfo"} {
+		r.Items = append(r.Items, Item{TypeName: name, SchemaVersion: "1.0", CaptureTime: "2026-01-02T03:04:05Z", ContentHash: &hash})
+	}
+	body := r.AppendJSON(nil)
+	b.ReportAllocs()
+	for b.Loop() {
+		var r PutInventoryRequest
+		if err := r.Decode(body); err != nil {
+			b.Fatal(err)
+		}
+		if err := r.Validate(); err != nil {
+			b.Fatal(err)
+		}
+	}
+}
+
 func BenchmarkValidateReport(b *testing.B) {
 	var r PutInventoryRequest
 	if err := r.Decode(report(600)); err != nil {
