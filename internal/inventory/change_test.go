@@ -3,6 +3,7 @@ package inventory
 import (
 	"encoding/binary"
 	"fmt"
+	"hash/fnv"
 	"math/rand/v2"
 	"slices"
 	"testing"
@@ -131,6 +132,50 @@ func TestSetDiff(t *testing.T) {
 }
 
 var cmpEmpty = cmp.FilterValues(func(a, b []ShapeID) bool { return len(a)+len(b) == 0 }, cmp.Ignore())
+
+func TestShapesAreSortedWhateverTheirIDs(t *testing.T) {
+	const seed = 5
+	random := rand.New(rand.NewPCG(seed, 0))
+	for range 500 {
+		d := Document{Refs: make([]Ref, random.IntN(300))}
+		kind, kinds := random.IntN(3), 1+random.IntN(400)
+		for i := range d.Refs {
+			h := fnv.New128a()
+			fmt.Fprint(h, random.IntN(kinds)) // ids that repeat
+			copy(d.Refs[i].Shape[:], h.Sum(nil))
+			if kind > 0 { // ids that are no hashes
+				clear(d.Refs[i].Shape[:8*kind-1])
+			}
+		}
+		var want []ShapeID
+		for _, r := range d.Refs {
+			want = append(want, r.Shape)
+		}
+		slices.SortFunc(want, CompareShapeIDs)
+		want = slices.Compact(want)
+		set, refs := d.Shapes()
+		if !slices.Equal(set, want) || len(refs) != len(set) {
+			t.Fatalf("seed %d: Shapes of %v = %v, want %v", seed, d.Refs, set, want)
+		}
+		for i, at := range refs {
+			if d.Refs[at].Shape != set[i] {
+				t.Fatalf("seed %d: ref %d hasn't the shape %v", seed, at, set[i])
+			}
+		}
+	}
+}
+
+func BenchmarkShapeSet(b *testing.B) {
+	random := rand.New(rand.NewPCG(1, 0))
+	d := Document{Refs: make([]Ref, 400)}
+	for i := range d.Refs {
+		binary.BigEndian.PutUint64(d.Refs[i].Shape[:8], random.Uint64())
+	}
+	b.ReportAllocs()
+	for b.Loop() {
+		d.ShapeSet()
+	}
+}
 
 func TestShapeSet(t *testing.T) {
 	d := Document{Refs: []Ref{ref(3, 1), ref(1, 0), ref(3, 2), ref(2, 0), ref(1, 0)}}

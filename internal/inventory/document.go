@@ -3,6 +3,7 @@ package inventory
 import (
 	"cmp"
 	"encoding/binary"
+	"math/bits"
 	"slices"
 	"time"
 )
@@ -27,12 +28,56 @@ type Document struct {
 
 // ShapeSet gives the document's shapes, each once, sorted.
 func (d Document) ShapeSet() []ShapeID {
-	set := make([]ShapeID, len(d.Refs))
-	for i, r := range d.Refs {
-		set[i] = r.Shape
+	set, _ := d.Shapes()
+	return set
+}
+
+// Shapes gives the document's shapes, each once, sorted, and for each the number of a ref that has it.
+func (d Document) Shapes() (set []ShapeID, refs []int32) {
+	order := d.byShape()
+	set, refs = make([]ShapeID, 0, len(order)), order[:0]
+	for _, at := range order {
+		if id := d.Refs[at].Shape; len(set) == 0 || set[len(set)-1] != id {
+			set, refs = append(set, id), append(refs, at)
+		}
 	}
-	slices.SortFunc(set, CompareShapeIDs)
-	return slices.Compact(set)
+	return set, refs
+}
+
+// byShape gives the numbers of the refs in the order of their shapes. Ids are hashes, and what one begins with says about
+// where it belongs: what is left is to put neighbours in order.
+func (d Document) byShape() []int32 {
+	n := len(d.Refs)
+	order, ends := make([]int32, n), make([]int32, n+1)
+	about := func(i int) uint64 {
+		part, _ := bits.Mul64(binary.BigEndian.Uint64(d.Refs[i].Shape[:8]), uint64(n))
+		return part
+	}
+	for i := range n {
+		ends[about(i)+1]++
+	}
+	for i := range n {
+		ends[i+1] += ends[i]
+	}
+	for i := range n {
+		end := &ends[about(i)]
+		order[*end] = int32(i)
+		*end++
+	}
+	moves := 0
+	for i := 1; i < n; i++ {
+		at := order[i]
+		j := i
+		for ; j > 0 && CompareShapeIDs(d.Refs[order[j-1]].Shape, d.Refs[at].Shape) > 0; j-- {
+			order[j] = order[j-1]
+		}
+		order[j] = at
+		if moves += i - j; moves > 16*n { // these are no hashes
+			slices.SortStableFunc(order, func(a, b int32) int { return CompareShapeIDs(d.Refs[a].Shape, d.Refs[b].Shape) })
+			break
+		}
+	}
+	return order
 }
 
 // CompareShapeIDs orders shape ids bytewise.

@@ -1,9 +1,6 @@
 package ssm
 
 import (
-	"cmp"
-	"encoding/binary"
-	"slices"
 	"unsafe"
 
 	"stocktake/internal/inventory"
@@ -42,37 +39,8 @@ func (s *Service) cut(t inventory.TypeName, split inventory.Split, entries []inv
 			d.document.Refs[i].Volatile = own
 		}
 	}
-	d.ref = firstOfEach(d.document.Refs)
-	d.set = make([]inventory.ShapeID, len(d.ref))
-	for i, r := range d.ref {
-		d.set[i] = d.document.Refs[r].Shape
-	}
+	d.set, d.ref = d.document.Shapes()
 	return d
-}
-
-// firstOfEach gives, sorted by shape, the number of one entry for each shape.
-func firstOfEach(refs []inventory.Ref) []int32 {
-	type entry struct {
-		begin uint64 // of the shape's id: two of them are hardly ever equal
-		at    int32
-	}
-	all := make([]entry, len(refs))
-	for i := range refs {
-		all[i] = entry{binary.BigEndian.Uint64(refs[i].Shape[:8]), int32(i)}
-	}
-	slices.SortFunc(all, func(a, b entry) int {
-		if a.begin != b.begin {
-			return cmp.Compare(a.begin, b.begin)
-		}
-		return inventory.CompareShapeIDs(refs[a.at].Shape, refs[b.at].Shape)
-	})
-	out := make([]int32, 0, len(all))
-	for i, e := range all {
-		if i == 0 || refs[e.at].Shape != refs[all[i-1].at].Shape {
-			out = append(out, e.at)
-		}
-	}
-	return out
 }
 
 // textBytes is about how much the shape texts of entries take.

@@ -142,6 +142,9 @@ func (o *commit) prepareWrite(p *write, w store.Write, old *record, v *view) err
 	p.key = documentKey(o.key, w.Key)
 	p.item = -1
 	p.space = o.s.dictionary.space(spaceKey{o.c.Node.Key.Partition, w.Key.Type})
+	if w.Document != nil {
+		p.space.internNew(w.Document.Refs)
+	}
 	p.added = internAdded(w, p.space)
 	p.change = inventory.Change{
 		Shard:    o.shard,
@@ -159,7 +162,10 @@ func (o *commit) prepareWrite(p *write, w store.Write, old *record, v *view) err
 		p.item = slices.IndexFunc(o.c.Node.Items, func(s inventory.ItemState) bool { return s.ItemKey == w.Key })
 		state = &o.c.Node.Items[p.item]
 		p.change.Split = w.Document.Split
-		if refs, p.numbers, ok = appendRefs(make([]byte, 0, 16+12*len(w.Document.Refs)), w.Document.Refs, p.space.lookup); !ok {
+		p.space.mu.RLock()
+		refs, p.numbers, ok = appendRefs(make([]byte, 0, 16+12*len(w.Document.Refs)), w.Document.Refs, p.space.known)
+		p.space.mu.RUnlock()
+		if !ok {
 			return errNoText
 		}
 		p.document = appendDocument(make([]byte, 0, len(refs)+8), w.Document.Split, refs)
@@ -178,9 +184,16 @@ func (o *commit) prepareWrite(p *write, w store.Write, old *record, v *view) err
 // internAdded numbers the shapes a write adds. Their texts mostly come in the same order.
 func internAdded(w store.Write, s *space) []added {
 	all := make([]added, len(w.Added))
+	s.mu.RLock()
+	for i, id := range w.Added {
+		all[i].number, _ = s.known(id)
+	}
+	s.mu.RUnlock()
 	var texts map[inventory.ShapeID]string
 	for i, id := range w.Added {
-		all[i].number = s.intern(id)
+		if all[i].number == 0 {
+			all[i].number = s.intern(id)
+		}
 		if len(w.Shapes) == len(w.Added) && w.Shapes[i].ID == id {
 			all[i].shape = w.Shapes[i]
 			continue

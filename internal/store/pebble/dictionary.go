@@ -103,6 +103,11 @@ func newSpace(number uint32) *space {
 func (s *space) lookup(id inventory.ShapeID) (uint32, bool) {
 	s.mu.RLock()
 	defer s.mu.RUnlock()
+	return s.known(id)
+}
+
+// known gives a shape's number as lookup does. The caller holds mu, for reading at least: it looks up many.
+func (s *space) known(id inventory.ShapeID) (uint32, bool) {
 	n := s.slots[s.slot(id)]
 	return n, n != 0
 }
@@ -127,6 +132,31 @@ func (s *space) intern(id inventory.ShapeID) uint32 {
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	return s.internLocked(id)
+}
+
+// internNew numbers those shapes of refs that have no number yet, in their order and one after the other: what stands
+// together in one document does in others, and near numbers take little room.
+func (s *space) internNew(refs []inventory.Ref) {
+	var fresh []inventory.ShapeID
+	s.mu.RLock()
+	for i := range refs {
+		if s.slots[s.slot(refs[i].Shape)] == 0 {
+			fresh = append(fresh, refs[i].Shape)
+		}
+	}
+	s.mu.RUnlock()
+	if len(fresh) == 0 {
+		return
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for _, id := range fresh {
+		s.internLocked(id)
+	}
+}
+
+func (s *space) internLocked(id inventory.ShapeID) uint32 {
 	if n := s.slots[s.slot(id)]; n != 0 {
 		return n
 	}
