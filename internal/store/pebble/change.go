@@ -157,16 +157,17 @@ func insertedRefs(d inventory.Delta) []inventory.Ref {
 	return refs
 }
 
-// ownRefs gives a change that borrowed its document's refs a copy of them.
+// ownRefs gives a change that borrowed its document's refs a copy of them, and their version with it.
 func ownRefs(change, document []byte) ([]byte, error) {
 	if len(change) <= changeFlagsAt || change[changeFlagsAt]&flagBorrowed == 0 {
 		return nil, fmt.Errorf("change borrows no document")
 	}
-	refs, err := documentRefs(document)
-	if err != nil {
-		return nil, err
+	d := documentDecoder(document)
+	if d.err != nil {
+		return nil, d.err
 	}
-	own := slices.Concat(change, refs)
+	own := slices.Concat(change, document[d.at:])
+	own[0] = d.version
 	own[changeFlagsAt] &^= flagBorrowed
 	return own, nil
 }
@@ -189,8 +190,8 @@ func (d *decoder) changeHead(c *inventory.Change) (flags byte) {
 	return flags
 }
 
-// changeSource gives what a change's value does not hold itself: the ids of its shapes' numbers, and the refs of the
-// document it borrows.
+// changeSource gives what a change's value does not hold itself: the ids of its shapes' numbers, and the document whose
+// refs it borrows.
 type changeSource struct {
 	ids      func(inventory.Partition, inventory.TypeName) idOf
 	borrowed func(inventory.DocumentKey) ([]byte, error)
@@ -222,11 +223,11 @@ func decodeChange(value []byte, from changeSource) (c inventory.Change, err erro
 		if err := d.end(); err != nil {
 			return c, err
 		}
-		refs, err := from.borrowed(c.Document)
+		document, err := from.borrowed(c.Document)
 		if err != nil {
 			return c, err
 		}
-		d = &decoder{buf: refs}
+		d = documentDecoder(document)
 	}
 	refs := d.refs(id)
 	if flags&flagWhole != 0 {
@@ -305,10 +306,10 @@ func changeNumbers(value []byte) (key spaceKey, numbers []uint32, err error) {
 	}
 	c, err := decodeChange(value, changeSource{
 		ids:      func(inventory.Partition, inventory.TypeName) idOf { return collect },
-		borrowed: func(inventory.DocumentKey) ([]byte, error) { return noRefs, nil },
+		borrowed: func(inventory.DocumentKey) ([]byte, error) { return noDocument, nil },
 	})
 	return spaceKey{c.Document.Partition, c.Document.Type}, numbers, err
 }
 
-// noRefs is what appendRefs writes for none.
-var noRefs = []byte{0, 0}
+// noDocument is a document without refs.
+var noDocument = []byte{valueVersion, 0, 0, 0}

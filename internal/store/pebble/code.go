@@ -1,31 +1,38 @@
 package pebble
 
 import (
+	"encoding/base64"
 	"encoding/binary"
 	"encoding/hex"
 	"errors"
 	"fmt"
 	"math"
+	"strings"
 	"time"
 
 	"stocktake/internal/inventory"
 )
 
 // Stored values begin with the version of their encoding. Blocks and log records have checksums of Pebble's own, so
-// values carry none; a value that does not decode to its last byte is damaged all the same, and says where.
-const valueVersion = 1
+// values carry none; a value that does not decode to its last byte is damaged all the same, and says where. What older
+// versions stored is read as they wrote it: version 1 had refs with another coding of numbers.
+const (
+	valueVersion  = 2
+	oldestVersion = 1
+)
 
 // decoder reads a value field by field. The first field that does not fit sets err, after which every read gives zeros.
 type decoder struct {
-	buf []byte
-	at  int
-	err error
+	buf     []byte
+	at      int
+	err     error
+	version byte
 }
 
 func newDecoder(value []byte) *decoder {
 	d := &decoder{buf: value}
-	if v := d.byte(); d.err == nil && v != valueVersion {
-		d.fail("has encoding %d, this program knows %d", v, valueVersion)
+	if d.version = d.byte(); d.err == nil && (d.version < oldestVersion || d.version > valueVersion) {
+		d.fail("has encoding %d, this program knows %d to %d", d.version, oldestVersion, valueVersion)
 	}
 	return d
 }
@@ -163,6 +170,7 @@ const (
 	packedRaw  = 0
 	packedTime = 1
 	packedHex  = 2
+	packedBase = 3 // base64, padded
 )
 
 func appendPacked(dst []byte, s string) []byte {
@@ -176,8 +184,21 @@ func appendPacked(dst []byte, s string) []byte {
 		_, _ = hex.Decode(dst[at:], []byte(s)) // every byte was looked at
 		return dst
 	}
+	if raw, ok := fromBase64(s); ok {
+		dst = binary.AppendUvarint(dst, uint64(len(raw))<<2|packedBase)
+		return append(dst, raw...)
+	}
 	dst = binary.AppendUvarint(dst, uint64(len(s))<<2|packedRaw)
 	return append(dst, s...)
+}
+
+// fromBase64 gives what a string says in base64, if encoding that gives the string back.
+func fromBase64(s string) ([]byte, bool) {
+	if len(s) < 16 || len(s)%4 != 0 || strings.ContainsAny(s, "\r\n") {
+		return nil, false
+	}
+	raw, err := base64.StdEncoding.Strict().DecodeString(s)
+	return raw, err == nil
 }
 
 func (d *decoder) packed() string {
@@ -188,6 +209,8 @@ func (d *decoder) packed() string {
 		return string(appendSeconds(nil, int64(n)))
 	case head&3 == packedHex && n <= uint64(d.left()):
 		return hex.EncodeToString(d.bytes(int(n)))
+	case head&3 == packedBase && n <= uint64(d.left()):
+		return base64.StdEncoding.EncodeToString(d.bytes(int(n)))
 	case head&3 == packedRaw && n <= uint64(d.left()):
 		return string(d.bytes(int(n)))
 	}

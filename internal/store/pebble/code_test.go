@@ -159,7 +159,7 @@ func TestManyVolatileAttributesComeBack(t *testing.T) {
 
 func TestNewerFormatIsRefused(t *testing.T) {
 	value := binary.AppendUvarint(nil, formatVersion+1)
-	if _, err := decodeIdentity(append(value, "whatever comes then"...)); err == nil || !strings.Contains(err.Error(), "format 2") {
+	if _, err := decodeIdentity(append(value, "whatever comes then"...)); err == nil || !strings.Contains(err.Error(), "format 3") {
 		t.Errorf("identity of a newer format: %v", err)
 	}
 }
@@ -274,7 +274,7 @@ func fuzzChange(t *testing.T, value []byte) {
 	document, _, _ := appendRefs(nil, []inventory.Ref{{Shape: shape(5)}}, numbering)
 	from := changeSource{
 		ids:      func(inventory.Partition, inventory.TypeName) idOf { return unnumbering },
-		borrowed: func(inventory.DocumentKey) ([]byte, error) { return document, nil },
+		borrowed: func(inventory.DocumentKey) ([]byte, error) { return appendDocument(nil, 0, document), nil },
 	}
 	c, err := decodeChange(value, from)
 	if err != nil || c.Gone && (len(c.Delta) > 0 || len(c.Added) > 0) {

@@ -73,7 +73,7 @@ func (s *Store) OldestChange(ctx context.Context, shard int) (inventory.Change, 
 // changesFrom reads up to limit changes of a shard, the first of which has the sequence next.
 func (s *Store) changesFrom(ctx context.Context, v *view, shard int, next uint64, limit int) ([]inventory.Change, error) {
 	from := changeSource{ids: s.dictionary.idsOf, borrowed: func(key inventory.DocumentKey) ([]byte, error) {
-		return v.borrowedRefs(shard, key)
+		return v.borrowed(shard, key)
 	}}
 	var changes []inventory.Change
 	err := each(v.snapshot, changeKey(shard, next), keyAfter(shardKey(kindChange, shard)), func(key, value []byte) error {
@@ -126,18 +126,17 @@ func (v *view) checkPosition(shard int, at inventory.Position) error {
 	return nil
 }
 
-// borrowedRefs reads the refs of a document for the change that borrows them.
-func (v *view) borrowedRefs(shard int, k inventory.DocumentKey) (refs []byte, err error) {
+// borrowed reads a document for the change that borrows its refs.
+func (v *view) borrowed(shard int, k inventory.DocumentKey) (document []byte, err error) {
 	key := documentKey(nodeKey(shard, k.NodeKey), inventory.ItemKey{Type: k.Type, SubType: k.SubType})
 	found, err := v.get(key, func(value []byte) error {
-		part, err := documentRefs(value)
-		refs = slices.Clone(part)
-		return err
+		document = slices.Clone(value)
+		return nil
 	})
 	if err == nil && !found {
 		err = damaged(key, errors.New("a stored document is missing"))
 	}
-	return refs, err
+	return document, err
 }
 
 // prune drops the changes of each shard below limits.

@@ -20,7 +20,7 @@ func appendIdentity(dst []byte, id store.Identity) []byte {
 
 func decodeIdentity(value []byte) (id store.Identity, err error) {
 	d := &decoder{buf: value}
-	if v := d.uvarint(); d.err == nil && v != formatVersion {
+	if v := d.uvarint(); d.err == nil && (v < 1 || v > formatVersion) {
 		return id, &formatError{v}
 	}
 	copy(id.ID[:], d.bytes(len(id.ID)))
@@ -38,7 +38,7 @@ func decodeIdentity(value []byte) (id store.Identity, err error) {
 type formatError struct{ version uint64 }
 
 func (e *formatError) Error() string {
-	return fmt.Sprintf("it has format %d and this program knows %d: open it with the version of the program that wrote it", e.version, formatVersion)
+	return fmt.Sprintf("it has format %d and this program knows none above %d: open it with the version of the program that wrote it", e.version, formatVersion)
 }
 
 func appendSpace(dst []byte, k spaceKey) []byte {

@@ -115,11 +115,11 @@ func decodeDocument(value []byte, id idOf) (inventory.Document, error) {
 	return doc, d.end()
 }
 
-// documentRefs gives the part of a document that appendRefs wrote.
-func documentRefs(value []byte) ([]byte, error) {
+// documentDecoder reads a document up to its refs.
+func documentDecoder(value []byte) *decoder {
 	d := newDecoder(value)
 	d.split()
-	return value[d.at:], d.err
+	return d
 }
 
 func (d *decoder) split() uint32 {

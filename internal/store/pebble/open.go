@@ -38,8 +38,9 @@ type Options struct {
 	FS vfs.FS
 }
 
-// formatVersion is the version of all that is stored: keys, values and what they mean.
-const formatVersion = 1
+// formatVersion is the version of all that is stored: keys, values and what they mean. A store of an older version becomes
+// one of this when it is opened, and only what is written from then on is written anew.
+const formatVersion = 2
 
 // engineFormat is the format of Pebble's own files. A newer Pebble keeps writing it until this line is changed, so that
 // going back one version of the program is possible.
@@ -112,8 +113,8 @@ func (o *Options) recover(s *Store) error {
 		err = checkSeal(s.guard, o.Dir, dir)
 	}
 	if err == nil {
-		s.engine = opener{dir, func() (*engine.DB, error) { return o.openEngine(s, dir, true) }}
-		s.db, err = s.engine.open()
+		s.engine = opener{dir, func(idle bool) (*engine.DB, error) { return o.openEngine(s, dir, true, idle) }}
+		s.db, err = s.engine.open(false)
 	}
 	if err != nil {
 		return errors.Join(err, s.lock.Close())
@@ -124,10 +125,10 @@ func (o *Options) recover(s *Store) error {
 	return nil
 }
 
-// opener opens the engine in a directory.
+// opener opens the engine in a directory. Idle, it begins no work of its own.
 type opener struct {
 	dir  string
-	open func() (*engine.DB, error)
+	open func(idle bool) (*engine.DB, error)
 }
 
 // home gives the directory of Pebble's files, which in a new store it makes under another name first: a first start that
@@ -144,7 +145,7 @@ func (o *Options) home(s *Store) (string, error) {
 	if err := fs.MkdirAll(making, 0o700); err != nil {
 		return "", err
 	}
-	db, err := o.openEngine(s, making, false)
+	db, err := o.openEngine(s, making, false, false)
 	if err != nil {
 		return "", err
 	}
@@ -207,12 +208,12 @@ func lockError(err error) error {
 	return fmt.Errorf("lock: %w", err)
 }
 
-func (o *Options) openEngine(s *Store, dir string, exists bool) (*engine.DB, error) {
+func (o *Options) openEngine(s *Store, dir string, exists, idle bool) (*engine.DB, error) {
 	cache := engine.NewCache(o.CacheBytes)
 	defer cache.Unref()
 	opts := &engine.Options{
 		FS: s.guard, Cache: cache, MemTableSize: o.MemTableBytes,
-		FormatMajorVersion: engineFormat, ErrorIfNotExists: exists,
+		FormatMajorVersion: engineFormat, ErrorIfNotExists: exists, DisableAutomaticCompactions: idle,
 		Logger: logger{s},
 		EventListener: &engine.EventListener{
 			BackgroundError: func(err error) { s.log.Error("store: background work failed", "error", err) },
@@ -268,6 +269,9 @@ func (s *Store) load(o *Options) error {
 	if err != nil {
 		return err
 	}
+	if err := s.adopt(); err != nil {
+		return err
+	}
 	if o.Shards != 0 && o.Shards != s.identity.Shards {
 		return fmt.Errorf("it has %d shards, which were chosen when it was made and cannot become %d", s.identity.Shards, o.Shards)
 	}
@@ -275,6 +279,19 @@ func (s *Store) load(o *Options) error {
 		return errors.New("it is another store than the one whose identity was asked for: choose an empty directory")
 	}
 	return s.dictionary.loadFrom(s.db)
+}
+
+// adopt makes a store of an older version one of this: from now on the older program refuses it.
+func (s *Store) adopt() error {
+	now := appendIdentity(nil, s.identity)
+	same := false
+	if _, err := get(s.db, keyIdentity, func(value []byte) error {
+		same = string(value) == string(now)
+		return nil
+	}); err != nil || same {
+		return err
+	}
+	return s.db.Set(keyIdentity, now, engine.Sync)
 }
 
 func (d *dictionary) loadFrom(r engine.Reader) error {

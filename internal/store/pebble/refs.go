@@ -9,8 +9,8 @@ import (
 	"stocktake/internal/inventory"
 )
 
-// Refs are stored in columns: first the number of every ref's shape, each as the difference to the one before it; then
-// the volatile attributes, by kind. Refs that have the same volatile attributes are of one kind; runs of kinds follow the
+// Refs are stored in columns: first the number of every ref's shape, each by a number shortly before it (see sequence);
+// then the volatile attributes, by kind. Refs that have the same volatile attributes are of one kind; runs of kinds follow the
 // refs, and for each kind and attribute its values stand together, in the form that is shortest for what they are.
 
 // numberOf gives a shape's number; false where it has none.
@@ -23,16 +23,66 @@ type idOf func(uint32) (inventory.ShapeID, bool)
 func appendRefs(dst []byte, refs []inventory.Ref, number numberOf) ([]byte, []uint32, bool) {
 	dst = binary.AppendUvarint(dst, uint64(len(refs)))
 	numbers := make([]uint32, len(refs))
-	last := uint32(0)
+	var s sequence
 	for i, r := range refs {
 		n, ok := number(r.Shape)
 		if !ok {
 			return nil, nil, false
 		}
-		dst = binary.AppendVarint(dst, int64(n)-int64(last))
-		numbers[i], last = n, n
+		dst = binary.AppendUvarint(dst, s.encode(int64(n)))
+		numbers[i] = n
 	}
 	return appendVolatile(dst, refs), numbers, true
+}
+
+// sequence codes numbers that come in a few interleaved runs. Shapes are numbered in the order in which documents first
+// name them, so the entries that a fleet's machines share count up from one to the next, wherever others come between.
+// A number is the distance to the successor of one of the eight before it, and which of them that is; the nearest is taken.
+// Those in use are in front, and one that none is near to takes the place of the last.
+type sequence [8]int64
+
+const (
+	sequenceBits = 3
+	// nearCode bounds the codes of numbers that go on with a run: those of one byte.
+	nearCode = 1 << 7
+)
+
+func (s *sequence) encode(number int64) uint64 {
+	least, from := ^uint64(0), 0
+	for i, before := range s {
+		d := number - before - 1
+		if distance := uint64(d)<<1 ^ uint64(d>>63); distance < least {
+			least, from = distance, i
+		}
+	}
+	code := least<<sequenceBits | uint64(from)
+	s.move(code, number)
+	return code
+}
+
+func (s *sequence) decode(code uint64) int64 {
+	distance := code >> sequenceBits
+	number := s[code%uint64(len(s))] + 1 + (int64(distance>>1) ^ -int64(distance&1))
+	s.move(code, number)
+	return number
+}
+
+func (s *sequence) move(code uint64, number int64) {
+	from := len(s) - 1
+	if code < nearCode {
+		from = int(code) % len(s)
+	}
+	copy(s[1:from+1], s[:from])
+	s[0] = number
+}
+
+// next reads a number.
+func (d *decoder) next(s *sequence) int64 {
+	if d.version == 1 { // the distance to the one before
+		s[0] += d.varint()
+		return s[0]
+	}
+	return s.decode(d.uvarint())
 }
 
 // kind is one set of volatile attribute names and the refs (by index) that have it.
@@ -97,7 +147,8 @@ func appendVolatile(dst []byte, refs []inventory.Ref) []byte {
 const (
 	columnRaw   = 0 // every value with its length
 	columnSame  = 1 // one value for all
-	columnTimes = 2 // the least time, a width in bytes, and every time's distance from the least in so many bytes
+	columnBytes = 2 // of times: the least, a width in bytes, and each one's distance from the least in so many; not written now
+	columnTimes = 3 // the same with a width in bits, the last byte filled up with zeros
 
 	// maxSame bounds how many columns of a kind may be of one value, and with it what a short value can decode to.
 	maxSame = 32
@@ -124,13 +175,18 @@ func appendColumn(dst []byte, refs []inventory.Ref, rows []int, column int) []by
 		times[i] = t
 		least, most = min(least, t), max(most, t)
 	}
-	width := max(1, (bits.Len64(uint64(most-least))+7)/8)
+	width := max(1, bits.Len64(uint64(most-least)))
 	dst = binary.AppendUvarint(append(dst, columnTimes), uint64(least))
 	dst = append(dst, byte(width))
+	held, n := uint64(0), 0 // bits not yet written
 	for _, t := range times {
-		for shift := 8 * (width - 1); shift >= 0; shift -= 8 {
-			dst = append(dst, byte((t-least)>>shift))
+		held, n = held<<width|uint64(t-least), n+width
+		for ; n >= 8; n -= 8 {
+			dst = append(dst, byte(held>>(n-8)))
 		}
+	}
+	if n > 0 {
+		dst = append(dst, byte(held<<(8-n)))
 	}
 	return dst
 }
@@ -153,15 +209,15 @@ func (d *decoder) refs(id idOf) []inventory.Ref {
 	if n > 0 {
 		refs = make([]inventory.Ref, n)
 	}
-	last := int64(0)
+	var s sequence
 	for i := range refs {
-		last += d.varint()
-		ok := last >= 0 && last <= int64(^uint32(0))
+		number := d.next(&s)
+		ok := number >= 0 && number <= int64(^uint32(0))
 		if ok {
-			refs[i].Shape, ok = id(uint32(last))
+			refs[i].Shape, ok = id(uint32(number))
 		}
 		if !ok {
-			d.fail("names shape number %d, which is not known", last)
+			d.fail("names shape number %d, which is not known", number)
 			return nil
 		}
 	}
@@ -173,10 +229,9 @@ func (d *decoder) refs(id idOf) []inventory.Ref {
 func (d *decoder) refNumbers() []uint32 {
 	n := d.count(1)
 	numbers := make([]uint32, n)
-	last := int64(0)
+	var s sequence
 	for i := range numbers {
-		last += d.varint()
-		numbers[i] = uint32(last)
+		numbers[i] = uint32(d.next(&s))
 	}
 	d.at = len(d.buf)
 	return numbers
@@ -266,38 +321,64 @@ func (d *decoder) column(arena []inventory.Attribute, column, width int, name st
 		for i := column; i < len(arena); i += width {
 			arena[i] = inventory.Attribute{Name: name, Value: value}
 		}
-	case columnTimes:
-		d.times(arena, column, width, name)
+	case columnBytes, columnTimes:
+		d.times(form, arena, column, width, name)
 	default:
 		d.fail("has a column of form %d", form)
 	}
 }
 
-func (d *decoder) times(arena []inventory.Attribute, column, width int, name string) {
-	least, size := d.uvarint(), int(d.byte())
+// maxTimeBits is the width of maxSeconds, in whole bytes.
+const maxTimeBits = 40
+
+func (d *decoder) times(form byte, arena []inventory.Attribute, column, width int, name string) {
 	rows := len(arena) / width
-	packed := d.bytes(size * rows)
-	if size < 1 || size > 5 || least > maxSeconds || d.err != nil {
-		d.fail("has a column of times %d bytes wide", size)
-		return
-	}
 	var text strings.Builder
-	text.Grow(timeLength * rows)
+	text.Grow(timeLength * min(rows, 8*d.left()))
 	var one [timeLength]byte
-	for ; len(packed) > 0; packed = packed[size:] {
-		t := uint64(0)
-		for _, b := range packed[:size] {
-			t = t<<8 | uint64(b)
-		}
-		if least+t > maxSeconds {
-			d.fail("has a time out of range")
-			return
-		}
-		text.Write(appendSeconds(one[:0], int64(least+t)))
+	d.eachTime(form, rows, func(t uint64) { text.Write(appendSeconds(one[:0], int64(t))) })
+	if d.err != nil {
+		return
 	}
 	all := text.String()
 	for i := column; i < len(arena); i += width {
 		arena[i] = inventory.Attribute{Name: name, Value: all[:timeLength]}
 		all = all[timeLength:]
 	}
+}
+
+// eachTime reads a column of times behind its form and calls use for each in order.
+func (d *decoder) eachTime(form byte, rows int, use func(t uint64)) {
+	least := d.uvarint()
+	size, packed := d.packedTimes(form, rows)
+	held, n := uint64(0), 0 // bits read and not yet used
+	for range rows {
+		if d.err != nil {
+			return
+		}
+		for ; n < size; n += 8 {
+			held = held<<8 | uint64(packed[0])
+			packed = packed[1:]
+		}
+		n -= size
+		t := held >> n & (1<<size - 1)
+		if least > maxSeconds || least+t > maxSeconds {
+			d.fail("has a time out of range")
+			return
+		}
+		use(least + t)
+	}
+}
+
+// packedTimes gives the width in bits of a column's times, and the times.
+func (d *decoder) packedTimes(form byte, rows int) (size int, packed []byte) {
+	size = int(d.byte())
+	if form == columnBytes {
+		size *= 8
+	}
+	if size < 1 || size > maxTimeBits {
+		d.fail("has a column of times %d bits wide", size)
+		return 0, nil
+	}
+	return size, d.bytes((size*rows + 7) / 8)
 }

@@ -149,7 +149,7 @@ func (s *Store) Close() error {
 // at their full size, and looks through what is in the directory when it opens: so it is opened once more. What fails the
 // next start does.
 func (s *Store) dropLogs() {
-	db, err := s.engine.open()
+	db, err := s.engine.open(true)
 	if err == nil {
 		err = db.Close()
 	}

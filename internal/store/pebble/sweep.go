@@ -101,11 +101,7 @@ func (s *Store) readNamed(ctx context.Context) (*sweep, error) {
 		if err != nil {
 			return err
 		}
-		refs, err := documentRefs(value)
-		if err != nil {
-			return err
-		}
-		d := &decoder{buf: refs}
+		d := documentDecoder(value)
 		w.mark(sp, d.refNumbers())
 		return errors.Join(d.err, ctx.Err())
 	})
