@@ -76,7 +76,7 @@ type site struct {
 func serve(t *testing.T, h http.Handler, edit func(*Server)) *site {
 	t.Helper()
 	logs := new(logBuffer)
-	s := &site{logs: logs, Server: &Server{Name: "test", Handler: h, Log: slog.New(slog.NewJSONHandler(logs, nil))}}
+	s := &site{logs: logs, Server: &Server{Name: "test", Handler: h, Log: slog.New(slog.NewJSONHandler(logs, &slog.HandlerOptions{Level: slog.LevelDebug}))}}
 	if edit != nil {
 		edit(s.Server)
 	}

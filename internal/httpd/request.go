@@ -135,21 +135,39 @@ func (q Requests) catch(out *countedWriter, r *http.Request) {
 }
 
 func (q Requests) finish(r *http.Request, rec *record, out *countedWriter, received int64, took time.Duration) {
-	code, attrs := rec.said()
+	code, _ := rec.said()
 	status := out.status
 	if status == 0 {
 		status = http.StatusOK
 	}
 	target := r.Header.Get("X-Amz-Target")
-	level := slog.LevelInfo
-	if status >= 500 {
-		level = slog.LevelError
+	if q.Metrics != nil {
+		q.Metrics.ObserveRequest(q.action(target), codeLabel(code, status), took)
 	}
+	if level := levelOf(status); q.Log.Enabled(r.Context(), level) {
+		q.log(r, rec, out, level, status, received, took)
+	}
+}
+
+// levelOf gives the level of a request's line. A fleet at rest asks some hundred thousand times an hour for what goes well,
+// which the metrics count: its lines are for those who look for something.
+func levelOf(status int) slog.Level {
+	switch {
+	case status >= 500:
+		return slog.LevelError
+	case status >= 400:
+		return slog.LevelInfo
+	}
+	return slog.LevelDebug
+}
+
+func (q Requests) log(r *http.Request, rec *record, out *countedWriter, level slog.Level, status int, received int64, took time.Duration) {
+	code, attrs := rec.said()
 	line := append(make([]slog.Attr, 0, 16),
 		slog.String("request_id", rec.id),
 		slog.String("method", printable(r.Method)),
 		slog.String("path", printable(r.URL.Path)),
-		slog.String("target", printable(target)),
+		slog.String("target", printable(r.Header.Get("X-Amz-Target"))),
 		slog.String("proto", r.Proto),
 		slog.String("peer", peer(r)),
 		slog.Int("status", status),
@@ -161,9 +179,6 @@ func (q Requests) finish(r *http.Request, rec *record, out *countedWriter, recei
 		line = append(line, slog.String("code", code))
 	}
 	q.Log.LogAttrs(r.Context(), level, "request", append(line, attrs...)...)
-	if q.Metrics != nil {
-		q.Metrics.ObserveRequest(q.action(target), codeLabel(code, status), took)
-	}
 }
 
 func (q Requests) action(target string) string {

@@ -184,3 +184,13 @@ func scrape(t *testing.T, admin http.Handler) string {
 	}
 	return out.Body.String()
 }
+
+func TestLinesOfRequestsThatWentWellAreForDebugging(t *testing.T) {
+	for status, want := range map[int]slog.Level{200: slog.LevelDebug, 400: slog.LevelInfo, 413: slog.LevelInfo, 500: slog.LevelError} {
+		s := serveLimited(t, DefaultLimits(32<<20), func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(status) })
+		post(t, client(t, false, nil), s.url(), nil)
+		if got := s.logs.lines(t, "request", 1)[0]["level"]; got != want.String() {
+			t.Errorf("an answer of %d is logged as %v, want %v", status, got, want)
+		}
+	}
+}
