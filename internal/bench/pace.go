@@ -6,11 +6,13 @@ import (
 	"fmt"
 	"math/rand/v2"
 	"time"
+
+	"stocktake/internal/simulate"
 )
 
 const (
-	// paceFor is how long reports come at a fixed rate, at the least, in a round.
-	paceFor = 5 * time.Second
+	// paceFor is how long reports come at a fixed rate in a round, where the fleet is large enough.
+	paceFor = 8 * time.Second
 	// steadyRate is how many reports a second a million nodes send that report every half hour, rounded up.
 	steadyRate = 560
 	steadyFor  = 10 * time.Second
@@ -28,12 +30,15 @@ func (b *bench) underReports(ctx context.Context, t *truth, kinds []kind) error 
 	part := func(r *run) bool { return r.is(Product) }
 	return b.lines(asked, false, part, func(r *run, i int, into []round) error {
 		over, ended := make(chan struct{}), make(chan error, 1)
+		next := r.nextRound(&into[0])
 		go func() {
 			defer close(over)
-			ended <- r.pace(ctx, &into[0])
+			ended <- next.paced(ctx)
 		}()
 		fault := r.askUntil(ctx, over, i, t, kinds, into[1:])
-		fault = errors.Join(<-ended, fault)
+		if fault = errors.Join(<-ended, fault); fault == nil {
+			fault = next.finish(ctx)
+		}
 		for k := range into {
 			into[k].cpu = unknown // whose it was cannot be told
 		}
@@ -69,19 +74,32 @@ func (r *run) askUntil(ctx context.Context, over <-chan struct{}, i int, t *trut
 	}
 }
 
-// pace sends reports for paceFor at half the rate the server took, in whole rounds of the fleet.
-func (r *run) pace(ctx context.Context, into *round) error {
-	for began := time.Now(); ; {
-		r.round++
-		calls := make([]call, r.Nodes)
-		r.parallel(r.Nodes, func(n int) { calls[n] = call{"PutInventory", r.fleet.Slim(n, r.round).AppendPutInventory(nil)} })
-		if err := r.drive(ctx, calls, r.rate/2, into); err != nil {
-			return fmt.Errorf("reports at half the rate: %w", err)
-		}
-		if time.Since(began) > paceFor || r.Nodes < fullMost { // a small fleet would tell the same over and over
-			return nil
-		}
+// pacing is a fleet that goes on to its next round, some of it at a fixed rate.
+type pacing struct {
+	*run
+	into  *round
+	nodes int // at the fixed rate
+}
+
+// nextRound takes as many nodes as report in paceFor at half the rate that the server took.
+func (r *run) nextRound(into *round) pacing {
+	r.round++
+	return pacing{r, into, min(r.Nodes, max(1, int(r.rate/2*paceFor.Seconds())))}
+}
+
+func (p pacing) paced(ctx context.Context) error {
+	calls := make([]call, p.nodes)
+	p.parallel(p.nodes, func(n int) { calls[n] = call{"PutInventory", p.fleet.Slim(n, p.round).AppendPutInventory(nil)} })
+	if err := p.drive(ctx, calls, p.rate/2, p.into); err != nil {
+		return fmt.Errorf("reports at half the rate: %w", err)
 	}
+	return nil
+}
+
+// finish has the others report, so that all nodes are of one round.
+func (p pacing) finish(ctx context.Context) error {
+	_, err := p.report(ctx, p.nodes, p.Nodes, hashBatch, new(round), func(n int) simulate.Report { return p.fleet.Slim(n, p.round) })
+	return err
 }
 
 // steady has the fleet report hashes at the rate of a million nodes.
