@@ -16,6 +16,8 @@ import (
 // those asked for; nil asks for all. At most ReadMost nodes are asked for at a time. It must be safe for concurrent use.
 type Documents interface {
 	Entries(ctx context.Context, nodes []inventory.NodeID, t inventory.TypeName, attributes []string) (entries [][]inventory.Entry, reports []bool, err error)
+	// Meet tells of each node whether it meets a question, as q.MatchEntries would of its entries.
+	Meet(ctx context.Context, nodes []inventory.NodeID, q inventory.TypeQuestion) ([]bool, error)
 }
 
 // ReadMost is how many nodes Documents is asked about at a time, at most.
@@ -169,12 +171,12 @@ func (r *Result) meeting(ctx context.Context, docs Documents, nodes []uint32) ([
 			if err := ctx.Err(); err != nil {
 				return nil, err
 			}
-			entries, reports, err := docs.Entries(ctx, r.idsOf(step), q.Type, attributesOf(q))
+			met, err := docs.Meet(ctx, r.idsOf(step), q)
 			if err != nil {
 				return nil, err
 			}
 			for i, n := range step {
-				if !q.MatchEntries(reports[i], entries[i]) {
+				if !met[i] {
 					failed[n] = true
 				}
 			}
@@ -189,17 +191,6 @@ func (r *Result) idsOf(nodes []uint32) []inventory.NodeID {
 		ids[i] = *r.ids.get(n)
 	}
 	return ids
-}
-
-// attributesOf gives the attributes a question looks at.
-func attributesOf(q inventory.TypeQuestion) []string {
-	var names []string
-	for _, filters := range [][]inventory.Filter{q.Same, q.Differ, q.None} {
-		for _, f := range filters {
-			names = append(names, f.Attribute)
-		}
-	}
-	return names
 }
 
 // Page gives the first n nodes after the given id ("" for the first page), in byte order of ids, and whether there are

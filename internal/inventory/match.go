@@ -55,6 +55,17 @@ func (q *TypeQuestion) bindNotEquals() {
 	}
 }
 
+// Attributes gives the attributes the question looks at.
+func (q TypeQuestion) Attributes() []string {
+	var names []string
+	for _, filters := range [][]Filter{q.Same, q.Differ, q.None} {
+		for _, f := range filters {
+			names = append(names, f.Attribute)
+		}
+	}
+	return names
+}
+
 // MatchEntry reports whether one entry meets Same and Differ.
 func (q TypeQuestion) MatchEntry(e Entry) bool {
 	for _, f := range q.Same {

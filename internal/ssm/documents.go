@@ -206,3 +206,23 @@ func (d documents) Entries(ctx context.Context, nodes []inventory.NodeID, t inve
 	}
 	return entries, reports, err
 }
+
+// Meet makes documents an index.Documents. Where the ends of what a node's entries say decide, nothing else is read.
+func (d documents) Meet(ctx context.Context, nodes []inventory.NodeID, q inventory.TypeQuestion) ([]bool, error) {
+	met, open, err := d.meetBySpan(ctx, nodes, q)
+	if err != nil || len(open) == 0 {
+		return met, err
+	}
+	ids := make([]inventory.NodeID, len(open))
+	for i, at := range open {
+		ids[i] = nodes[at]
+	}
+	entries, reports, err := d.Entries(ctx, ids, q.Type, q.Attributes())
+	if err != nil {
+		return nil, err
+	}
+	for i, at := range open {
+		met[at] = q.MatchEntries(reports[i], entries[i])
+	}
+	return met, nil
+}

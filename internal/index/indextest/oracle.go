@@ -63,6 +63,16 @@ func (f *Fleet) Entries(_ context.Context, nodes []inventory.NodeID, t inventory
 	return all, reports, nil
 }
 
+// Meet tells which nodes meet a question.
+func (f *Fleet) Meet(_ context.Context, nodes []inventory.NodeID, q inventory.TypeQuestion) ([]bool, error) {
+	met := make([]bool, len(nodes))
+	for i, node := range nodes {
+		entries, reports := f.entries(node, q.Type)
+		met[i] = q.MatchEntries(reports, entries)
+	}
+	return met, nil
+}
+
 func (f *Fleet) entries(node inventory.NodeID, t inventory.TypeName) (entries []inventory.Entry, reports bool) {
 	for _, key := range f.Documents(node) {
 		if key.Type == t {

@@ -57,6 +57,7 @@ var laws = []law{
 	{"ReadGivesNodesWithDocuments", readGivesNodesWithDocuments},
 	{"ReadIsConsistent", readIsConsistent},
 	{"ScanPages", scanPages},
+	{"SpansAreOfWhatIsRead", spansAreOfWhatIsRead},
 	{"ScanIsConsistent", scanIsConsistent},
 	{"ChangesNeverGoBack", changesNeverGoBack},
 	{"ChangesSayWhatHappened", changesSayWhatHappened},

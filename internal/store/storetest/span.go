@@ -1,0 +1,53 @@
+package storetest
+
+import (
+	"slices"
+	"testing"
+
+	"stocktake/internal/inventory"
+	"stocktake/internal/store"
+)
+
+// spansAreOfWhatIsRead holds the ends of values, of a store that finds them by itself, to the documents.
+func spansAreOfWhatIsRead(t *testing.T, m Maker) {
+	r := newTrial(t, m)
+	spanner, ok := r.s.(store.Spanner)
+	if !ok {
+		return
+	}
+	r.spread(31, 80)
+	var keys []inventory.NodeKey
+	for _, p := range Partitions {
+		for n := range 20 { // some of them are not stored
+			keys = append(keys, inventory.NodeKey{Partition: p, Node: Node(n).Node})
+		}
+	}
+	sure := 0
+	for _, of := range []inventory.TypeName{"AWS:Application", "AWS:Network", "Custom:RackInfo", inventory.TypeComplianceItem, "AWS:Service"} {
+		for _, attribute := range []string{"InstalledTime", "Name", "nothing has it"} {
+			scans := r.read(keys, of)
+			got, err := spanner.Spans(r.Context(), keys, of, attribute)
+			r.check(err)
+			for i, key := range keys {
+				want := store.NoSpan
+				if at := slices.IndexFunc(scans, func(n store.NodeScan) bool { return n.Node.Key == key }); at >= 0 {
+					want = store.SpanOf(scans[at], of, attribute)
+				}
+				if got[i].Sure != want.Sure || want.Sure && !sameSpan(got[i], want) {
+					t.Fatalf("the span of %s of the %q of node %s is %v, by its entries %v", attribute, of, key.Node, got[i], want)
+				}
+				if want.Sure && want.Entries > 0 {
+					sure++
+				}
+			}
+		}
+	}
+	if sure == 0 {
+		t.Error("no span was sure")
+	}
+}
+
+func sameSpan(a, b store.Span) bool {
+	equal := func(x, y string) bool { return inventory.CompareNatural(inventory.Fold(x), inventory.Fold(y)) == 0 }
+	return a.Entries == b.Entries && equal(a.Least, b.Least) && equal(a.Most, b.Most)
+}
