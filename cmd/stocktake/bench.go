@@ -66,10 +66,11 @@ func (c *benchCommand) Run(p *process) error {
 		if err != nil {
 			return err
 		}
+		// What is known already is told, whatever becomes of the larger fleets.
 		report.Runs = append(report.Runs, result)
-	}
-	if err := errors.Join(report.Table(p.stdout), c.write(&report)); err != nil {
-		return err
+		if err := errors.Join(result.Table(p.stdout), c.write(&report)); err != nil {
+			return err
+		}
 	}
 	var over []error
 	for _, result := range report.Runs {

@@ -52,7 +52,7 @@ func TestTablesLineUp(t *testing.T) {
 		r.Lines[i].compare(r.Sides)
 	}
 	var b strings.Builder
-	if err := (&Report{Runs: []*Result{r}}).Table(&b); err != nil {
+	if err := r.Table(&b); err != nil {
 		t.Fatal(err)
 	}
 	width := 0

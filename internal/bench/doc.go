@@ -2,8 +2,8 @@
 // reports, how long questions take, also while reports come, what both cost in processor time, memory, allocations and
 // disk, and how soon a server answers after a start.
 //
-// Begin with Run, which does all of it and gives a Result; Report.Table prints one or several for people, and their JSON is
-// for programs. The caller says what the sides are, and how each is started and stopped (Control), or gives one that runs
+// Begin with Run, which does all of it and gives a Result; Result.Table prints it for people, Report.Page makes a page with
+// charts of one or several, and their JSON is for programs. The caller says what the sides are, and how each is started and stopped (Control), or gives one that runs
 // (Fixed). Sides of kind Floor answer nothing true: they show what HTTP alone costs.
 //
 // Promises: the sides are sent the same requests, each in its turn in every round. Every answer is held against the

@@ -8,17 +8,15 @@ import (
 	"unicode/utf8"
 )
 
-// Table prints the report for people, as tables in Markdown.
-func (r *Report) Table(w io.Writer) error {
+// Table prints the result for people, as tables in Markdown.
+func (r *Result) Table(w io.Writer) error {
 	p := &printer{w: w}
-	for _, one := range r.Runs {
-		one.head(p)
-		one.operations(p)
-		one.disk(p)
-		one.beginnings(p)
-		one.memory(p)
-		one.rest(p)
-	}
+	r.head(p)
+	r.operations(p)
+	r.disk(p)
+	r.beginnings(p)
+	r.memory(p)
+	r.rest(p)
 	return p.err
 }
 
