@@ -10,6 +10,8 @@ import (
 type column struct {
 	values []uint32
 	ranks  []uint32 // of values: their places; made when first asked for
+	shapes []uint32 // of shapes: the place of their value, plus one; made once that is worth it
+	looked int      // shapes whose values were looked up so far for want of it
 	spent  int      // sets joined so far for want of what is below
 	starts []uint32
 	places []uint32
@@ -48,10 +50,13 @@ func (col *column) rank(v *view) []uint32 {
 	return col.ranks
 }
 
+// fewValues are gone through in their order.
+const fewValues = 256
+
 // all gives the values with their places: many in the order they were first seen, in which what is kept of them lies.
 func (col *column) all(v *view, attr uint32) iter.Seq2[uint32, uint32] {
 	return func(yield func(at, value uint32) bool) {
-		if len(col.values) < 256 {
+		if len(col.values) < fewValues {
 			for at, val := range col.values {
 				if !yield(uint32(at), val) {
 					return
@@ -66,6 +71,41 @@ func (col *column) all(v *view, attr uint32) iter.Seq2[uint32, uint32] {
 			}
 		}
 	}
+}
+
+// appendPairs appends, for those of some shapes that have the attribute, the place of their value and their number.
+func (col *column) appendPairs(pairs []uint64, v *view, attr uint32, shapes []uint32) []uint64 {
+	if col.shapes == nil {
+		if col.looked += len(shapes); col.looked > int(v.shapes.n)/8 {
+			col.shapes = col.ofShapes(v, attr)
+		}
+	}
+	if col.shapes != nil {
+		for _, o := range shapes {
+			if at := col.shapes[o]; at > 0 {
+				pairs = append(pairs, uint64(at-1)<<32|uint64(o))
+			}
+		}
+		return pairs
+	}
+	ranks, hint := col.rank(v), 0
+	for _, o := range shapes {
+		if fold, ok := v.foldOf(o, attr, &hint); ok {
+			pairs = append(pairs, uint64(ranks[fold])<<32|uint64(o))
+		}
+	}
+	return pairs
+}
+
+// ofShapes gives for every shape the place of its value, plus one.
+func (col *column) ofShapes(v *view, attr uint32) []uint32 {
+	all, ranks, hint := make([]uint32, v.shapes.n), col.rank(v), 0
+	for o := range all {
+		if fold, ok := v.foldOf(uint32(o), attr, &hint); ok {
+			all[o] = ranks[fold] + 1
+		}
+	}
+	return all
 }
 
 // worth reports whether the work done without the nodes' values has come near that of finding them.

@@ -218,14 +218,7 @@ func (c *counter) columnNodes(s *stage, within *nodeSet, around []binding) error
 
 // boundValues counts by the values of the attribute the given shapes have.
 func (c *counter) boundValues(s *stage, shapes []uint32, within *nodeSet, around []binding) error {
-	ranks := s.column.rank(s.view)
-	s.pairs = s.pairs[:0]
-	hint := 0
-	for _, o := range shapes {
-		if fold, ok := s.view.foldOf(o, s.attr, &hint); ok {
-			s.pairs = append(s.pairs, uint64(ranks[fold])<<32|uint64(o))
-		}
-	}
+	s.pairs = s.column.appendPairs(s.pairs[:0], s.view, s.attr, shapes)
 	slices.Sort(s.pairs)
 	for i := 0; i < len(s.pairs); {
 		at := s.pairs[i] >> 32

@@ -2,6 +2,7 @@ package index
 
 import (
 	"encoding/binary"
+	"slices"
 
 	"github.com/RoaringBitmap/roaring/v2"
 )
@@ -199,19 +200,11 @@ func (p *posting) appendTo(dst []uint32) []uint32 {
 		}
 		return dst
 	}
-	n := int(p.bits.GetCardinality())
-	at := len(dst)
-	dst = append(dst, make([]uint32, n)...)
-	var it roaring.ManyIntIterator
-	it.Initialize(&p.bits.Bitmap)
-	for at < len(dst) {
-		k := it.NextMany(dst[at:])
-		if k == 0 {
-			break
-		}
-		at += k
-	}
-	return dst[:at]
+	at, n := len(dst), int(p.bits.GetCardinality())
+	dst = slices.Grow(dst, n)[:at+n]
+	added := dst[at:]
+	p.bits.ToExistingArray(&added)
+	return dst
 }
 
 // orInto sets the nodes in a plain bitset long enough for them.
