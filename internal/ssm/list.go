@@ -32,58 +32,80 @@ type ListInventoryEntriesOutput struct {
 // state of the documents: when a report changes them in between, the token of the next page is refused.
 func (s *Service) ListInventoryEntries(ctx context.Context, p inventory.Partition, in ListInventoryEntriesInput) (ListInventoryEntriesOutput, error) {
 	var out ListInventoryEntriesOutput
-	key := inventory.NodeKey{Partition: p, Node: in.Node}
-	scan, err := s.readNode(ctx, key, in.Type)
+	q, fault := s.listing(ctx, p, in)
+	// Where the question itself is at fault, that the node is not known comes first.
+	scan, err := s.readListed(ctx, q)
 	if errors.Is(err, store.ErrNotFound) {
 		return out, inventory.Errorf(inventory.InvalidInstanceID, "The node %s isn't known here. GetInventory lists the nodes.", in.Node)
 	}
-	if err != nil {
+	if err = cmp.Or(err, fault); err != nil {
 		return out, err
+	}
+	return s.listPage(ctx, q, scan)
+}
+
+// listing is a checked question for a page of entries.
+type listing struct {
+	key     inventory.NodeKey
+	of      inventory.TypeName
+	filters []inventory.Filter
+	asked   []byte
+	from    *token
+	offset  int
+	limit   int
+}
+
+// listing checks what was asked. With an error it still says of which node and type.
+func (s *Service) listing(ctx context.Context, p inventory.Partition, in ListInventoryEntriesInput) (listing, error) {
+	q := listing{
+		key: inventory.NodeKey{Partition: p, Node: in.Node}, of: in.Type,
+		limit: pageSize(cmp.Or(in.MaxResults, usualPage), s.cfg.Limits.PageEntries),
 	}
 	types, err := s.schemas.catalogue(ctx, p)
 	if err != nil {
-		return out, err
+		return q, err
 	}
 	schema, known := types.Schema(in.Type)
 	if !known {
-		return out, inventory.Errorf(inventory.InvalidTypeName, "The inventory type %s isn't known. GetInventorySchema lists the types.", in.Type)
+		return q, inventory.Errorf(inventory.InvalidTypeName, "The inventory type %s isn't known. GetInventorySchema lists the types.", in.Type)
 	}
-	filters, err := inventory.ParseEntryFilters(schema, in.Filters)
-	if err != nil {
-		return out, err
+	if q.filters, err = inventory.ParseEntryFilters(schema, in.Filters); err != nil {
+		return q, err
 	}
-	asked, err := question([]any{in.Node, in.Type, in.Filters})
-	if err != nil {
-		return out, err
+	if q.asked, err = question([]any{in.Node, in.Type, in.Filters}); err != nil {
+		return q, err
 	}
-	from, err := s.openToken(p, "ListInventoryEntries", asked, in.NextToken)
-	if err != nil {
-		return out, err
+	if q.from, err = s.openToken(p, "ListInventoryEntries", q.asked, in.NextToken); q.from != nil {
+		q.offset = q.from.Offset
 	}
-	return s.listPage(ctx, p, scan, in, filters, asked, from)
+	return q, err
 }
 
-func (s *Service) listPage(ctx context.Context, p inventory.Partition, scan store.NodeScan, in ListInventoryEntriesInput, filters []inventory.Filter, asked []byte, from *token) (ListInventoryEntriesOutput, error) {
-	var out ListInventoryEntriesOutput
-	offset := 0
-	if from != nil {
-		offset = from.Offset
+// readListed reads the node with its documents, and of those, if no filter has to see them all, what the page takes and
+// whether there is more.
+func (s *Service) readListed(ctx context.Context, q listing) (store.NodeScan, error) {
+	if store, ok := s.store.(store.Excerpter); ok && len(q.filters) == 0 {
+		return store.Excerpt(ctx, q.key, q.of, q.offset, q.limit+1)
 	}
-	limit := pageSize(cmp.Or(in.MaxResults, usualPage), s.cfg.Limits.PageEntries)
+	return s.readNode(ctx, q.key, q.of)
+}
+
+func (s *Service) listPage(ctx context.Context, q listing, scan store.NodeScan) (ListInventoryEntriesOutput, error) {
+	var out ListInventoryEntriesOutput
 	var basis []byte
 	var c typeContent
 	var more bool
 	var err error
 	for range readTries {
-		basis = documentsBasis(scan.Node, in.Type)
-		if from != nil && string(from.Basis) != string(basis) {
-			return out, inventory.Errorf(inventory.InvalidNextToken, "The entries of %s have changed since the page before. Repeat the request without NextToken to begin again.", in.Type)
+		basis = documentsBasis(scan.Node, q.of)
+		if q.from != nil && string(q.from.Basis) != string(basis) {
+			return out, inventory.Errorf(inventory.InvalidNextToken, "The entries of %s have changed since the page before. Repeat the request without NextToken to begin again.", q.of)
 		}
-		if c, more, err = s.entriesFrom(ctx, scan, in.Type, filters, offset, limit); !errors.Is(err, store.ErrNotFound) {
+		if c, more, err = s.entriesFrom(ctx, scan, q.of, q.filters, q.offset, q.limit); !errors.Is(err, store.ErrNotFound) {
 			break
 		}
 		// It was written since it was read, and the texts of its shapes are gone already.
-		if scan, err = s.readNode(ctx, scan.Node.Key, in.Type); err != nil && !errors.Is(err, store.ErrNotFound) {
+		if scan, err = s.readListed(ctx, q); err != nil && !errors.Is(err, store.ErrNotFound) {
 			break
 		}
 	}
@@ -92,7 +114,7 @@ func (s *Service) listPage(ctx context.Context, p inventory.Partition, scan stor
 	}
 	out = ListInventoryEntriesOutput{SchemaVersion: c.SchemaVersion, CaptureTime: c.CaptureTime, Entries: c.Entries}
 	if more {
-		out.NextToken, err = s.sealToken(p, "ListInventoryEntries", asked, token{Offset: offset + limit, Basis: basis})
+		out.NextToken, err = s.sealToken(q.key.Partition, "ListInventoryEntries", q.asked, token{Offset: q.offset + q.limit, Basis: basis})
 	}
 	return out, err
 }

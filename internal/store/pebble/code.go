@@ -27,6 +27,8 @@ type decoder struct {
 	at      int
 	err     error
 	version byte
+	// part is which refs are asked for; of the rest nothing is kept.
+	part part
 }
 
 func newDecoder(value []byte) *decoder {

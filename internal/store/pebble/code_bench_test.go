@@ -64,3 +64,19 @@ func BenchmarkDecodeNode(b *testing.B) {
 		}
 	}
 }
+
+func BenchmarkDecodeExcerpt(b *testing.B) {
+	refs := application()
+	space := newSpace(1)
+	for i := range refs {
+		space.intern(refs[i].Shape)
+	}
+	stored, _, _ := appendRefs(nil, refs, space.lookup)
+	value := appendDocument(nil, 0, stored)
+	b.ReportAllocs()
+	for b.Loop() {
+		if _, err := decodeExcerpt(value, part{0, 51}, space.reverse()); err != nil {
+			b.Fatal(err)
+		}
+	}
+}

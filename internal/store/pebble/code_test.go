@@ -234,6 +234,8 @@ func FuzzStoredValues(f *testing.F) {
 	f.Fuzz(func(t *testing.T, value []byte) {
 		fuzzNode(t, value)
 		fuzzDocument(t, value)
+		_ = documentDecoder(value).span("InstalledTime")
+		_, _ = decodeExcerpt(value, part{1, 3}, unnumbering)
 		fuzzChange(t, value)
 		_, _ = decodeIdentity(value)
 		_, _ = decodeReader(value)

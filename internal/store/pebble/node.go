@@ -110,7 +110,14 @@ func appendDocument(dst []byte, split uint32, refs []byte) []byte {
 }
 
 func decodeDocument(value []byte, id idOf) (inventory.Document, error) {
+	return decodeExcerpt(value, part{}, id)
+}
+
+// decodeExcerpt gives a document of whose refs those outside of a part are left zero, but for the number of their volatile
+// attributes.
+func decodeExcerpt(value []byte, some part, id idOf) (inventory.Document, error) {
 	d := newDecoder(value)
+	d.part = some
 	doc := inventory.Document{Split: d.split(), Refs: d.refs(id)}
 	return doc, d.end()
 }

@@ -87,7 +87,7 @@ func (s *Store) scanNode(v *view, key inventory.NodeKey, types []inventory.TypeN
 		if !slices.Contains(types, item.Type) {
 			continue
 		}
-		if scan.Documents[i], err = s.documentIn(v, &row, at, item.ItemKey, key.Partition); err != nil {
+		if scan.Documents[i], err = s.documentIn(v, &row, at, item.ItemKey, key.Partition, part{}); err != nil {
 			return scan, true, err
 		}
 	}
@@ -111,11 +111,11 @@ func (s *Store) row(v *view, key []byte) (*row, error) {
 }
 
 // documentIn reads a document that the node's record in the same view says is there. A small one it adds to the row.
-func (s *Store) documentIn(v *view, node **row, at []byte, item inventory.ItemKey, p inventory.Partition) (doc inventory.Document, err error) {
+func (s *Store) documentIn(v *view, node **row, at []byte, item inventory.ItemKey, p inventory.Partition, some part) (doc inventory.Document, err error) {
 	key := documentKey(at, item)
 	own := key[len(at):]
 	if value := (*node).document(own); value != nil {
-		if doc, err = decodeDocument(value, s.dictionary.idsOf(p, item.Type)); err != nil {
+		if doc, err = decodeExcerpt(value, some, s.dictionary.idsOf(p, item.Type)); err != nil {
 			err = damaged(key, err)
 		}
 		return doc, err
@@ -125,7 +125,7 @@ func (s *Store) documentIn(v *view, node **row, at []byte, item inventory.ItemKe
 			*node = (*node).with(v.number, own, slices.Clone(value))
 			s.rows.put(at, *node)
 		}
-		doc, err = decodeDocument(value, s.dictionary.idsOf(p, item.Type))
+		doc, err = decodeExcerpt(value, some, s.dictionary.idsOf(p, item.Type))
 		return err
 	})
 	if err == nil && !found {

@@ -199,6 +199,17 @@ func appendRawColumn(dst []byte, refs []inventory.Ref, rows []int, column int) [
 	return dst
 }
 
+// part is some refs of a document: so many from one on. The zero part is all.
+type part struct{ from, most int }
+
+func (p part) within(refs int) (from, to int) {
+	if p == (part{}) {
+		return 0, refs
+	}
+	from = min(p.from, refs)
+	return from, from + min(p.most, refs-from)
+}
+
 // refs reads what appendRefs wrote; it takes all that is left of the value.
 func (d *decoder) refs(id idOf) []inventory.Ref {
 	n := d.count(1)
@@ -210,8 +221,16 @@ func (d *decoder) refs(id idOf) []inventory.Ref {
 		refs = make([]inventory.Ref, n)
 	}
 	var s sequence
+	from, to := d.part.within(n)
 	for i := range refs {
+		if i >= to {
+			d.uvarint()
+			continue
+		}
 		number := d.next(&s)
+		if i < from {
+			continue
+		}
 		ok := number >= 0 && number <= int64(^uint32(0))
 		if ok {
 			refs[i].Shape, ok = id(uint32(number))
@@ -249,6 +268,7 @@ func (d *decoder) volatile(refs []inventory.Ref) {
 		}
 	}
 	runs, rows := d.runs(len(refs), len(names))
+	from, to := d.part.within(len(refs))
 	arenas := make([][]inventory.Attribute, len(names))
 	for k := range names {
 		if d.err == nil && rows[k] == 0 {
@@ -262,12 +282,16 @@ func (d *decoder) volatile(refs []inventory.Ref) {
 			d.fail("has %d attributes on %d refs", width, rows[k])
 			return
 		}
-		arenas[k] = make([]inventory.Attribute, width*rows[k])
-		for column, name := range names[k] {
-			d.column(arenas[k], column, width, name)
+		c := column{width: width, rows: rows[k]}
+		c.from, c.to = rowsOf(runs, k+1, from, to)
+		arenas[k] = make([]inventory.Attribute, width*(c.to-c.from))
+		c.arena = arenas[k]
+		for at, name := range names[k] {
+			c.at, c.name = at, name
+			d.column(c)
 		}
 	}
-	deal(refs, runs, names, arenas)
+	deal(refs, from, to, runs, names, arenas)
 }
 
 // run is some refs of one kind, one after the other; kind 0 has no volatile attributes.
@@ -291,38 +315,66 @@ func (d *decoder) runs(refs, kinds int) (runs []run, rows []int) {
 	return runs, rows
 }
 
-// deal gives every ref its volatile attributes, which lie in its kind's arena, ref after ref.
-func deal(refs []inventory.Ref, runs []run, names [][]string, arenas [][]inventory.Attribute) {
-	at := 0
+// deal gives the refs from one to before another their volatile attributes, which lie in their kind's arena, ref after ref.
+func deal(refs []inventory.Ref, from, to int, runs []run, names [][]string, arenas [][]inventory.Attribute) {
+	begin := 0
 	for _, r := range runs {
-		if r.kind == 0 {
-			at += r.refs
-			continue
+		end := begin + r.refs
+		if r.kind > 0 {
+			width := len(names[r.kind-1])
+			arena := &arenas[r.kind-1]
+			for at := max(begin, from); at < min(end, to); at++ {
+				refs[at].Volatile = (*arena)[:width:width]
+				*arena = (*arena)[width:]
+			}
 		}
-		width := len(names[r.kind-1])
-		arena := &arenas[r.kind-1]
-		for range r.refs {
-			refs[at].Volatile = (*arena)[:width:width]
-			*arena = (*arena)[width:]
-			at++
-		}
+		begin = end
 	}
 }
 
-// column reads the values of one attribute into the arena of its kind, where each ref has width attributes.
-func (d *decoder) column(arena []inventory.Attribute, column, width int, name string) {
+// rowsOf gives which rows of a kind the refs from one to before another are.
+func rowsOf(runs []run, kind, from, to int) (first, end int) {
+	at := 0
+	for _, r := range runs {
+		if r.kind == kind {
+			first += min(max(from-at, 0), r.refs)
+			end += min(max(to-at, 0), r.refs)
+		}
+		at += r.refs
+	}
+	return first, end
+}
+
+// column is where the values of one attribute belong: in the arena of its kind, where each ref has width attributes. The
+// arena holds the rows that are asked for.
+type column struct {
+	arena     []inventory.Attribute
+	width, at int
+	rows      int
+	from, to  int
+	name      string
+}
+
+func (c *column) set(row int, value string) {
+	c.arena[(row-c.from)*c.width+c.at] = inventory.Attribute{Name: c.name, Value: value}
+}
+
+// column reads a column.
+func (d *decoder) column(c column) {
 	switch form := d.byte(); form {
 	case columnRaw:
-		for i := column; i < len(arena); i += width {
-			arena[i] = inventory.Attribute{Name: name, Value: d.string()}
+		for i := range c.rows {
+			if value := d.bytes(d.count(1)); c.from <= i && i < c.to {
+				c.set(i, string(value))
+			}
 		}
 	case columnSame:
 		value := d.string()
-		for i := column; i < len(arena); i += width {
-			arena[i] = inventory.Attribute{Name: name, Value: value}
+		for i := c.from; i < c.to; i++ {
+			c.set(i, value)
 		}
 	case columnBytes, columnTimes:
-		d.times(form, arena, column, width, name)
+		d.times(form, c)
 	default:
 		d.fail("has a column of form %d", form)
 	}
@@ -331,31 +383,34 @@ func (d *decoder) column(arena []inventory.Attribute, column, width int, name st
 // maxTimeBits is the width of maxSeconds, in whole bytes.
 const maxTimeBits = 40
 
-func (d *decoder) times(form byte, arena []inventory.Attribute, column, width int, name string) {
-	rows := len(arena) / width
+func (d *decoder) times(form byte, c column) {
 	var text strings.Builder
-	text.Grow(timeLength * min(rows, 8*d.left()))
+	text.Grow(timeLength * max(0, min(c.to, 8*d.left())-c.from))
 	var one [timeLength]byte
-	d.eachTime(form, rows, func(t uint64) { text.Write(appendSeconds(one[:0], int64(t))) })
+	d.eachTime(form, c.rows, c.from, c.to, func(t uint64) { text.Write(appendSeconds(one[:0], int64(t))) })
 	if d.err != nil {
 		return
 	}
 	all := text.String()
-	for i := column; i < len(arena); i += width {
-		arena[i] = inventory.Attribute{Name: name, Value: all[:timeLength]}
+	for i := c.from; i < c.to; i++ {
+		c.set(i, all[:timeLength])
 		all = all[timeLength:]
 	}
 }
 
-// eachTime reads a column of times behind its form and calls use for each in order.
-func (d *decoder) eachTime(form byte, rows int, use func(t uint64)) {
+// eachTime reads a column of times behind its form and calls use for those of some rows in order.
+func (d *decoder) eachTime(form byte, rows, from, to int, use func(t uint64)) {
 	least := d.uvarint()
 	size, packed := d.packedTimes(form, rows)
+	if d.err != nil || from >= to {
+		return
+	}
+	packed = packed[from*size/8:]
 	held, n := uint64(0), 0 // bits read and not yet used
-	for range rows {
-		if d.err != nil {
-			return
-		}
+	if used := from * size % 8; used > 0 {
+		held, n, packed = uint64(packed[0]), 8-used, packed[1:]
+	}
+	for range to - from {
 		for ; n < size; n += 8 {
 			held = held<<8 | uint64(packed[0])
 			packed = packed[1:]

@@ -106,7 +106,7 @@ func (d *decoder) spanColumn(span *store.Span, rows int, begin bool) {
 		span.Add(d.string(), begin)
 	case columnBytes, columnTimes:
 		least, most := uint64(maxSeconds), uint64(0)
-		d.eachTime(form, rows, func(t uint64) { least, most = min(least, t), max(most, t) })
+		d.eachTime(form, rows, 0, rows, func(t uint64) { least, most = min(least, t), max(most, t) })
 		if d.err == nil {
 			span.Add(string(appendSeconds(nil, int64(least))), begin)
 			span.Add(string(appendSeconds(nil, int64(most))), false)

@@ -1,8 +1,11 @@
 package storetest
 
 import (
+	"errors"
 	"slices"
 	"testing"
+
+	"github.com/google/go-cmp/cmp"
 
 	"stocktake/internal/inventory"
 	"stocktake/internal/store"
@@ -50,4 +53,42 @@ func spansAreOfWhatIsRead(t *testing.T, m Maker) {
 func sameSpan(a, b store.Span) bool {
 	equal := func(x, y string) bool { return inventory.CompareNatural(inventory.Fold(x), inventory.Fold(y)) == 0 }
 	return a.Entries == b.Entries && equal(a.Least, b.Least) && equal(a.Most, b.Most)
+}
+
+// excerptIsPartOfWhatIsRead holds parts of documents, of a store that reads them, to the whole.
+func excerptIsPartOfWhatIsRead(t *testing.T, m Maker) {
+	r := newTrial(t, m)
+	excerpter, ok := r.s.(store.Excerpter)
+	if !ok {
+		return
+	}
+	r.spread(32, 80)
+	src := NewSource(33)
+	for _, node := range r.all().Nodes {
+		for _, of := range allTypes(node.Node) {
+			whole := r.read([]inventory.NodeKey{node.Node.Key}, of)[0]
+			first, most := src.IntN(12), src.IntN(12)
+			got, err := excerpter.Excerpt(r.Context(), node.Node.Key, of, first, most)
+			r.check(err)
+			at := 0
+			for i := range whole.Documents {
+				refs := whole.Documents[i].Refs
+				if len(got.Documents[i].Refs) != len(refs) {
+					t.Fatalf("an excerpt has %d refs of %q, the document %d", len(got.Documents[i].Refs), of, len(refs))
+				}
+				for j := range refs {
+					if at < first || at >= first+most {
+						refs[j], got.Documents[i].Refs[j] = inventory.Ref{}, inventory.Ref{}
+					}
+					at++
+				}
+			}
+			if d := cmp.Diff(whole, got, Equate); d != "" {
+				t.Fatalf("%d refs from %d on of %q (-of the whole +excerpt):\n%s", most, first, of, d)
+			}
+		}
+	}
+	if _, err := excerpter.Excerpt(r.Context(), Node(1000), "AWS:Application", 0, 5); !errors.Is(err, store.ErrNotFound) {
+		t.Errorf("excerpt of a node that is not stored: %v", err)
+	}
 }

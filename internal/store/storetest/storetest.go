@@ -58,6 +58,7 @@ var laws = []law{
 	{"ReadIsConsistent", readIsConsistent},
 	{"ScanPages", scanPages},
 	{"SpansAreOfWhatIsRead", spansAreOfWhatIsRead},
+	{"ExcerptIsPartOfWhatIsRead", excerptIsPartOfWhatIsRead},
 	{"ScanIsConsistent", scanIsConsistent},
 	{"ChangesNeverGoBack", changesNeverGoBack},
 	{"ChangesSayWhatHappened", changesSayWhatHappened},
