@@ -177,6 +177,22 @@ func BenchmarkShapeSet(b *testing.B) {
 	}
 }
 
+// BenchmarkDiff compares two documents of 400 entries, five of which have changed.
+func BenchmarkDiff(b *testing.B) {
+	before := make([]Ref, 400)
+	for i := range before {
+		before[i] = ref(i+1, 0)
+	}
+	after := slices.Clone(before)
+	for i := range 5 {
+		after[37*i+11] = ref(1000+i, 1)
+	}
+	b.ReportAllocs()
+	for b.Loop() {
+		Diff(before, after)
+	}
+}
+
 func TestShapeSet(t *testing.T) {
 	d := Document{Refs: []Ref{ref(3, 1), ref(1, 0), ref(3, 2), ref(2, 0), ref(1, 0)}}
 	want := []ShapeID{ref(1, 0).Shape, ref(2, 0).Shape, ref(3, 0).Shape}

@@ -110,3 +110,16 @@ func TestCut(t *testing.T) {
 		}
 	}
 }
+
+// BenchmarkShapeID names the shape of one application.
+func BenchmarkShapeID(b *testing.B) {
+	text := AppendShapeText(nil, entry("ApplicationType", "admin", "Architecture", "amd64", "Name", "libexample-dev", "Publisher",
+		"Some Maintainers <some-maintainers@lists.example.org>", "Summary", "a library that stands for others, with its headers",
+		"URL", "https://example.org/libexample", "Version", "1.22.333-4+deb12u5"))
+	var key HashKey
+	b.SetBytes(int64(len(text)))
+	b.ReportAllocs()
+	for b.Loop() {
+		key.ShapeIDOf("AWS:Application", text)
+	}
+}

@@ -330,3 +330,18 @@ func BenchmarkEncodeReport(b *testing.B) {
 	}
 	b.SetBytes(int64(len(buf)))
 }
+
+// BenchmarkEncodeCounts encodes a page of counts, the largest there is.
+func BenchmarkEncodeCounts(b *testing.B) {
+	rows := make([]Entry, maxRows)
+	for i := range rows {
+		rows[i] = Entry{{"Count", fmt.Sprint(i)}, {"Name", "libexample" + fmt.Sprint(i)}}
+	}
+	r := GetInventoryResponse{Entities: []Entity{{Data: []ResultItem{{Key: "AWS:Application", Content: rows}}}}}
+	b.ReportAllocs()
+	var buf []byte
+	for b.Loop() {
+		buf = r.AppendJSON(buf[:0])
+	}
+	b.SetBytes(int64(len(buf)))
+}
