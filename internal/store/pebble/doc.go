@@ -19,5 +19,11 @@
 // each shape has a number, documents and changes hold numbers, and the numbers of all shapes are in memory (about 30
 // bytes a shape). A number is not given to another shape before a restart after its own was swept.
 //
+// Records and small documents that were read lately are kept in memory as they are stored, 16 MiB of them: a page of nodes
+// is mostly those. The committer keeps them exact, and a reader is given only what its view shows.
+//
+// A clean stop removes the logs and seals the manifest; see seal.go. The format is 2: stores of format 1 are read, become
+// ones of format 2 when they are opened, and are written in it from then on.
+//
 // It refuses to share its directory, to open a format newer than its own, and to repair: damaged data is for a backup.
 package pebble
