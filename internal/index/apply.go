@@ -50,16 +50,22 @@ func (t *table) missing(ids []inventory.ShapeID) []inventory.ShapeID {
 // those not known at all.
 func (t *table) appendFound(dst []uint32, ids []inventory.ShapeID, sub uint32) (found []uint32, missing []inventory.ShapeID) {
 	for _, id := range ids {
-		n, ok := t.find(id, sub)
-		if !ok {
-			n = none
-			if _, ok = t.findAny(id); !ok {
-				missing = append(missing, id)
-			}
+		n, known := t.number(id, sub)
+		if !known {
+			missing = append(missing, id)
 		}
 		dst = append(dst, n)
 	}
 	return dst, missing
+}
+
+// number gives the number of a shape under a sub-type, none where it is known under another alone, or not at all.
+func (t *table) number(id inventory.ShapeID, sub uint32) (n uint32, known bool) {
+	if n, ok := t.find(id, sub); ok {
+		return n, true
+	}
+	_, known = t.findAny(id)
+	return none, known
 }
 
 // Define learns shapes from their text. Shapes known already are passed over; damaged text is an error.
@@ -172,15 +178,11 @@ func (part *partition) apply(by names, c inventory.Change, shapes []inventory.Sh
 	t := part.table(c.Document.Type)
 	sub := t.sub(c.Document.SubType)
 	added, missing := t.appendFound(part.found[:0], c.Added, sub)
+	part.found = nil // the lock may be let go
 	if len(missing) > 0 {
-		part.mu.Unlock()
-		err := part.define(c.Document.Type, among(shapes, missing))
-		part.mu.Lock()
-		if err != nil {
+		var err error
+		if added, err = part.learn(t, c.Added, sub, added, among(shapes, missing)); err != nil {
 			return err
-		}
-		if added, missing = t.appendFound(part.found[:0], c.Added, sub); len(missing) > 0 {
-			return &MissingError{Partition: part.key, Type: t.typ, IDs: missing}
 		}
 	}
 	part.found = added
@@ -215,13 +217,52 @@ func (part *partition) apply(by names, c inventory.Change, shapes []inventory.Sh
 	return nil
 }
 
+// learn defines shapes of a document that were not found, with the lock let go meanwhile, and looks for them again. found
+// are the numbers of the document's shapes so far.
+func (part *partition) learn(t *table, ids []inventory.ShapeID, sub uint32, found []uint32, shapes []inventory.Shape) ([]uint32, error) {
+	made := t.seed
+	part.mu.Unlock()
+	err := part.define(t.typ, shapes)
+	part.mu.Lock()
+	if err != nil {
+		return nil, err
+	}
+	if t.seed != made { // a sweep made the table anew, with other numbers
+		for i := range found {
+			found[i] = none
+		}
+	}
+	var missing []inventory.ShapeID
+	for i, n := range found {
+		if n != none {
+			continue
+		}
+		var known bool
+		if found[i], known = t.number(ids[i], sub); !known {
+			missing = append(missing, ids[i])
+		}
+	}
+	if len(missing) > 0 {
+		return nil, &MissingError{Partition: part.key, Type: t.typ, IDs: missing}
+	}
+	return found, nil
+}
+
 // among gives those of the shapes that are wanted, which are in order. The others are of other documents of the commit, and
-// of other types, or known.
+// of other types, or known. Those of one document mostly stand in order too.
 func among(shapes []inventory.Shape, wanted []inventory.ShapeID) []inventory.Shape {
-	var out []inventory.Shape
-	for _, s := range shapes {
-		if _, ok := slices.BinarySearchFunc(wanted, s.ID, inventory.CompareShapeIDs); ok {
-			out = append(out, s)
+	out := make([]inventory.Shape, 0, len(wanted))
+	next := 0
+	for i := range shapes {
+		id := shapes[i].ID
+		if i > 0 && inventory.CompareShapeIDs(shapes[i-1].ID, id) > 0 {
+			next = 0
+		}
+		for next < len(wanted) && inventory.CompareShapeIDs(wanted[next], id) < 0 {
+			next++
+		}
+		if next < len(wanted) && wanted[next] == id {
+			out = append(out, shapes[i])
 		}
 	}
 	return out
