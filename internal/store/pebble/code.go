@@ -203,21 +203,24 @@ func fromBase64(s string) ([]byte, bool) {
 	return raw, err == nil
 }
 
-func (d *decoder) packed() string {
+func (d *decoder) packed() string { return string(d.appendPacked(nil)) }
+
+// appendPacked reads a packed string into dst.
+func (d *decoder) appendPacked(dst []byte) []byte {
 	head := d.uvarint()
 	n := head >> 2
 	switch {
 	case head&3 == packedTime && n <= maxSeconds:
-		return string(appendSeconds(nil, int64(n)))
+		return appendSeconds(dst, int64(n))
 	case head&3 == packedHex && n <= uint64(d.left()):
-		return hex.EncodeToString(d.bytes(int(n)))
+		return hex.AppendEncode(dst, d.bytes(int(n)))
 	case head&3 == packedBase && n <= uint64(d.left()):
-		return base64.StdEncoding.EncodeToString(d.bytes(int(n)))
+		return base64.StdEncoding.AppendEncode(dst, d.bytes(int(n)))
 	case head&3 == packedRaw && n <= uint64(d.left()):
-		return string(d.bytes(int(n)))
+		return append(dst, d.bytes(int(n))...)
 	}
 	d.fail("has a string of no known form")
-	return ""
+	return dst
 }
 
 func lowerHex(s string) bool {

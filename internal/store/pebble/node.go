@@ -75,15 +75,20 @@ func decodeNode(key inventory.NodeKey, value []byte) (record, error) {
 		r.node.Items = make([]inventory.ItemState, n)
 	}
 	before := r.node.Enrolled
+	// The texts of all items lie in one piece of memory: for each its capture time and its hash.
+	texts := make([]byte, 0, 64*n)
+	ends := make([][2]int, n)
 	for i := range r.node.Items {
 		s := &r.node.Items[i]
 		s.Type = inventory.TypeName(d.name())
 		s.SubType = d.name()
 		s.SchemaVersion = d.name()
-		s.CaptureTime = d.packed()
+		texts = d.appendPacked(texts)
+		ends[i][0] = len(texts)
 		s.Arrival = d.time(before)
 		before = s.Arrival
-		s.Hash = d.packed()
+		texts = d.appendPacked(texts)
+		ends[i][1] = len(texts)
 		s.Context = d.entry()
 		s.Entries = int(d.uvarint())
 		s.Seq = r.places[i].seq
@@ -93,6 +98,12 @@ func decodeNode(key inventory.NodeKey, value []byte) (record, error) {
 	}
 	if err := d.end(); err != nil {
 		return record{}, fmt.Errorf("record of node %s: %w", key.Node, err)
+	}
+	all, at := string(texts), 0
+	for i := range r.node.Items {
+		s := &r.node.Items[i]
+		s.CaptureTime, s.Hash = all[at:ends[i][0]], all[ends[i][0]:ends[i][1]]
+		at = ends[i][1]
 	}
 	return r, nil
 }
