@@ -11,7 +11,7 @@ require (
 	github.com/cockroachdb/pebble/v2 v2.1.7 // store/pebble: the embedded store
 	github.com/dchest/siphash v1.2.3 // inventory: keyed names of shapes
 	github.com/jackc/pgx/v5 v5.12.0 // store/postgres: the driver; bench/baseline: what others build on it
-	github.com/klauspost/compress v1.20.3 // store/postgres: documents and changes made smaller
+	github.com/klauspost/compress v1.20.3 // index, store/postgres: snapshots, documents and changes made smaller
 	github.com/pressly/goose/v3 v3.28.0 // store/postgres: the migrations
 	github.com/prometheus/client_golang v1.25.0 // httpd: the exposition of metrics
 	github.com/schollz/progressbar/v3 v3.19.1 // cmd: bars of the demo and the benchmark

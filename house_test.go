@@ -79,7 +79,7 @@ var modules = map[string][]string{
 	"github.com/dchest/siphash":           {"inventory"},
 	"github.com/google/go-cmp":            {anyTest},
 	"github.com/jackc/pgx/v5":             {"store/postgres", "bench/baseline"}, // the baseline is what others build on it
-	"github.com/klauspost/compress":       {"store/postgres"},
+	"github.com/klauspost/compress":       {"index", "store/postgres"},          // no more than an encoding
 	"github.com/pressly/goose/v3":         {"store/postgres"},
 	"github.com/prometheus/client_golang": {"httpd"},
 	"github.com/rogpeppe/go-internal":     {anyTest},

@@ -100,6 +100,7 @@ func (rd *snapshotReader) take() error {
 	case sectionPartition:
 		rd.partition()
 	case sectionNodes:
+		rd.unpack()
 		rd.nodes()
 	case sectionType:
 		rd.tableHead()

@@ -41,7 +41,10 @@ func newTableReader(t *table, part *partition, free *roaring.Bitmap, values, sha
 		r.running.Go(func() {
 			for s := range column {
 				if r.failed() == nil {
-					if read(s); s.bad {
+					if s.unpack(); !s.bad {
+						read(s)
+					}
+					if s.bad {
 						r.fail(s)
 					}
 				}
@@ -284,6 +287,7 @@ func (t *table) attrRanks() []uint32 {
 // finish reads what is left, once nothing else of the index is being read.
 func (r *tableReader) finish() error {
 	for _, s := range r.late {
+		s.unpack()
 		for s.kind == sectionGroups && s.more() {
 			r.group(s)
 		}

@@ -6,7 +6,10 @@ import (
 	"hash/crc32"
 	"io"
 	"iter"
+	"strings"
 	"sync"
+
+	"github.com/klauspost/compress/s2"
 )
 
 // section is one section of a snapshot, read and checked. release gives its memory back.
@@ -25,6 +28,26 @@ func (s *section) release() {
 		bodies.Put(s.body[:0]) //nolint:staticcheck // a header a section
 	}
 	s.body, s.rest = nil, nil
+}
+
+// unpack undoes the packing of a section whose kind is packed.
+func (s *section) unpack() {
+	if strings.IndexByte(packedKinds, s.kind) < 0 {
+		return
+	}
+	// A section is no larger than the writer's target and one thing more; few bytes must not ask for much memory.
+	n, err := s2.DecodedLen(s.rest)
+	if err != nil || n > 32*sectionTarget+64*len(s.rest) {
+		s.bad = true
+		return
+	}
+	whole, _ := bodies.Get().([]byte)
+	if whole, err = s2.Decode(whole, s.rest); err != nil {
+		s.bad = true
+		return
+	}
+	s.release()
+	s.body, s.rest = whole, whole
 }
 
 func (s *section) malformed() error {

@@ -8,6 +8,7 @@ import (
 	"strings"
 
 	"github.com/RoaringBitmap/roaring/v2"
+	"github.com/klauspost/compress/s2"
 
 	"stocktake/internal/inventory"
 )
@@ -15,8 +16,8 @@ import (
 // A snapshot is a magic, then sections: kind (1 byte), length of the body (4 bytes, little-endian), body, CRC-32C of all
 // three (4 bytes). In order: header; for each partition its name and nodes; within it for each type its name, values,
 // shapes, the shapes' nodes, groups, and other sets; the end. Values and shapes are numbered anew: those no node has are
-// left out. What of a type makes up most of it can be read side by side.
-const snapshotMagic = "STKINDX\x02"
+// left out. What of a type makes up most of it can be read side by side. Bodies of the packed kinds are S2 blocks.
+const snapshotMagic = "STKINDX\x03"
 
 const (
 	sectionHeader    = 'H' // store id; positions
@@ -30,6 +31,9 @@ const (
 	sectionSets      = 'A' // nodes of the type, by volatile attribute, by split; sub-types by node
 	sectionEnd       = 'E'
 )
+
+// packedKinds are worth it: shapes are hashes for the most part, and the others are small.
+const packedKinds = "NVBG"
 
 const (
 	// sectionTarget is the size at which a section is closed and the next of its kind begun.
@@ -314,6 +318,8 @@ type sectionWriter struct {
 	err  error
 	kind byte
 	buf  []byte
+
+	packed, out []byte // of a packed kind, for a moment
 }
 
 const sectionHead = 5
@@ -332,10 +338,19 @@ func (s *sectionWriter) split() {
 }
 
 func (s *sectionWriter) end() {
-	binary.LittleEndian.PutUint32(s.buf[1:], uint32(len(s.buf)-sectionHead))
-	s.buf = binary.LittleEndian.AppendUint32(s.buf, crc32.Checksum(s.buf, castagnoli))
+	out := s.buf
+	if strings.IndexByte(packedKinds, s.kind) >= 0 {
+		s.packed = s2.Encode(s.packed, s.buf[sectionHead:])
+		out = append(append(s.out[:0], s.buf[:sectionHead]...), s.packed...)
+		s.out = out
+	}
+	binary.LittleEndian.PutUint32(out[1:], uint32(len(out)-sectionHead))
+	sum := crc32.Checksum(out, castagnoli)
 	if s.err == nil {
-		_, s.err = s.w.Write(s.buf)
+		_, s.err = s.w.Write(out)
+	}
+	if s.err == nil {
+		_, s.err = s.w.Write(binary.LittleEndian.AppendUint32(nil, sum))
 	}
 }
 

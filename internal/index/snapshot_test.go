@@ -90,7 +90,7 @@ func TestForeignSnapshotIsRefused(t *testing.T) {
 	}{
 		{"another store", body, index.Config{Store: [16]byte{2}, Shards: shards}, "another store"},
 		{"another number of shards", body, index.Config{Store: config.Store, Shards: 64}, "has 4 shards, the store 64"},
-		{"another version", version, config, "format version 3, not 2"},
+		{"another version", version, config, "format version 4, not 3"},
 		{"another file", []byte("#!/bin/sh\nexit 0\n"), config, "no index snapshot"},
 		{"an empty file", nil, config, "cut short"},
 	} {
