@@ -97,7 +97,7 @@ func (t *table) regroup() {
 			}
 		}
 		b := newBits(t.epoch)
-		b.Or(roaring.FromDense(words, false))
+		b.Or(roaring.FromDense(words, true)) // without a copy, containers of 65,536 nodes would share words
 		*t.groups.edit(s.aux, t.epoch) = group{nodes: b}
 	}
 	t.version++

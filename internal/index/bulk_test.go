@@ -1,6 +1,7 @@
 package index_test
 
 import (
+	"bytes"
 	"fmt"
 	"testing"
 	"time"
@@ -75,4 +76,55 @@ func TestBulkMakesGroups(t *testing.T) {
 	check()
 	r.rebuild()
 	check()
+}
+
+// TestBulkMakesGroupsOfManyNodes has more nodes than one container of a bitmap holds, all of which have two values of many
+// shapes.
+func TestBulkMakesGroupsOfManyNodes(t *testing.T) {
+	const nodes, kinds = 70_000, 100
+	key := inventory.ItemKey{Type: "App"}
+	shapes := make([]inventory.Shape, kinds)
+	for i := range shapes {
+		e := inventory.Entry{{Name: "Arch", Value: "x"}, {Name: "Few", Value: "z"}, {Name: "Kind", Value: "y"}, {Name: "Name", Value: fmt.Sprint(i)}}
+		if i >= 70 {
+			e = inventory.Entry{e[0], e[2], e[3]}
+		}
+		text := inventory.AppendShapeText(nil, e)
+		shapes[i] = inventory.Shape{ID: inventory.HashKey{}.ShapeIDOf(key.Type, text), Text: string(text)}
+	}
+	x := index.New(config)
+	if err := x.Bulk(func() error {
+		if err := x.Define(here, key.Type, shapes); err != nil {
+			return err
+		}
+		for n := range nodes {
+			node := inventory.NodeKey{Partition: here, Node: inventory.NodeID(fmt.Sprintf("i-%08d", n))}
+			if err := x.Load(0, node, []index.Loaded{{Key: key, Shapes: []inventory.ShapeID{shapes[n%kinds].ID}}}); err != nil {
+				return err
+			}
+		}
+		return nil
+	}); err != nil {
+		t.Fatal(err)
+	}
+	var b bytes.Buffer
+	if err := x.WriteSnapshot(&b); err != nil {
+		t.Fatal(err)
+	}
+	read, err := index.ReadSnapshot(&b, config)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, x := range []*index.Index{x, read} {
+		for attribute, value := range map[string]string{"Arch": "x", "Kind": "y"} {
+			r := ask(t, x, []inventory.Filter{{Type: key.Type, Attribute: attribute, Operator: inventory.Equal, Values: []string{value}}})
+			if n, err := r.Count(t.Context(), nil); err != nil || n != nodes {
+				t.Errorf("%d nodes have the %s, %v; want all %d", n, attribute, err, nodes)
+			}
+		}
+		r := ask(t, x, []inventory.Filter{{Type: key.Type, Attribute: "Few", Operator: inventory.Equal, Values: []string{"z"}}})
+		if n, err := r.Count(t.Context(), nil); err != nil || n != 70*nodes/kinds {
+			t.Errorf("%d nodes have what few have, %v; want %d", n, err, 70*nodes/kinds)
+		}
+	}
 }
