@@ -105,24 +105,33 @@ func groupsEntity(c index.Counts) Entity {
 	return e
 }
 
-// countsRows lays rows out as the API does, one flat entry a row.
+// countsRows lays rows out as the API does, one flat entry a row. Entries share their memory, and rows of one count, which
+// follow each other, its text.
 func countsRows(rows []index.Row) []inventory.Entry {
+	if len(rows) == 0 {
+		return nil
+	}
 	content := make([]inventory.Entry, len(rows))
+	cells := make([]inventory.Attribute, 0, len(rows)*(len(rows[0].Path)+1))
 	var columns []column
 	var path []index.Cell
+	var text string
 	for i, r := range rows {
 		if !slices.EqualFunc(path, r.Path, func(x, y index.Cell) bool { return x.Type == y.Type && x.Attribute == y.Attribute }) {
 			path, columns = r.Path, columnsOf(r.Path)
 		}
-		content[i] = make(inventory.Entry, len(columns))
-		for k, c := range columns {
-			content[i][k].Name = c.name
-			if c.cell < 0 {
-				content[i][k].Value = strconv.Itoa(r.Count)
-			} else {
-				content[i][k].Value = r.Path[c.cell].Value
-			}
+		if i == 0 || r.Count != rows[i-1].Count {
+			text = strconv.Itoa(r.Count)
 		}
+		from := len(cells)
+		for _, c := range columns {
+			value := text
+			if c.cell >= 0 {
+				value = r.Path[c.cell].Value
+			}
+			cells = append(cells, inventory.Attribute{Name: c.name, Value: value})
+		}
+		content[i] = cells[from:len(cells):len(cells)]
 	}
 	return content
 }
