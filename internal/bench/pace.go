@@ -13,13 +13,15 @@ import (
 const (
 	// paceFor is how long reports come at a fixed rate in a round, where the fleet is large enough.
 	paceFor = 8 * time.Second
+	// askEvery is how often a question is asked meanwhile.
+	askEvery = 20 * time.Millisecond
 	// steadyRate is how many reports a second a million nodes send that report every half hour, rounded up.
 	steadyRate = 560
 	steadyFor  = 10 * time.Second
 )
 
 // underReports asks questions while reports come at half the rate the server can take, each when it is due: 5 % of them
-// changed. One question at a time is under way beside them.
+// changed. Questions come at a fixed rate too.
 func (b *bench) underReports(ctx context.Context, t *truth, kinds []kind) error {
 	const suffix = ", while reports come"
 	kinds = kinds[:len(kinds)-1] // the last one reads documents by the hundred
@@ -46,32 +48,44 @@ func (b *bench) underReports(ctx context.Context, t *truth, kinds []kind) error 
 	})
 }
 
-// askUntil asks every kind of question in turn until over is closed, and each once at the least. What reports may change
-// is not held against the simulation.
+// askUntil asks a question every askEvery, every kind in its turn, until over is closed and each was asked once at the least.
+// What a question took counts from when it was due.
 func (r *run) askUntil(ctx context.Context, over <-chan struct{}, i int, t *truth, kinds []kind, into []round) error {
 	choice := rand.New(rand.NewPCG(r.Seed, uint64(i)))
+	began := time.Now()
 	for n := 0; ; n++ {
-		if err := r.list(ctx, choice.IntN(r.Nodes), nil, &into[0]); err != nil {
+		if n >= len(into) {
+			select {
+			case <-over:
+				return nil
+			default:
+			}
+		}
+		due := began.Add(time.Duration(n) * askEvery)
+		time.Sleep(time.Until(due))
+		late := time.Since(due)
+		k := n % len(into)
+		if err := r.askKind(ctx, t, kinds, k, n/len(into), choice.IntN(r.Nodes), &into[k]); err != nil {
 			return err
 		}
-		for k := range kinds {
-			v := kinds[k].variants[n%len(kinds[k].variants)]
-			var err error
-			if kinds[k].stable {
-				err = r.askVariant(ctx, t, v, &into[1+k])
-			} else {
-				_, err = r.ask(ctx, v.call, &into[1+k])
-			}
-			if err != nil {
-				return err
-			}
-		}
-		select {
-		case <-over:
-			return nil
-		default:
-		}
+		took := into[k].took
+		took[len(took)-1] += milliseconds(late)
 	}
+}
+
+// askKind asks for a listing of a node, which is kind 0, or one of the variants of a kind. What reports may change is not
+// held against the simulation.
+func (r *run) askKind(ctx context.Context, t *truth, kinds []kind, k, turn, node int, into *round) error {
+	if k == 0 {
+		return r.list(ctx, node, nil, into)
+	}
+	one := kinds[k-1]
+	v := one.variants[turn%len(one.variants)]
+	if one.stable {
+		return r.askVariant(ctx, t, v, into)
+	}
+	_, err := r.ask(ctx, v.call, into)
+	return err
 }
 
 // pacing is a fleet that goes on to its next round, some of it at a fixed rate.
