@@ -178,23 +178,40 @@ type call struct {
 }
 
 // drive sends calls, as many at a time as there are workers, and adds what it took to the round. It stops at the first
-// failure. With a rate each call is sent when it is due, and what it took counts from then.
-func (r *run) drive(ctx context.Context, calls []call, perSecond float64, into *round) error {
-	ctx, cancel := context.WithCancelCause(ctx)
-	defer cancel(nil)
-	took := make([]float64, len(calls))
-	var next, bytes atomic.Int64
-	var sending sync.WaitGroup
-	send, err := r.sender(ctx, calls)
+// failure.
+func (r *run) drive(ctx context.Context, calls []call, into *round) error {
+	p, err := r.prepare(ctx, calls)
 	if err != nil {
 		return err
 	}
-	before, began := r.cpu(), time.Now()
-	for range min(r.Workers, len(calls)) {
+	return p.send(ctx, 0, into)
+}
+
+// prepared are calls that are ready to be sent.
+type prepared struct {
+	*run
+	calls  int
+	worker func() (send func(i int) ([]byte, error), hangUp func())
+}
+
+func (r *run) prepare(ctx context.Context, calls []call) (prepared, error) {
+	worker, err := r.sender(ctx, calls)
+	return prepared{r, len(calls), worker}, err
+}
+
+// send sends them. With a rate each is sent when it is due, and what it took counts from then.
+func (p prepared) send(ctx context.Context, perSecond float64, into *round) error {
+	ctx, cancel := context.WithCancelCause(ctx)
+	defer cancel(nil)
+	took := make([]float64, p.calls)
+	var next, bytes atomic.Int64
+	var sending sync.WaitGroup
+	before, began := p.cpu(), time.Now()
+	for range min(p.Workers, p.calls) {
 		sending.Go(func() {
-			send, hangUp := send()
+			send, hangUp := p.worker()
 			defer hangUp()
-			for i := int(next.Add(1)) - 1; i < len(calls) && ctx.Err() == nil; i = int(next.Add(1)) - 1 {
+			for i := int(next.Add(1)) - 1; i < p.calls && ctx.Err() == nil; i = int(next.Add(1)) - 1 {
 				start := time.Now()
 				if perSecond > 0 {
 					start = began.Add(time.Duration(float64(i) / perSecond * float64(time.Second)))
@@ -212,7 +229,7 @@ func (r *run) drive(ctx context.Context, calls []call, perSecond float64, into *
 	}
 	sending.Wait()
 	into.wall += time.Since(began)
-	into.cpu += r.cpu() - before
+	into.cpu += p.cpu() - before
 	into.took = append(into.took, took...)
 	into.bytes += bytes.Load()
 	return context.Cause(ctx)

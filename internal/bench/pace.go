@@ -31,11 +31,14 @@ func (b *bench) underReports(ctx context.Context, t *truth, kinds []kind) error 
 	}
 	part := func(r *run) bool { return r.is(Product) }
 	return b.lines(asked, false, part, func(r *run, i int, into []round) error {
+		next, err := r.nextRound(ctx)
+		if err != nil {
+			return err
+		}
 		over, ended := make(chan struct{}), make(chan error, 1)
-		next := r.nextRound(&into[0])
 		go func() {
 			defer close(over)
-			ended <- next.paced(ctx)
+			ended <- next.send(ctx, r.rate/2, &into[0])
 		}()
 		fault := r.askUntil(ctx, over, i, t, kinds, into[1:])
 		if fault = errors.Join(<-ended, fault); fault == nil {
@@ -88,31 +91,18 @@ func (r *run) askKind(ctx context.Context, t *truth, kinds []kind, k, turn, node
 	return err
 }
 
-// pacing is a fleet that goes on to its next round, some of it at a fixed rate.
-type pacing struct {
-	*run
-	into  *round
-	nodes int // at the fixed rate
-}
-
-// nextRound takes as many nodes as report in paceFor at half the rate that the server took.
-func (r *run) nextRound(into *round) pacing {
+// nextRound prepares what as many nodes report, in the fleet's next round, as do in paceFor at half the rate that the
+// server took.
+func (r *run) nextRound(ctx context.Context) (prepared, error) {
 	r.round++
-	return pacing{r, into, min(r.Nodes, max(1, int(r.rate/2*paceFor.Seconds())))}
-}
-
-func (p pacing) paced(ctx context.Context) error {
-	calls := make([]call, p.nodes)
-	p.parallel(p.nodes, func(n int) { calls[n] = call{"PutInventory", p.fleet.Slim(n, p.round).AppendPutInventory(nil)} })
-	if err := p.drive(ctx, calls, p.rate/2, p.into); err != nil {
-		return fmt.Errorf("reports at half the rate: %w", err)
-	}
-	return nil
+	calls := make([]call, min(r.Nodes, max(1, int(r.rate/2*paceFor.Seconds()))))
+	r.parallel(len(calls), func(n int) { calls[n] = call{"PutInventory", r.fleet.Slim(n, r.round).AppendPutInventory(nil)} })
+	return r.prepare(ctx, calls)
 }
 
 // finish has the others report, so that all nodes are of one round.
-func (p pacing) finish(ctx context.Context) error {
-	_, err := p.report(ctx, p.nodes, p.Nodes, hashBatch, new(round), func(n int) simulate.Report { return p.fleet.Slim(n, p.round) })
+func (p prepared) finish(ctx context.Context) error {
+	_, err := p.report(ctx, p.calls, p.Nodes, hashBatch, new(round), func(n int) simulate.Report { return p.fleet.Slim(n, p.round) })
 	return err
 }
 
@@ -126,7 +116,11 @@ func (b *bench) steady(ctx context.Context) error {
 				calls[n] = call{"PutInventory", r.fleet.Hashes(n%r.Nodes, r.round).AppendPutInventory(nil)}
 			})
 			var took round
-			if err := r.drive(ctx, calls, steadyRate, &took); err != nil {
+			p, err := r.prepare(ctx, calls)
+			if err == nil {
+				err = p.send(ctx, steadyRate, &took)
+			}
+			if err != nil {
 				return fmt.Errorf("%s: reports at a fixed rate: %w", r.side.Name, err)
 			}
 			o := r.summary([]round{took}, true)

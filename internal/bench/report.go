@@ -187,7 +187,7 @@ func (r *run) report(ctx context.Context, from, to, batch int, into *round, what
 			calls = append(calls, call{"PutInventory", body})
 			sum += int64(len(body))
 		}
-		if err := r.drive(ctx, calls, 0, into); err != nil {
+		if err := r.drive(ctx, calls, into); err != nil {
 			return sum, err
 		}
 	}
