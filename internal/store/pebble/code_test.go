@@ -227,7 +227,7 @@ func FuzzStoredValues(f *testing.F) {
 		node.SetItem(inventory.ItemState{ItemKey: storetest.KeyOf(item), CaptureTime: item.CaptureTime, Hash: item.ContentHash, Arrival: storetest.Epoch, Context: item.Context})
 		f.Add(appendNodeBody(appendNodeHead(nil, 9, []place{{seq: 3, borrowed: true}}), &node))
 	}
-	f.Add(appendIdentity(nil, store.Identity{Shards: 64}))
+	f.Add(encodeIdentity(store.Identity{Shards: 64}))
 	f.Add(appendReader(nil, []uint64{1, 2, 3}))
 	f.Add(appendRecord(nil, 3, []byte("value")))
 	f.Add(appendCounters(nil, counters{1, 2}))

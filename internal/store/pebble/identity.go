@@ -9,8 +9,8 @@ import (
 )
 
 // The identity begins with the version of the whole format, so that it is what a later program's store is refused by.
-func appendIdentity(dst []byte, id store.Identity) []byte {
-	dst = binary.AppendUvarint(dst, formatVersion)
+func encodeIdentity(id store.Identity) []byte {
+	dst := binary.AppendUvarint(nil, formatVersion)
 	dst = append(dst, id.ID[:]...)
 	dst = binary.AppendUvarint(dst, uint64(id.Shards))
 	dst = append(dst, id.HashKey[:]...)

@@ -149,7 +149,7 @@ func (o *Options) home(s *Store) (string, error) {
 	if err != nil {
 		return "", err
 	}
-	err = db.Set(keyIdentity, appendIdentity(nil, o.newIdentity()), engine.Sync)
+	err = db.Set(keyIdentity, encodeIdentity(o.newIdentity()), engine.Sync)
 	if err = errors.Join(err, db.Close(), syncDir(fs, making)); err != nil {
 		return "", err
 	}
@@ -283,7 +283,7 @@ func (s *Store) load(o *Options) error {
 
 // adopt makes a store of an older version one of this: from now on the older program refuses it.
 func (s *Store) adopt() error {
-	now := appendIdentity(nil, s.identity)
+	now := encodeIdentity(s.identity)
 	same := false
 	if _, err := get(s.db, keyIdentity, func(value []byte) error {
 		same = string(value) == string(now)

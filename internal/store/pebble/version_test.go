@@ -132,7 +132,7 @@ func TestOlderStoreIsAdopted(t *testing.T) {
 		t.Fatal(err)
 	}
 	id := s.Identity()
-	older := append([]byte{formatVersion - 1}, appendIdentity(nil, id)[1:]...)
+	older := append([]byte{formatVersion - 1}, encodeIdentity(id)[1:]...)
 	if err := errors.Join(s.db.Set(keyIdentity, older, engine.Sync), s.Close()); err != nil {
 		t.Fatal(err)
 	}
