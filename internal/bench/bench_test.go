@@ -320,3 +320,15 @@ func pairs(row map[string]string) wire.Entry {
 	}
 	return e
 }
+
+func TestAllocationsBelowWhatIsTakenOffAreCounted(t *testing.T) {
+	for _, c := range []struct {
+		counted bool
+		want    *Spread
+	}{{true, &Spread{}}, {false, nil}} {
+		o := (&run{}).summary([]round{{took: []float64{1}, wall: 1, counted: c.counted}}, false)
+		if diff := cmp.Diff(c.want, o.Allocations); diff != "" {
+			t.Errorf("counted %v (-want +got):\n%s", c.counted, diff)
+		}
+	}
+}

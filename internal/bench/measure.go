@@ -18,7 +18,8 @@ type round struct {
 	wall        time.Duration
 	cpu         time.Duration // or unknown
 	bytes       int64         // of the answers
-	allocations float64
+	allocations float64       // a request, where they were counted
+	counted     bool
 }
 
 // unknown is the processor time of a round in which the server did other things too.
@@ -102,7 +103,9 @@ func (b *bench) takeTurn(r *run, i int, answered *int, into []round, do func(r *
 		*answered = int(into[0].bytes) / len(into[0].took)
 	}
 	if requests == len(into[0].took) { // those of kinds that are made together cannot be told apart
+		// What the server allocates beside the requests is an estimate: after a few of them it can be more than all of it.
 		into[0].allocations = max(0, after-before-r.scraped-float64(r.ticks-ticks)*r.ticked) / float64(max(requests, 1))
+		into[0].counted = after > 0
 	}
 	return nil
 }
@@ -135,7 +138,7 @@ func (r *run) summary(rounds []round, rate bool) *Operation {
 		p50 = append(p50, quantile(one.took, 0.5))
 		perSecond = append(perSecond, n/one.wall.Seconds())
 		cpu = append(cpu, float64(one.cpu.Nanoseconds())/1000/n)
-		if one.allocations > 0 {
+		if one.counted {
 			allocations = append(allocations, one.allocations)
 		}
 		bytes += one.bytes
