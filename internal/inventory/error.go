@@ -37,6 +37,39 @@ const (
 	InvalidResourceType
 	InvalidResourceID
 	TooManyTags
+	// What managed nodes and their associations are refused for.
+	InvalidActivation
+	InvalidActivationID
+	ActivationExpired
+	RegistrationLimitExceeded
+	InvalidPublicKey
+	InstanceAlreadyRegistered
+	MachineFingerprintMismatch
+	TooManyUpdates
+	InvalidParameters
+	InvalidFilterKey
+	InvalidInstanceInformationFilterValue
+	InvalidInstancePropertyFilterValue
+	ResourceDataSyncNotFound
+	AssociationAlreadyExists
+	AssociationDoesNotExist
+	AssociationExecutionDoesNotExist
+	AssociationLimitExceeded
+	AssociationVersionLimitExceeded
+	InvalidAssociation
+	InvalidAssociationVersion
+	InvalidDocument
+	InvalidDocumentVersion
+	InvalidOutputLocation
+	InvalidSchedule
+	InvalidTarget
+	InvalidTargetMaps
+	InvalidUpdate
+	DuplicateNode
+	StatusUnchanged
+	ComplianceTypeCountLimitExceeded
+	// InvalidRequest is of a request whose members do not go together, which the model's constraints cannot say.
+	InvalidRequest
 	// AccessDenied is the answer to a principal that may not do what it asked.
 	AccessDenied
 	// Throttling is the answer when a bound on work in flight is reached; the caller may try again.
