@@ -22,13 +22,30 @@ func (s *server) handler() (http.Handler, error) {
 		actions[row.Target] = row.Action
 	}
 	limits := httpd.DefaultLimits(int64(s.config.BodyMemory))
+	limits.Priority = priority
 	if err := limits.Check(); err != nil {
 		return nil, err
 	}
-	err = s.metrics.Gauge("stocktake_body_bytes", "Memory held for the bodies of requests.", nil,
-		func() float64 { return float64(limits.Budget.Used()) })
+	err = errors.Join(
+		s.metrics.Gauge("stocktake_body_bytes", "Memory held for the bodies of requests.", nil,
+			func() float64 { return float64(limits.Budget.Used()) }),
+		s.metrics.Gauge("stocktake_requests_at_work", "Requests whose body is there and that are not answered yet, but for heartbeats and long polls.", nil,
+			func() float64 { return float64(limits.Work.Used()) }),
+	)
 	requests := httpd.Requests{Log: s.log, Metrics: s.metrics, Actions: actions}
 	return httpd.Chain(protocol, requests.Middleware, limits.Middleware), err
+}
+
+// priority puts the sign of life of a node before all else: a service that is too busy to hear it would take the node for
+// lost. A poll for messages mostly waits.
+func priority(r *http.Request) httpd.Priority {
+	switch r.Header.Get("X-Amz-Target") {
+	case "AmazonSSM.UpdateInstanceInformation":
+		return httpd.Urgent
+	case "EC2WindowsMessageDeliveryService.GetMessages":
+		return httpd.Idle
+	}
+	return httpd.Ordinary
 }
 
 // observe tells the log line of a request who asked and how it ended.

@@ -108,6 +108,7 @@ func (s *server) run(ctx context.Context) error {
 	server := httpd.Server{
 		Name: "api", Handler: handler, Log: s.log,
 		BeforeStop: s.health.Stop, LameDuck: time.Duration(s.config.StopDelay),
+		MaxConnections: s.config.MaxConnections,
 	}
 	if s.tls != nil {
 		server.TLS = httpd.TLSConfig(s.tls)

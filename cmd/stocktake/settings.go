@@ -26,6 +26,7 @@ type settings struct {
 	SnapshotInterval duration `group:"service" default:"5m" placeholder:"TIME" help:"Write the index's snapshot this often when it changed (${default}); 0: only at the stop."`
 	FeedAge          duration `group:"service" default:"7d" placeholder:"TIME" help:"Keep changes in the feed this long (${default}); more than 0."`
 	BodyMemory       size     `group:"service" default:"256MiB" placeholder:"SIZE" help:"Memory for the bodies of all requests together (${default}); beyond it they wait, then are throttled."`
+	MaxConnections   int      `group:"service" default:"16384" placeholder:"N" help:"Keep at most so many connections to the API open (${default}); more are closed as they come. An agent that waits for messages holds one."`
 	StopDelay        duration `group:"service" default:"0" placeholder:"TIME" help:"At a stop, fail readiness so long before new requests are refused (${default})."`
 	LogLevel         string   `group:"service" default:"info" enum:"debug,info,warn,error" help:"Log this and graver: debug, info, warn or error (${default})."`
 
@@ -181,6 +182,7 @@ func (s *settings) checkCounts() error {
 		value int
 		most  int
 	}{
+		{"max_connections", s.MaxConnections, 1 << 20},
 		{"limit_item_bytes", int(s.Limits.ItemBytes), int(maxCall)},
 		{"limit_call_bytes", int(s.Limits.CallBytes), int(maxCall)},
 		{"limit_custom_types", s.Limits.CustomTypes, 100_000},

@@ -6,12 +6,15 @@ import (
 	"io"
 	"net/http"
 	"os"
+	"runtime"
 	"strconv"
 	"time"
 )
 
 const (
-	// budgetStep is what a body of unknown length takes of the budget at a time.
+	// firstStep is what a body of unknown length takes of the budget at first, budgetStep at a time once it is large: the
+	// signed calls of agents, which come by the thousand, are small and of unknown length.
+	firstStep  = 4 << 10
 	budgetStep = 256 << 10
 	// drainTime bounds how long a refused body is read on, so that the peer gets to see the answer.
 	drainTime = 5 * time.Second
@@ -19,30 +22,52 @@ const (
 	politeDrain = 256 << 10
 )
 
-// Limits bounds the bodies of requests, and the time that bodies and answers take.
+// Limits bounds the bodies of requests, how many are worked on at once, and the time that bodies and answers take.
 //
 // A body is charged to the budget when the handler first reads it, not before: requests refused by their headers cost
-// nothing. It is given back when the handler returns.
+// nothing. A request is at work once its body is there: a slow peer takes no one's place. All is given back when the handler
+// returns.
 type Limits struct {
 	Body   int64   // bytes of one body; one of exactly that size passes; must not exceed the budget
 	Budget *Budget // bytes of all bodies together
+	Work   *Budget // requests at work together
+	// Priority says how a request stands to others when there is too much to do; nil: all alike. It may go by what nobody
+	// has verified yet: who lies about it gains a place in the line, and no more.
+	Priority func(r *http.Request) Priority
 	// Grace is how long a body or an answer may take in any case; Rate, in bytes a second, is what it must achieve on
 	// average beyond that.
 	Grace time.Duration
 	Rate  int64
 }
 
+// Priority is how a request stands to others when there is too much to do.
+type Priority uint8
+
+// The priorities.
+const (
+	Ordinary Priority = iota
+	// Urgent is small and may not be refused: it waits for nothing, as long as such bodies stay below a quarter of the
+	// budget.
+	Urgent
+	// Idle is a request that waits for news: it is not at work.
+	Idle
+)
+
 // DefaultLimits gives the limits of a server that has memory bytes to spare for bodies: 16 MiB a body, 8 KiB a second after
-// 8 seconds, 1 second of waiting for memory.
+// 8 seconds, 1 second of waiting for memory; 512 requests at work a core, as most of them wait for the disk, and 2 seconds
+// of waiting for them.
 func DefaultLimits(memory int64) Limits {
-	return Limits{Body: 16 << 20, Budget: NewBudget(memory, time.Second), Grace: 8 * time.Second, Rate: 8 << 10}
+	return Limits{
+		Body: 16 << 20, Budget: NewBudget(memory, time.Second), Work: NewBudget(int64(512*runtime.GOMAXPROCS(0)), 2*time.Second),
+		Grace: 8 * time.Second, Rate: 8 << 10,
+	}
 }
 
 // Check says what is wrong with the limits.
 func (l Limits) Check() error {
 	switch {
-	case l.Budget == nil || l.Body <= 0 || l.Grace <= 0 || l.Rate <= 0:
-		return errors.New("limits: body size, budget, grace and rate must be above zero")
+	case l.Budget == nil || l.Work == nil || l.Body <= 0 || l.Grace <= 0 || l.Rate <= 0:
+		return errors.New("limits: body size, budget, work, grace and rate must be above zero")
 	case l.Body > l.Budget.size:
 		return fmt.Errorf("limits: a body of %d bytes would never fit the %d bytes for all bodies; raise the latter", l.Body, l.Budget.size)
 	}
@@ -51,11 +76,14 @@ func (l Limits) Check() error {
 
 // Middleware belongs inside [Requests.Middleware]. When a limit cuts a body, reading it fails, and whatever the handler
 // then answers is replaced: 413 RequestEntityTooLargeException, 408 RequestTimeoutException, or 400 ThrottlingException
-// "Rate exceeded" when no memory came free.
+// "Rate exceeded" when no memory and no place came free.
 func (l Limits) Middleware(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		control := http.NewResponseController(w)
 		body := &limitedBody{from: r.Body, limits: l, r: r, control: control, length: r.ContentLength, ended: r.ContentLength == 0}
+		if l.Priority != nil {
+			body.priority = l.Priority(r)
+		}
 		out := &limitedWriter{ResponseWriter: w, body: body}
 		defer body.release()
 		if !body.ended {
@@ -86,9 +114,11 @@ type limitedBody struct {
 	limits  Limits
 	control *http.ResponseController
 
+	priority Priority
 	length   int64 // -1: unknown
 	read     int64
 	charged  int64
+	working  bool      // has a place among the requests at work
 	start    time.Time // of the first read
 	deadline time.Time
 	ended    bool
@@ -123,6 +153,9 @@ func (b *limitedBody) Read(p []byte) (int, error) {
 		b.ended = true
 		// A deadline left standing would cancel the request while it is worked on.
 		b.setDeadline(time.Time{})
+		if fault := b.work(); fault != nil {
+			return 0, fault
+		}
 	case errors.Is(err, os.ErrDeadlineExceeded):
 		return 0, b.fail(&refusal{http.StatusRequestTimeout, "RequestTimeoutException", "The request body arrived too slowly"})
 	}
@@ -138,11 +171,14 @@ func (b *limitedBody) charge() error {
 	case b.length > 0:
 		want = b.length
 	default:
-		want = min(budgetStep, b.limits.Body-b.charged)
+		want = min(max(firstStep, b.charged), budgetStep, b.limits.Body-b.charged)
 	}
 	waited := time.Now()
-	if err := b.limits.Budget.take(b.r.Context(), want); err != nil {
-		return b.fail(&refusal{http.StatusBadRequest, "ThrottlingException", "Rate exceeded"})
+	urgent := b.priority == Urgent && b.charged+want <= firstStep && b.limits.Budget.force(want)
+	if !urgent {
+		if err := b.limits.Budget.take(b.r.Context(), want); err != nil {
+			return b.throttle()
+		}
 	}
 	b.charged += want
 	if b.start.IsZero() {
@@ -152,6 +188,23 @@ func (b *limitedBody) charge() error {
 		b.start = b.start.Add(time.Since(waited))
 	}
 	return nil
+}
+
+// work waits for a place among the requests at work.
+func (b *limitedBody) work() error {
+	if b.priority != Ordinary {
+		return nil
+	}
+	if err := b.limits.Work.take(b.r.Context(), 1); err != nil {
+		return b.throttle()
+	}
+	b.working = true
+	return nil
+}
+
+// throttle is an answer that every client takes as a request to come back later.
+func (b *limitedBody) throttle() error {
+	return b.fail(&refusal{http.StatusBadRequest, "ThrottlingException", "Rate exceeded"})
 }
 
 // extend moves the deadline on with the bytes that came, in steps, for each move costs a little.
@@ -184,6 +237,10 @@ func (b *limitedBody) release() {
 	if b.charged > 0 {
 		b.limits.Budget.give(b.charged)
 		b.charged = 0
+	}
+	if b.working {
+		b.limits.Work.give(1)
+		b.working = false
 	}
 }
 

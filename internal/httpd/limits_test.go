@@ -15,7 +15,7 @@ import (
 
 // testLimits has a small body limit and times that leave room for a busy machine.
 func testLimits() Limits {
-	return Limits{Body: 1 << 20, Budget: NewBudget(4<<20, 10*time.Millisecond), Grace: testTimeout, Rate: 1 << 10}
+	return Limits{Body: 1 << 20, Budget: NewBudget(4<<20, 10*time.Millisecond), Work: NewBudget(1<<20, testTimeout), Grace: testTimeout, Rate: 1 << 10}
 }
 
 // readAll answers the length of the body, or 400 with the error of reading it.
@@ -287,6 +287,95 @@ func TestSmallThrottledBodyKeepsItsConnection(t *testing.T) {
 		t.Errorf("answered %d, close %v", answer.StatusCode, answer.Close)
 	}
 	limits.Budget.give(4 << 20)
+}
+
+// held answers requests only once it is told to.
+func held(t *testing.T, limits Limits) (s *site, inside <-chan string, leave chan<- bool) {
+	t.Helper()
+	in, out := make(chan string), make(chan bool)
+	s = serveLimited(t, limits, func(w http.ResponseWriter, r *http.Request) {
+		if _, err := io.Copy(io.Discard, r.Body); err != nil {
+			http.Error(w, err.Error(), http.StatusTeapot)
+			return
+		}
+		in <- r.Header.Get("X-Kind")
+		<-out
+	})
+	return s, in, out
+}
+
+func TestRequestsAtWorkAreBounded(t *testing.T) {
+	limits := testLimits()
+	limits.Work = NewBudget(1, 10*time.Millisecond)
+	limits.Budget = NewBudget(3, 10*time.Millisecond)
+	limits.Body = 3
+	kinds := map[string]Priority{"ordinary": Ordinary, "urgent": Urgent, "idle": Idle}
+	limits.Priority = func(r *http.Request) Priority { return kinds[r.Header.Get("X-Kind")] }
+	for _, c := range []struct {
+		name, first, second string
+		bodies              [2]string
+		refused             bool
+	}{
+		{"a second one waits for its place, and is sent away", "ordinary", "ordinary", [2]string{"a", "b"}, true},
+		{"an urgent one waits for no place", "ordinary", "urgent", [2]string{"a", "b"}, false},
+		{"one that waits for news takes no place", "idle", "ordinary", [2]string{"a", "b"}, false},
+		{"nor is it kept from waiting", "ordinary", "idle", [2]string{"a", "b"}, false},
+		{"memory is for all", "idle", "idle", [2]string{"aaa", "b"}, true},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			s, inside, leave := held(t, limits)
+			ask := func(kind, body string) <-chan int {
+				status := make(chan int, 1)
+				go func() {
+					r, err := http.NewRequestWithContext(t.Context(), http.MethodPost, s.url(), strings.NewReader(body))
+					if err != nil {
+						t.Error(err)
+						return
+					}
+					r.Header.Set("X-Kind", kind)
+					answer, err := client(t, false, nil).Do(r)
+					if err != nil {
+						t.Error(err)
+						return
+					}
+					_ = answer.Body.Close()
+					status <- answer.StatusCode
+				}()
+				return status
+			}
+			first := ask(c.first, c.bodies[0])
+			<-inside
+			second := ask(c.second, c.bodies[1])
+			if c.refused {
+				if status := <-second; status != http.StatusBadRequest {
+					t.Errorf("the second is answered %d", status)
+				}
+			} else {
+				<-inside
+				leave <- true
+			}
+			leave <- true
+			if !c.refused && <-second != http.StatusOK {
+				t.Error("the second is refused")
+			}
+			if status := <-first; status != http.StatusOK {
+				t.Errorf("the first is answered %d", status)
+			}
+			waitFor(t, func() bool { return limits.Budget.Used() == 0 && limits.Work.Used() == 0 })
+		})
+	}
+}
+
+func TestUrgentBodiesPassAFullBudgetWithinBounds(t *testing.T) {
+	b := NewBudget(8, time.Millisecond)
+	if err := b.take(t.Context(), 8); err != nil {
+		t.Fatal(err)
+	}
+	for i, want := range []bool{true, true, false} {
+		if got := b.force(1); got != want {
+			t.Errorf("the urgent byte %d is taken: %v", i, got)
+		}
+	}
 }
 
 func TestBudgetServesInOrder(t *testing.T) {
