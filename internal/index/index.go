@@ -137,6 +137,18 @@ func (x *Index) Partitions() []inventory.Partition {
 	return out
 }
 
+// Knows reports whether a node has any document.
+func (x *Index) Knows(key inventory.NodeKey) bool {
+	part := x.partition(key.Partition)
+	if part == nil {
+		return false
+	}
+	part.mu.RLock()
+	defer part.mu.RUnlock()
+	n, ok := part.numbers[key.Node]
+	return ok && part.known.Contains(n)
+}
+
 // Fits reports whether a partition has room for so many new nodes and new shapes of a type. The error is an
 // inventory.Error for the reporter.
 func (x *Index) Fits(p inventory.Partition, nodes int, t inventory.TypeName, shapes int) error {

@@ -8,6 +8,7 @@ type Counters struct {
 	unchanged         atomic.Int64
 	refused           atomic.Int64
 	unknownAttributes atomic.Int64
+	heartbeats        atomic.Int64
 }
 
 // Reports gives how many reports wrote content, how many only moved capture times, and how many were refused.
@@ -17,6 +18,9 @@ func (c *Counters) Reports() (stored, unchanged, refused int64) {
 
 // UnknownAttributes gives how many attributes of built-in types were kept though the type's schema does not have them.
 func (c *Counters) UnknownAttributes() int64 { return c.unknownAttributes.Load() }
+
+// Heartbeats gives how many heartbeats were taken.
+func (c *Counters) Heartbeats() int64 { return c.heartbeats.Load() }
 
 // Counters gives the service's counters.
 func (s *Service) Counters() *Counters { return &s.counters }

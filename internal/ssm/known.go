@@ -89,7 +89,7 @@ func (k *knownNodes) forget(key inventory.NodeKey) {
 // recall has the report judged by what this server remembers, if that is all it needs.
 func (r *report) recall(judgedByTypes bool) bool {
 	node, ok := r.s.known.recall(r.key)
-	if !ok || node.Status == inventory.Terminated {
+	if !ok || node.Status != inventory.Active {
 		return false
 	}
 	if judgedByTypes {

@@ -14,13 +14,21 @@ import (
 // RegisterNode makes a node known before it reports (`mi-` ids need it, and every id under strict enrolment), or revives
 // one that was terminated. Registering an active node again changes nothing.
 func (s *Service) RegisterNode(ctx context.Context, p inventory.Partition, id inventory.NodeID) error {
-	return s.setStatus(ctx, inventory.NodeKey{Partition: p, Node: id}, inventory.Active, true)
+	key := inventory.NodeKey{Partition: p, Node: id}
+	if err := s.setStatus(ctx, key, inventory.Active, true); err != nil {
+		return err
+	}
+	return s.suspend(ctx, key, false)
 }
 
 // TerminateNode marks a node as gone for good: its AWS:InstanceInformation is cut down to the id and the status, its
-// other content stays until retention, and its reports are refused.
+// other content stays until retention, and its reports are refused, as a managed node's credentials are.
 func (s *Service) TerminateNode(ctx context.Context, p inventory.Partition, id inventory.NodeID) error {
-	return s.setStatus(ctx, inventory.NodeKey{Partition: p, Node: id}, inventory.Terminated, false)
+	key := inventory.NodeKey{Partition: p, Node: id}
+	if err := s.suspend(ctx, key, true); err != nil {
+		return err
+	}
+	return s.setStatus(ctx, key, inventory.Terminated, false)
 }
 
 func (s *Service) setStatus(ctx context.Context, key inventory.NodeKey, status inventory.Status, create bool) error {
@@ -31,13 +39,11 @@ func (s *Service) setStatus(ctx context.Context, key inventory.NodeKey, status i
 }
 
 func (s *Service) setStatusOnce(ctx context.Context, key inventory.NodeKey, status inventory.Status, create bool) error {
-	now := time.Now().UTC()
-	item := inventory.ItemKey{Type: inventory.TypeInstanceInformation}
-	scan, err := s.readNode(ctx, key, item.Type)
+	scan, err := s.readNode(ctx, key, inventory.TypeInstanceInformation)
 	node := scan.Node
 	switch {
 	case errors.Is(err, store.ErrNotFound) && create:
-		node = inventory.Node{Key: key, Enrolled: now}
+		node = inventory.Node{Key: key, Enrolled: time.Now().UTC()}
 		if err := s.replica.Index().Fits(key.Partition, 1, inventory.TypeInstanceInformation, 1); err != nil {
 			return err
 		}
@@ -47,31 +53,25 @@ func (s *Service) setStatusOnce(ctx context.Context, key inventory.NodeKey, stat
 		return err
 	case node.Status == status:
 		return nil
+	case node.Status == inventory.Terminated && !create:
+		return terminated(key.Node)
 	}
 	node = node.Clone()
 	node.Status = status
-	before := document(scan, item)
-	put, err := s.entries(ctx, documentKey(key, item), before.Refs, nil)
-	if err != nil {
+	news, err := s.inform(ctx, scan, node, nil)
+	if err != nil || news == nil {
 		return err
 	}
-	var entry inventory.Entry
-	if len(put) > 0 {
-		entry = put[0]
-	}
-	schema, _ := inventory.BuiltIn(item.Type)
-	after := s.cut(item.Type, inventory.Split{Volatile: schema.Volatile}, []inventory.Entry{information(&node, entry)}, nil)
-	// The hash is emptied: what is stored is no longer what was put.
-	node.SetItem(inventory.ItemState{ItemKey: item, SchemaVersion: schema.Version, CaptureTime: captureTime(now), Arrival: now, Entries: 1})
-	w := after.writeOver(before, inventory.CauseStatus)
-	w.Key = item
-	_, err = s.commit(ctx, store.Commit{Node: node, Writes: []store.Write{w}})
+	_, err = s.commit(ctx, *news)
 	return err
 }
 
-// RemoveNode forgets a node and all it reported, at once.
+// RemoveNode forgets a node and all it reported, at once. A managed node's credentials are refused from then on.
 func (s *Service) RemoveNode(ctx context.Context, p inventory.Partition, id inventory.NodeID) error {
 	key := inventory.NodeKey{Partition: p, Node: id}
+	if err := s.forgetManaged(ctx, key); err != nil {
+		return err
+	}
 	lock := s.nodes.of(key)
 	lock.Lock()
 	defer lock.Unlock()
@@ -84,7 +84,11 @@ func (s *Service) RemoveNode(ctx context.Context, p inventory.Partition, id inve
 		if err != nil {
 			return err
 		}
-		return s.dropItems(ctx, store.Fence{}, scan, inventory.CauseDeletion, all, true)
+		err = s.dropItems(ctx, store.Fence{}, scan, inventory.CauseDeletion, all, true)
+		if err == nil {
+			s.heard.forget(key)
+		}
+		return err
 	})
 }
 

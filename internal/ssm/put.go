@@ -169,14 +169,15 @@ func (s *Service) newReport(ctx context.Context, key inventory.NodeKey, in PutIn
 		return nil, err
 	case !known:
 		if key.Node.Activated() || s.cfg.StrictEnrollment {
-			return nil, inventory.Errorf(inventory.InvalidInstanceID, "The node %s isn't registered. An administrator registers it with: stocktake node register %s", key.Node, key.Node)
+			return nil, notRegistered(key.Node)
 		}
 		r.enrolls = true
 		r.node = inventory.Node{Key: key, Status: inventory.Active, Enrolled: r.now}
 	case r.before.Status == inventory.Terminated:
-		return nil, inventory.Errorf(inventory.InvalidInstanceID, "The node %s is terminated. An administrator revives it with: stocktake node register %s", key.Node, key.Node)
+		return nil, terminated(key.Node)
 	default:
 		r.node = r.before.Clone()
+		r.node.Status = inventory.Active // a report is a sign of life
 	}
 	return r, nil
 }

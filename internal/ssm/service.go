@@ -35,6 +35,8 @@ type Config struct {
 	// RefuseUnknownAttributes answers InvalidItemContent to attributes a built-in type does not have; otherwise they are
 	// kept and counted, so that an agent's upgrade does not silence a fleet.
 	RefuseUnknownAttributes bool
+	// ConnectionLostAfter is how long a node that sends heartbeats may be silent before it counts as lost; 0: for ever.
+	ConnectionLostAfter time.Duration
 	// FeedAge is how long changes stay in the feed; 0 means DefaultFeedAge.
 	FeedAge time.Duration
 	// Exclusive says that no other process can have the store. Work one server does at a time then waits for nobody: what
@@ -44,7 +46,11 @@ type Config struct {
 	// how often it says that it is there; 0 means DefaultLeaseTTL and DefaultLeaseRenew. The same on every server.
 	LeaseTTL   time.Duration
 	LeaseRenew time.Duration
-	Logger     *slog.Logger
+	// RoleTokenTTL is how long the credentials of a managed node are good for; 0 means DefaultRoleTokenTTL. KeyRotation is
+	// the age of a node's key pair from which on it is asked to make a new one; 0: never.
+	RoleTokenTTL time.Duration
+	KeyRotation  time.Duration
+	Logger       *slog.Logger
 }
 
 // DefaultFeedAge is how long changes stay in the feed unless a registered reader needs them longer.
@@ -57,12 +63,14 @@ type Service struct {
 	cfg     Config
 	log     *slog.Logger
 
-	nodes    keyLocks // one report of a node at a time
-	known    *knownNodes
-	schemas  *schemaRegistry
-	answers  *answerCache
-	counters Counters
-	seal     cipher.AEAD
+	nodes       keyLocks // one report of a node at a time
+	activations keyLocks // one registration with an activation takes its slot at a time
+	known       *knownNodes
+	heard       *heartbeats
+	schemas     *schemaRegistry
+	answers     *answerCache
+	counters    Counters
+	seal        cipher.AEAD
 
 	unknownOnce sync.Map // built-in types whose unknown attributes were logged already
 
@@ -82,6 +90,7 @@ func New(st store.Store, rep *replica.Replica, cfg Config) (*Service, error) {
 	if cfg.FeedAge == 0 {
 		cfg.FeedAge = DefaultFeedAge
 	}
+	cfg.RoleTokenTTL = cmp.Or(cfg.RoleTokenTTL, DefaultRoleTokenTTL)
 	seal, err := newSeal(st.Identity().TokenKey)
 	if err != nil {
 		return nil, err
@@ -89,7 +98,7 @@ func New(st store.Store, rep *replica.Replica, cfg Config) (*Service, error) {
 	base, stop := context.WithCancel(context.Background())
 	s := &Service{
 		store: st, replica: rep, cfg: cfg, log: cfg.Logger,
-		schemas: newSchemaRegistry(st), answers: newAnswerCache(), seal: seal,
+		schemas: newSchemaRegistry(st), answers: newAnswerCache(), seal: seal, heard: newHeartbeats(),
 		leases: map[string]*lease{}, newDeletion: make(chan struct{}, 1),
 		base: base, stop: stop,
 	}
@@ -112,6 +121,10 @@ func (s *Service) Start(ctx context.Context) error {
 	if err := s.settleDeletions(ctx); err != nil {
 		return err
 	}
+	if err := s.readHeartbeats(ctx); err != nil {
+		return err
+	}
+	s.heard.settle(nil)
 	for name, work := range map[string]func(context.Context, *tenure){leaseDeletions: s.workDeletions, leaseUpkeep: s.upkeep} {
 		l := s.leases[name]
 		first, err := l.try(ctx)
@@ -121,6 +134,7 @@ func (s *Service) Start(ctx context.Context) error {
 		s.background(func(ctx context.Context) { l.keep(ctx, first, work) })
 	}
 	s.background(s.sweepIndex)
+	s.background(s.keepHeartbeats)
 	return nil
 }
 

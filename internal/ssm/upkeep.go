@@ -50,12 +50,16 @@ func (s *Service) upkeep(ctx context.Context, t *tenure) {
 	defer alive.Stop()
 	defer upkeep.Stop()
 	defer splits.Stop()
+	silence := time.NewTicker(silenceEvery)
+	defer silence.Stop()
 	for {
 		select {
 		case <-ctx.Done():
 			return
 		case <-alive.C:
 			attempt("note that the service is up", s.noteAlive)
+		case <-silence.C:
+			attempt("look for silent nodes", func(ctx context.Context) error { return s.silence(ctx, t.fence) })
 		case <-splits.C:
 			attempt("learn volatile attributes", s.learnSplits)
 		case <-upkeep.C:

@@ -23,6 +23,9 @@ func (r *report) refreshInformation() {
 		return
 	}
 	state := r.node.Item(key)
+	if state != nil && r.before.Status != r.node.Status {
+		r.write(key, content{kept: true})
+	}
 	if state == nil {
 		r.write(key, content{})
 		r.node.SetItem(inventory.ItemState{ItemKey: key, SchemaVersion: schema.Version, CaptureTime: captureTime(r.now), Arrival: r.now, Entries: 1})
@@ -128,6 +131,15 @@ func (r *report) writeOf(ctx context.Context, key inventory.ItemKey) (*store.Wri
 		var put inventory.Entry
 		if len(entries) > 0 {
 			put = entries[0]
+		}
+		if !c.kept && stored && !r.s.lastHeartbeat(r.key).IsZero() {
+			had, err := r.s.entries(ctx, documentKey(r.key, key), before.Refs, nil)
+			if err != nil {
+				return nil, err
+			}
+			for _, e := range had {
+				put = agentsWord(e).Merge(put)
+			}
 		}
 		entries = []inventory.Entry{information(&r.node, put)}
 		state.Entries = 1

@@ -1,0 +1,133 @@
+package ssm
+
+import (
+	"fmt"
+	"reflect"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+
+	"stocktake/internal/inventory"
+)
+
+var somewhere = inventory.Partition{Account: "000000000000", Region: "eu-north-1"}
+
+// TestBucketsStaySmall holds what half a minute of a fleet's heartbeats may cost the store.
+func TestBucketsStaySmall(t *testing.T) {
+	h := newHeartbeats()
+	const nodes = 10_000
+	for n := range nodes {
+		h.take(inventory.NodeKey{Partition: somewhere, Node: inventory.NodeID(fmt.Sprintf("mi-%017x", n*7919))})
+	}
+	total, largest := 0, 0
+	for _, k := range h.dirty() {
+		size := len(h.value(k, func(inventory.NodeKey) bool { return true }).Value)
+		total += size
+		largest = max(largest, size)
+	}
+	if total > 30*nodes || largest > 8<<10 {
+		t.Errorf("%d nodes take %d bytes, %d in the largest record", nodes, total, largest)
+	}
+	if left := h.dirty(); len(left) != 0 {
+		t.Errorf("%d buckets still have news", len(left))
+	}
+}
+
+// TestMergeTakesTheLater has two servers tell of the same nodes, one with a clock that lied.
+func TestMergeTakesTheLater(t *testing.T) {
+	now := time.Now().Unix()
+	k := bucketKey{somewhere, 1}
+	h := newHeartbeats()
+	h.merge(k, &bucket{beats: map[inventory.NodeID]beat{"i-00000001": {at: now - 50}, "i-00000002": {at: now - 50}}}, 1)
+	h.merge(k, &bucket{beats: map[inventory.NodeID]beat{
+		"i-00000001": {at: now - 90}, "i-00000002": {at: now - 10}, "i-00000003": {at: now + 3600}, "i-00000004": {at: now + 60},
+	}}, 2)
+	got := map[inventory.NodeID]int64{}
+	for id, heard := range h.buckets[k].beats {
+		got[id] = heard.at - now
+	}
+	want := map[inventory.NodeID]int64{"i-00000001": -50, "i-00000002": -10, "i-00000004": 60}
+	if diff := cmp.Diff(want, got); diff != "" {
+		t.Error(diff)
+	}
+}
+
+// TestOwnEarsAreTrusted has a node heard of after a clock that was ahead was put right.
+func TestOwnEarsAreTrusted(t *testing.T) {
+	key := inventory.NodeKey{Partition: somewhere, Node: "i-00000001"}
+	h := newHeartbeats()
+	h.bucket(bucketOf(key)).beats[key.Node] = beat{at: time.Now().Add(time.Hour).Unix()}
+	h.take(key)
+	if b, _ := h.last(key); b.at > time.Now().Unix() {
+		t.Errorf("the last heartbeat is %d seconds ahead", b.at-time.Now().Unix())
+	}
+}
+
+func TestForgetsWhoIsUnknown(t *testing.T) {
+	k := bucketKey{somewhere, 1}
+	h := newHeartbeats()
+	old := time.Now().Add(-2 * time.Hour).Unix()
+	h.merge(k, &bucket{beats: map[inventory.NodeID]beat{"i-00000001": {at: old}, "i-00000002": {at: old}, "i-00000003": {at: old + 7000}}}, 1)
+	h.value(k, func(key inventory.NodeKey) bool { return key.Node == "i-00000001" })
+	if _, known := h.buckets[k].beats["i-00000002"]; known || len(h.buckets[k].beats) != 2 {
+		t.Errorf("left are %v", h.buckets[k].beats)
+	}
+}
+
+func TestRefusalsAreBounded(t *testing.T) {
+	k := bucketKey{somewhere, 1}
+	h := newHeartbeats()
+	said := &bucket{refusals: map[inventory.NodeID]Refusal{}}
+	for n := range 3 * mostRefusals {
+		said.refusals[inventory.NodeID(fmt.Sprintf("i-%08d", n))] = Refusal{Time: time.Unix(int64(n), 0)}
+	}
+	h.merge(k, said, 1)
+	left := h.buckets[k].refusals
+	if len(left) != mostRefusals {
+		t.Fatalf("%d refusals are kept", len(left))
+	}
+	for id, r := range left {
+		if r.Time.Unix() < 2*mostRefusals {
+			t.Errorf("the refusal of %s is kept instead of a newer one", id)
+		}
+	}
+}
+
+func TestRefusalTextIsCut(t *testing.T) {
+	s := &Service{heard: newHeartbeats()}
+	key := inventory.NodeKey{Partition: somewhere, Node: "i-00000001"}
+	s.NoteRefusal(key, "PutInventory", "ValidationException", strings.Repeat("ä", 1000))
+	if r, ok := s.heard.refusal(key); !ok || len(r.Text) > refusalText+3 || !strings.HasSuffix(r.Text, "ä...") {
+		t.Errorf("kept is %q", r.Text)
+	}
+	key.Node = "no node"
+	s.NoteRefusal(key, "PutInventory", "ValidationException", "")
+	if _, ok := s.heard.refusal(key); ok {
+		t.Error("what is no node is kept")
+	}
+}
+
+// FuzzBucket reads anything, and what it read again after writing it.
+func FuzzBucket(f *testing.F) {
+	f.Add([]byte{})
+	f.Add(encodeBucket(&bucket{}))
+	f.Add(encodeBucket(&bucket{
+		beats:    map[inventory.NodeID]beat{"i-00000001": {at: 1790000000}, "mi-00000000000000001": {at: 1790000300}},
+		refusals: map[inventory.NodeID]Refusal{"i-00000001": {Action: "PutInventory", Code: "InvalidInstanceId", Text: "no", Time: time.Unix(1790000100, 0).UTC()}},
+	}))
+	f.Fuzz(func(t *testing.T, text []byte) {
+		b, err := decodeBucket(text)
+		if err != nil {
+			return
+		}
+		again, err := decodeBucket(encodeBucket(b))
+		if err != nil {
+			t.Fatal(err)
+		}
+		if diff := cmp.Diff(b, again, cmp.Exporter(func(reflect.Type) bool { return true })); diff != "" {
+			t.Error(diff)
+		}
+	})
+}
