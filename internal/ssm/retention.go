@@ -79,10 +79,12 @@ type ageRule struct {
 	outages   []outage
 	// strict is true when no node enrols itself: one that was forgotten could not come back.
 	strict bool
+	// heard gives when a node last sent a heartbeat, which is a sign of life as good as a report.
+	heard func(inventory.NodeKey) time.Time
 }
 
 func (s *Service) ages(ctx context.Context) (ageRule, error) {
-	rule := ageRule{now: time.Now().UTC(), retention: s.cfg.Limits.Retention, strict: s.cfg.StrictEnrollment}
+	rule := ageRule{now: time.Now().UTC(), retention: s.cfg.Limits.Retention, strict: s.cfg.StrictEnrollment, heard: s.lastHeartbeat}
 	_, err := s.readRecord(ctx, recordOutages, &rule.outages)
 	return rule, err
 }
@@ -109,6 +111,11 @@ func (a ageRule) expired(state inventory.ItemState) bool {
 // it is terminated. Tags are an administrator's word, and stay as long as the node does.
 func (a ageRule) leaves(n inventory.Node) (pick func(inventory.ItemState) bool, documents int, wholly bool) {
 	information := n.Item(inventory.ItemKey{Type: inventory.TypeInstanceInformation})
+	if information != nil && a.heard(n.Key).After(information.Arrival) {
+		living := *information
+		living.Arrival = a.heard(n.Key)
+		information = &living
+	}
 	wholly = information != nil && a.expired(*information) && (n.Status == inventory.Terminated || !a.strict && !n.Key.Node.Activated())
 	pick = func(state inventory.ItemState) bool {
 		return wholly || a.expired(state) && state.Type != inventory.TypeInstanceInformation && state.Type != inventory.TypeTag
