@@ -305,7 +305,8 @@ func (s *server) openService(ctx context.Context) error {
 	service, err := ssm.New(s.store, index, ssm.Config{
 		Limits: limits, Extensions: s.config.Extensions, StrictEnrollment: s.config.Enrollment == "strict",
 		RefuseUnknownAttributes: s.config.UnknownAttributes == "refuse", FeedAge: time.Duration(s.config.FeedAge),
-		Exclusive: options.Shared == nil, Logger: s.log,
+		ConnectionLostAfter: time.Duration(s.config.ConnectionLostAfter),
+		Exclusive:           options.Shared == nil, Logger: s.log,
 	})
 	if err != nil {
 		return errors.Join(err, index.Close())

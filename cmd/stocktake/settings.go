@@ -35,6 +35,8 @@ type settings struct {
 	UnknownAttributes string   `group:"profile" default:"keep" enum:"keep,refuse" help:"What to do with attributes an AWS type does not have: keep or refuse (${default})."`
 	Retention         duration `group:"profile" default:"${retention}" placeholder:"TIME" help:"Drop what was not reported again for so long (${default}); 0: never."`
 
+	ConnectionLostAfter duration `group:"profile" default:"30m" placeholder:"TIME" help:"Call a node lost whose heartbeats stopped for so long (${default}); at least 10m; 0: never."`
+
 	TLSCert        string `group:"tls" name:"tls-cert" placeholder:"FILE" help:"Serve TLS with this certificate (PEM), read again when it changes."`
 	TLSKey         string `group:"tls" name:"tls-key" placeholder:"FILE" help:"The certificate's key (PEM)."`
 	TLSSelfSigned  bool   `group:"tls" name:"tls-self-signed" help:"Serve TLS with a certificate of an own CA, made in the data folder at the first start."`
@@ -140,6 +142,9 @@ func (s *settings) limits() inventory.Limits {
 // maxCall is the largest bound on a call: the body that carries it may have 16 MiB.
 const maxCall = size(16 << 20)
 
+// leastSilence is two heartbeats of an agent.
+const leastSilence = 10 * time.Minute
+
 // check holds the settings against each other. It names the key at fault.
 func (s *settings) check() error {
 	switch {
@@ -153,6 +158,8 @@ func (s *settings) check() error {
 		return &usageError{"tls_self_signed is set beside tls_cert", "choose one"}
 	case s.FeedAge == 0:
 		return &usageError{"feed_age is 0: servers and restarts read the feed, so changes have to stay for a while", "12h, for example; longer than the service is ever down spares rebuilds of the index"}
+	case s.ConnectionLostAfter != 0 && time.Duration(s.ConnectionLostAfter) < leastSilence:
+		return &usageError{fmt.Sprintf("connection_lost_after is %v, less than %v", s.ConnectionLostAfter, duration(leastSilence)), "agents send a heartbeat every 5 minutes; 0 calls no node lost"}
 	case s.Limits.CallBytes > maxCall:
 		return &usageError{fmt.Sprintf("limit_call_bytes is %v, more than the %v a body may have", s.Limits.CallBytes, maxCall), ""}
 	case s.Limits.ItemBytes > s.Limits.CallBytes:
