@@ -13,8 +13,15 @@ func (versionCommand) Run(p *process) error {
 	return err
 }
 
-// version gives the module's version, and the commit it was built from where the toolchain recorded one.
+// stamp is what git describe said of the sources; make build has the linker write it. The toolchain's own record would
+// differ between builds of a clone and of an archive of the same commit.
+var stamp string
+
+// version gives the stamp; of a binary without one the module's version, and the commit where the toolchain recorded it.
 func version() string {
+	if stamp != "" {
+		return stamp
+	}
 	info, ok := debug.ReadBuildInfo()
 	if !ok {
 		return "(unknown)"
