@@ -16,9 +16,14 @@
 //  9. whether the key may touch the node
 //  10. the row's method
 //
-// No method is called for a request that is not signed. The account is the key's; the region is that of the signature's
-// scope, and both together are the partition the method is given. Nothing of an internal error reaches the caller: it is
-// logged under the request's id.
+// No method is called for a request that is not signed, but for those of rows that say they may be ([Anonymous]). A row
+// also says whether it is called with an access key or with the key pair of a managed node ([ByKeyPair]). What is of the
+// wrong kind is refused in step 2: the signature of a key pair as one that does not match, before any key is looked up;
+// that of an access key in step 6, as not allowed. The service a request is signed for is that of its target's family.
+//
+// The account is the key's; the region is that of the signature's scope, and both together are the partition the method is
+// given. The key of a managed node is good in its own region alone. Nothing of an internal error reaches the caller: it
+// is logged under the request's id, and answered as the server's fault, so that an agent tries again.
 //
 // The package knows no action and keeps no state but the regions it has seen. It refuses signatures in the query string,
 // compressed bodies (they are no JSON) and other protocols.
@@ -26,12 +31,11 @@ package awsjson
 
 import (
 	"context"
-	"crypto/sha256"
+	"crypto/rsa"
 	"errors"
 	"fmt"
 	"log/slog"
 	"net/http"
-	"slices"
 	"strings"
 	"sync"
 	"time"
@@ -45,15 +49,20 @@ import (
 const (
 	contentType  = "application/x-amz-json-1.1"
 	targetHeader = "X-Amz-Target"
-	service      = "ssm"
 
-	targetPrefix    = "AmazonSSM."
-	ownTargetPrefix = "Stocktake."
+	service        = "ssm"
+	messageService = "ec2messages"
+
+	targetPrefix        = "AmazonSSM."
+	ownTargetPrefix     = "Stocktake."
+	messageTargetPrefix = "EC2WindowsMessageDeliveryService."
 
 	// requestIDHeader is set on the answer by the middleware around the handler.
 	requestIDHeader = "X-Amzn-Requestid"
 
 	defaultMaxBody = 16 << 20
+	// maxOpenBody bounds the body of what has no access key: who nobody knows is not given 16 MiB.
+	maxOpenBody = 64 << 10
 	// maxRegions bounds the regions remembered as seen.
 	maxRegions = 4096
 )
@@ -62,6 +71,8 @@ const (
 type Config struct {
 	Keys *iam.Directory
 	Rows []Row
+	// Nodes knows what managed nodes sign with; nil: there are none.
+	Nodes Nodes
 	// Regions are those that may be named in a signature's scope; empty: every one. Another region is answered with
 	// InvalidSignatureException, as a service answers a scope that is not its own.
 	Regions []string
@@ -73,6 +84,16 @@ type Config struct {
 	Observe func(r *http.Request, o Observation)
 	// Now is the clock signatures are judged by; nil: time.Now.
 	Now func() time.Time
+}
+
+// Nodes is what has to be known of managed nodes to verify their requests. An error that is not [sigv4.ErrUnknownKey] is
+// the server's own fault.
+type Nodes interface {
+	// PublicKeys gives the public keys a node may have signed with and the principal it is, or ErrUnknownKey.
+	PublicKeys(ctx context.Context, node inventory.NodeID) ([]*rsa.PublicKey, *iam.Principal, error)
+	// Session gives the key of a role token, from the session token, with a *iam.Principal as its identity. One that was
+	// not given out by this service, or whose node is none any more, is ErrUnknownKey; one that is over is given with its end.
+	Session(ctx context.Context, accessKeyID, token string) (sigv4.Key, error)
 }
 
 // An Observation is what may be logged and counted of a request.
@@ -87,6 +108,7 @@ type Observation struct {
 type Handler struct {
 	config   Config
 	verifier sigv4.Verifier
+	messages sigv4.Verifier // of targets of messageService
 	rows     map[string]Row // by target
 	buffers  sync.Pool      // of *[]byte
 
@@ -116,15 +138,8 @@ func New(c Config) (*Handler, error) {
 		h.config.Now = time.Now
 	}
 	h.verifier = sigv4.Verifier{Service: service, Lookup: h.lookup}
+	h.messages = sigv4.Verifier{Service: messageService, Lookup: h.lookup}
 	return h, nil
-}
-
-func (h *Handler) lookup(_ context.Context, accessKeyID string) (sigv4.Key, error) {
-	secret, principal, ok := h.config.Keys.Key(accessKeyID)
-	if !ok {
-		return sigv4.Key{}, sigv4.ErrUnknownKey
-	}
-	return sigv4.Key{SecretAccessKey: secret, Identity: principal}, nil
 }
 
 // ServeHTTP answers one request.
@@ -155,18 +170,18 @@ func (h *Handler) answer(w http.ResponseWriter, r *http.Request, buffer *[]byte,
 	if r.Method != http.MethodPost || r.URL.Path != "/" || !isAWSJSON(r.Header.Values("Content-Type")) {
 		return nil, notThisProtocol
 	}
-	caller, err := h.authenticate(w, r, buffer)
+	row, known := h.row(r)
+	caller, err := h.authenticate(w, r, row, buffer)
 	if err != nil {
 		return nil, err
 	}
 	o.Partition, o.Principal = caller.Partition, caller.Principal
-	row, ok := h.row(r)
-	if !ok {
+	if !known {
 		return nil, unknownOperation
 	}
 	o.Action = row.Action
-	if !caller.Principal.MayAct(row.Permission) {
-		return nil, denied(caller, row, "")
+	if err := permitted(caller, row); err != nil {
+		return nil, err
 	}
 	encode, err := row.serve(r.Context(), caller, row, *buffer)
 	if err != nil {
@@ -176,42 +191,25 @@ func (h *Handler) answer(w http.ResponseWriter, r *http.Request, buffer *[]byte,
 	return *buffer, nil
 }
 
+// permitted judges whether a caller may do an action at all.
+func permitted(c Caller, row Row) error {
+	switch {
+	case c.Principal == nil: // let in by an anonymous row
+		return nil
+	case !c.Principal.MayAct(row.Permission):
+		return denied(c, row, "")
+	case row.Auth == ByKeyPair && c.PublicKey == nil:
+		return needsKeyPair(row)
+	}
+	return nil
+}
+
 func isAWSJSON(values []string) bool {
 	if len(values) != 1 {
 		return false
 	}
 	media, _, _ := strings.Cut(values[0], ";")
 	return strings.EqualFold(strings.TrimSpace(media), contentType)
-}
-
-// authenticate verifies the signature and leaves the body in the buffer.
-func (h *Handler) authenticate(w http.ResponseWriter, r *http.Request, buffer *[]byte) (Caller, error) {
-	claim, err := h.verifier.Headers(r, h.config.Now())
-	if err != nil {
-		return Caller{}, err
-	}
-	if len(h.config.Regions) > 0 && !slices.Contains(h.config.Regions, claim.Region) {
-		return Caller{}, wrongRegion(claim.Region)
-	}
-	principal, ok := claim.Identity.(*iam.Principal)
-	if !ok {
-		return Caller{}, fmt.Errorf("identity of access key %s is a %T", claim.AccessKeyID, claim.Identity)
-	}
-	body, err := readBody(http.MaxBytesReader(w, r.Body, h.config.MaxBody), r.ContentLength, (*buffer)[:0])
-	if err != nil {
-		return Caller{}, bodyFailure(err)
-	}
-	*buffer = body
-	if err := claim.Verify(sha256.Sum256(body)); err != nil {
-		return Caller{}, err
-	}
-	c := Caller{
-		Partition: inventory.Partition{Account: principal.Account, Region: claim.Region},
-		Principal: principal,
-		RequestID: w.Header().Get(requestIDHeader),
-	}
-	h.firstUse(c)
-	return c, nil
 }
 
 // firstUse logs a partition the first time this process sees it: a mistyped region is a fleet of its own.

@@ -38,6 +38,26 @@ func wrongRegion(region string) *failure {
 	return frontEnd(wire.InvalidSignatureException, "Credential should be scoped to a valid region, not '"+region+"'.")
 }
 
+// needsKeyPair is the refusal of an access key where a node has to sign with its key pair.
+func needsKeyPair(row Row) *failure {
+	return frontEnd(wire.AccessDeniedException, row.Action+" is called by a managed node that signs with its own key pair; an access key can't call it.")
+}
+
+// notByKeyPair is the refusal of a key pair's signature where none is taken.
+func notByKeyPair() error {
+	return frontEnd(wire.InvalidSignatureException,
+		"The signature is not one of an access key. A key pair signs only the calls for a role token and for a new key pair.")
+}
+
+// unknownNode is the refusal of a key pair's signature for a node that has none registered. The stock agent stops asking
+// for half an hour on this code, where it would ask on and on otherwise.
+func unknownNode(node string) *failure {
+	return frontEnd(wire.AccessDeniedException, "The node "+clipped(node)+" is not registered here, or no longer. Register its agent anew with an activation.")
+}
+
+// clipped keeps what an answer repeats of a header short and readable.
+func clipped(s string) string { return strings.ToValidUTF8(s[:min(len(s), 32)], "\uFFFD") }
+
 // members says which members an error's body has beside __type.
 type members uint8
 

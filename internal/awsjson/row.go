@@ -2,6 +2,7 @@ package awsjson
 
 import (
 	"context"
+	"crypto/rsa"
 
 	"stocktake/internal/iam"
 	"stocktake/internal/inventory"
@@ -9,16 +10,40 @@ import (
 
 // A Caller is who asks, for which data. A method trusts it and nothing in the request.
 type Caller struct {
-	Partition inventory.Partition
-	Principal *iam.Principal
+	Partition inventory.Partition // zero where nobody signed
+	Principal *iam.Principal      // nil where nobody signed
+	// PublicKey is the one the request was verified by, where a key pair signed it; nil elsewhere.
+	PublicKey *rsa.PublicKey
+	// Source is the host the connection came from, as its other end is seen here: of a proxy before the service, the
+	// proxy's.
+	Source    string
 	RequestID string // for the log; empty without the middleware that sets it
 }
 
-// A Row is one action. It is made by [NewRow] or [NewOwnRow].
+// mayReach is of a caller nobody signed for, who only calls what is open to everyone.
+func (c Caller) mayReach(node inventory.NodeID) bool {
+	return c.Principal == nil || c.Principal.MayReach(node)
+}
+
+// Auth says how an action's caller is known.
+type Auth uint8
+
+// The ways of calling.
+const (
+	// Signed actions are called with an access key, that of a role token included.
+	Signed Auth = iota
+	// Anonymous actions may be called without an Authorization header too. With one the request is verified as any other.
+	Anonymous
+	// ByKeyPair actions are called with the signature of a managed node's own key pair, and no other.
+	ByKeyPair
+)
+
+// A Row is one action. It is made by [NewRow], [NewMessageRow] or [NewOwnRow].
 type Row struct {
 	Action     string // as the target names it: PutInventory
 	Target     string // the whole X-Amz-Target: AmazonSSM.PutInventory
 	Permission string // as IAM names it: ssm:PutInventory
+	Auth       Auth
 
 	// MostResults, where it is more than the model's 50, is what a request may ask for in one page. Requests without pages
 	// of such a kind pay it no heed.
@@ -65,7 +90,7 @@ func NewRow[T any, Request request[T], Response response](
 			return nil, err
 		}
 		if node != nil {
-			if id := node(r); !c.Principal.MayReach(id) {
+			if id := node(r); !c.mayReach(id) {
 				return nil, denied(c, row, id)
 			}
 		}
@@ -87,5 +112,18 @@ func NewOwnRow[T any, Request request[T], Response response](
 ) Row {
 	row := NewRow(action, node, method)
 	row.Target, row.Permission = ownTargetPrefix+action, "stocktake:"+action
+	return row
+}
+
+// NewMessageRow makes the row of an action of the service that delivers messages to agents: its target begins with
+// "EC2WindowsMessageDeliveryService.", its permission with "ec2messages:", and requests are signed for the service
+// ec2messages. Everything else is as in [NewRow].
+func NewMessageRow[T any, Request request[T], Response response](
+	action string,
+	node func(r Request) inventory.NodeID,
+	method func(ctx context.Context, c Caller, r Request) (Response, error),
+) Row {
+	row := NewRow(action, node, method)
+	row.Target, row.Permission = messageTargetPrefix+action, messageService+":"+action
 	return row
 }

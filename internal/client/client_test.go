@@ -38,7 +38,7 @@ type fake struct {
 func serve(t *testing.T, secure bool, answer func(w http.ResponseWriter, n int64, action, body string)) *fake {
 	t.Helper()
 	f := new(fake)
-	verifier := &sigv4.Verifier{Service: "ssm", Lookup: func(context.Context, string) (sigv4.Key, error) {
+	verifier := &sigv4.Verifier{Service: "ssm", Lookup: func(context.Context, string, string) (sigv4.Key, error) {
 		return sigv4.Key{SecretAccessKey: testCredentials.SecretAccessKey, SessionToken: testCredentials.SessionToken}, nil
 	}}
 	f.Server = httptest.NewUnstartedServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {

@@ -73,7 +73,7 @@ func TestVerifyAcceptsWhatTheOracleSigns(t *testing.T) {
 		at := testTime.Add(time.Duration(rng.IntN(1e6)) * time.Minute)
 		region := "r" + strconv.Itoa(rng.IntN(50))
 		oracleSign(t, r, body, c, region, at)
-		v := &Verifier{Service: "ssm", Lookup: func(context.Context, string) (Key, error) {
+		v := &Verifier{Service: "ssm", Lookup: func(context.Context, string, string) (Key, error) {
 			return Key{SecretAccessKey: c.SecretAccessKey, SessionToken: c.SessionToken}, nil
 		}}
 		if err := verify(v, r, string(body), at); err != nil {

@@ -4,6 +4,10 @@
 // body and [Claim.Verify] once it knows the hash of the bytes it received. Nothing of a request may be trusted before
 // Verify has returned nil.
 //
+// Managed nodes sign the calls by which they get credentials with a key pair of their own, over the very same string:
+// [SignPSS] signs so, and [Verifier.Claim] with [Claim.VerifyPSS] verifies it. [ByKeyPair] tells the kinds of signature
+// apart.
+//
 // Promises: the signature covers the method, the host, every x-amz-* header and every byte of the body; secrets, tokens
 // and signatures are compared in constant time; no error and no log of this package holds a secret or a signature; every
 // refusal of a request is an [*Error] with the code and text an AWS client expects.
@@ -15,6 +19,7 @@ package sigv4
 import (
 	"crypto/hmac"
 	"crypto/sha256"
+	"encoding/hex"
 	"fmt"
 )
 
@@ -52,6 +57,8 @@ func (e *Error) Error() string { return string(e.Code) + ": " + e.Message }
 const (
 	messageMismatch = "The request signature we calculated does not match the signature you provided. " +
 		"Check your AWS Secret Access Key and signing method. Consult the service documentation for details."
+	messageKeyPair = "The request signature does not match the public key registered for the node. " +
+		"Check the node's clock and that its private key is the one it registered with."
 	messageUnrecognized = "The security token included in the request is invalid."
 	messageExpired      = "The security token included in the request is expired"
 	messageMissing      = "Missing Authentication Token"
@@ -73,6 +80,8 @@ func quote(s string) string {
 	}
 	return "'" + s + "'"
 }
+
+func hexOf(hash [sha256.Size]byte) string { return hex.EncodeToString(hash[:]) }
 
 func hmacSHA256(key, message []byte) []byte {
 	h := hmac.New(sha256.New, key)

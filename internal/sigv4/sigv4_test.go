@@ -29,7 +29,7 @@ func testVerifier() *Verifier {
 		},
 		ended.AccessKeyID: {SecretAccessKey: ended.SecretAccessKey, SessionToken: ended.SessionToken, Expires: testTime},
 	}
-	return &Verifier{Service: "ssm", Lookup: func(_ context.Context, id string) (Key, error) {
+	return &Verifier{Service: "ssm", Lookup: func(_ context.Context, id, _ string) (Key, error) {
 		if id == "BROKEN" {
 			return Key{}, errLookup
 		}

@@ -40,9 +40,10 @@ type Verifier struct {
 	Service string
 	// Skew is how far a request's time may lie from now, either way. Zero: [DefaultSkew]. AWS never allows more than 15 minutes.
 	Skew time.Duration
-	// Lookup finds a key by its id. An unknown one is [ErrUnknownKey]; any other error is the server's own fault, and is
-	// returned by Headers as it is.
-	Lookup func(ctx context.Context, accessKeyID string) (Key, error)
+	// Lookup finds a key by its id and the session token that came with the request, empty without one: keys that are kept
+	// nowhere are made from it. An unknown one is [ErrUnknownKey]; any other error is the server's own fault, and is
+	// returned by Headers as it is. Whether a permanent key came without a token is judged afterwards, from what it gives.
+	Lookup func(ctx context.Context, accessKeyID, token string) (Key, error)
 
 	keys keyCache
 }
@@ -73,7 +74,11 @@ func (v *Verifier) Headers(r *http.Request, now time.Time) (*Claim, error) {
 	if err != nil {
 		return nil, err
 	}
-	key, err := v.Lookup(r.Context(), c.AccessKeyID)
+	token := r.Header[tokenHeader]
+	if len(token) > 1 {
+		return nil, &Error{CodeUnrecognized, messageUnrecognized}
+	}
+	key, err := v.Lookup(r.Context(), c.AccessKeyID, strings.Join(token, ""))
 	if errors.Is(err, ErrUnknownKey) {
 		// The work of a known key, so that the time of the answer says no more than its text. Not cached: who knows no key
 		// shall not push out those in use.
@@ -84,15 +89,15 @@ func (v *Verifier) Headers(r *http.Request, now time.Time) (*Claim, error) {
 		return nil, err
 	}
 	c.signer = v.signer(c, key.SecretAccessKey)
-	if err := checkToken(r.Header[tokenHeader], key, now); err != nil {
+	if err := checkToken(token, key, now); err != nil {
 		return nil, err
 	}
 	c.Identity = key.Identity
 	return c, nil
 }
 
-// Claim is Headers without the key: for callers that verify another kind of signature over the same [Claim.StringToSign].
-// Verify of such a claim always fails. The error is an [*Error].
+// Claim is Headers without the key: for requests signed by a key pair, which [Claim.VerifyPSS] verifies. Verify of such a
+// claim always fails. The error is an [*Error].
 func (v *Verifier) Claim(r *http.Request, now time.Time) (*Claim, error) {
 	a, err := authorization(r)
 	if err != nil {
@@ -120,15 +125,6 @@ func (v *Verifier) Claim(r *http.Request, now time.Time) (*Claim, error) {
 		return nil, err
 	}
 	return c, nil
-}
-
-// StringToSign is what the signature of the request was made over, given the SHA-256 of the body as received. It fails with
-// an [*Error] when the request's own x-amz-content-sha256 is another one.
-func (c *Claim) StringToSign(bodyHash [sha256.Size]byte) (string, error) {
-	if err := c.checkContentHash(bodyHash); err != nil {
-		return "", err
-	}
-	return string(appendStringToSign(nil, c.head, bodyHash, c.amzDate, &c.Authorization)), nil
 }
 
 func (c *Claim) checkContentHash(bodyHash [sha256.Size]byte) error {
@@ -276,11 +272,8 @@ func (v *Verifier) checkTime(c *Claim, now time.Time) error {
 
 func minutes(d time.Duration) string { return strconv.FormatFloat(d.Minutes(), 'f', -1, 64) }
 
-// checkToken wants the key's own session token, and none for a permanent key.
+// checkToken wants the key's own session token, of which there is one at most, and none for a permanent key.
 func checkToken(values []string, key Key, now time.Time) error {
-	if len(values) > 1 {
-		return &Error{CodeUnrecognized, messageUnrecognized}
-	}
 	token := strings.Join(values, "")
 	given, kept := sha256.Sum256([]byte(token)), sha256.Sum256([]byte(key.SessionToken))
 	if subtle.ConstantTimeCompare(given[:], kept[:]) != 1 || (len(values) == 1 && token == "") {

@@ -40,7 +40,7 @@ func Serve(ctx context.Context, h Handler, o Options, listening func(address str
 	if err != nil {
 		return err
 	}
-	verifier := &sigv4.Verifier{Service: "ssm", Lookup: func(_ context.Context, id string) (sigv4.Key, error) {
+	verifier := &sigv4.Verifier{Service: "ssm", Lookup: func(_ context.Context, id, _ string) (sigv4.Key, error) {
 		if id != o.Key.AccessKeyID {
 			return sigv4.Key{}, sigv4.ErrUnknownKey
 		}

@@ -1,0 +1,144 @@
+package awsjson
+
+import (
+	"context"
+	"crypto/rsa"
+	"crypto/sha256"
+	"errors"
+	"fmt"
+	"net"
+	"net/http"
+	"slices"
+	"strings"
+
+	"stocktake/internal/iam"
+	"stocktake/internal/inventory"
+	"stocktake/internal/sigv4"
+)
+
+// lookup finds an access key: one of the configuration, or that of a role token, which its session token makes known.
+func (h *Handler) lookup(ctx context.Context, accessKeyID, token string) (sigv4.Key, error) {
+	if secret, principal, ok := h.config.Keys.Key(accessKeyID); ok {
+		return sigv4.Key{SecretAccessKey: secret, Identity: principal}, nil
+	}
+	if token == "" || h.config.Nodes == nil {
+		return sigv4.Key{}, sigv4.ErrUnknownKey
+	}
+	return h.config.Nodes.Session(ctx, accessKeyID, token)
+}
+
+// authenticate verifies the signature of a request for a row, the zero row where there is none, and leaves the body in the
+// buffer.
+func (h *Handler) authenticate(w http.ResponseWriter, r *http.Request, row Row, buffer *[]byte) (Caller, error) {
+	c := Caller{Source: sourceOf(r), RequestID: w.Header().Get(requestIDHeader)}
+	header := r.Header["Authorization"]
+	if row.Auth == Anonymous && len(header) == 0 {
+		return c, h.readBody(w, r, maxOpenBody, buffer)
+	}
+	verifier := &h.verifier
+	if targets := r.Header[targetHeader]; len(targets) == 1 && strings.HasPrefix(targets[0], messageTargetPrefix) {
+		verifier = &h.messages
+	}
+	var err error
+	if len(header) == 1 && sigv4.ByKeyPair(header[0]) {
+		err = h.authenticateNode(w, r, row, buffer, &c)
+	} else {
+		err = h.authenticateKey(w, r, verifier, buffer, &c)
+	}
+	if err != nil {
+		return Caller{}, err
+	}
+	h.firstUse(c)
+	return c, nil
+}
+
+// authenticateKey verifies a signature made with an access key.
+func (h *Handler) authenticateKey(w http.ResponseWriter, r *http.Request, verifier *sigv4.Verifier, buffer *[]byte, c *Caller) error {
+	claim, err := verifier.Headers(r, h.config.Now())
+	if err != nil {
+		return err
+	}
+	principal, ok := claim.Identity.(*iam.Principal)
+	if !ok {
+		return fmt.Errorf("identity of access key %s is a %T", claim.AccessKeyID, claim.Identity)
+	}
+	if err := h.settle(claim, principal, c); err != nil {
+		return err
+	}
+	if err := h.readBody(w, r, h.config.MaxBody, buffer); err != nil {
+		return err
+	}
+	return claim.Verify(sha256.Sum256(*buffer))
+}
+
+// authenticateNode verifies a signature made with the key pair of a managed node, whose id is the credential's.
+func (h *Handler) authenticateNode(w http.ResponseWriter, r *http.Request, row Row, buffer *[]byte, c *Caller) error {
+	claim, err := h.verifier.Claim(r, h.config.Now())
+	if err != nil {
+		return err
+	}
+	if row.Auth != ByKeyPair || len(r.Header["X-Amz-Security-Token"]) > 0 {
+		return notByKeyPair()
+	}
+	if h.config.Nodes == nil {
+		return unknownNode(claim.AccessKeyID)
+	}
+	keys, principal, err := h.config.Nodes.PublicKeys(r.Context(), inventory.NodeID(claim.AccessKeyID))
+	if errors.Is(err, sigv4.ErrUnknownKey) {
+		return unknownNode(claim.AccessKeyID)
+	}
+	if err != nil {
+		return err
+	}
+	if err := h.settle(claim, principal, c); err != nil {
+		return err
+	}
+	if err := h.readBody(w, r, maxOpenBody, buffer); err != nil {
+		return err
+	}
+	c.PublicKey, err = madeBy(claim, sha256.Sum256(*buffer), keys)
+	return err
+}
+
+// madeBy gives the key of several that a request was signed with; the refusal where it was none.
+func madeBy(claim *sigv4.Claim, bodyHash [sha256.Size]byte, keys []*rsa.PublicKey) (*rsa.PublicKey, error) {
+	err := errors.New("a node without a public key")
+	for _, key := range keys {
+		if err = claim.VerifyPSS(bodyHash, key); err == nil {
+			return key, nil
+		}
+	}
+	return nil, err
+}
+
+// settle puts into the caller who a claim says it is and where, if that region is served and the principal's own.
+func (h *Handler) settle(claim *sigv4.Claim, principal *iam.Principal, c *Caller) error {
+	if len(h.config.Regions) > 0 && !slices.Contains(h.config.Regions, claim.Region) {
+		return wrongRegion(claim.Region)
+	}
+	if node := principal.Node(); node.Node != "" && node.Region != claim.Region {
+		return wrongRegion(claim.Region)
+	}
+	c.Partition = inventory.Partition{Account: principal.Account, Region: claim.Region}
+	c.Principal = principal
+	return nil
+}
+
+// readBody reads the body into the buffer, if it has at most so many bytes.
+func (h *Handler) readBody(w http.ResponseWriter, r *http.Request, most int64, buffer *[]byte) error {
+	body, err := readBody(http.MaxBytesReader(w, r.Body, min(most, h.config.MaxBody)), r.ContentLength, (*buffer)[:0])
+	if err != nil {
+		return bodyFailure(err)
+	}
+	*buffer = body
+	return nil
+}
+
+// sourceOf gives the host of a connection's other end.
+func sourceOf(r *http.Request) string {
+	host, _, err := net.SplitHostPort(r.RemoteAddr)
+	if err != nil {
+		return r.RemoteAddr
+	}
+	return host
+}

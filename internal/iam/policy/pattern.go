@@ -1,0 +1,222 @@
+package policy
+
+import (
+	"strings"
+	"unicode/utf8"
+)
+
+// A pattern is a text with wildcards and variables in it, taken apart.
+type pattern struct {
+	source    string // as the policy has it
+	atoms     []atom
+	variables bool // some atom is one
+}
+
+type atomKind uint8
+
+const (
+	literalAtom  atomKind = iota
+	manyAtom              // any characters, or none
+	oneAtom               // any one character
+	variableAtom          // the value a key has in the request
+)
+
+type atom struct {
+	kind     atomKind
+	text     string // of a literal; of a variable what stands for it where the key has no value
+	fallback bool   // a variable has such a text
+	key      *key   // of a variable
+}
+
+// mostAtoms is how many atoms of a pattern are resolved without allocation.
+const mostAtoms = 12
+
+// literal is the pattern that matches text and nothing else.
+func literal(text string) pattern {
+	p := pattern{source: text}
+	if text != "" {
+		p.atoms = []atom{{kind: literalAtom, text: text}}
+	}
+	return p
+}
+
+// withWildcards takes * and ? in the literals for wildcards, but where they came of ${*} and ${?}.
+func (p pattern) withWildcards() pattern {
+	var atoms []atom
+	for _, a := range p.atoms {
+		if a.kind != literalAtom || a.fallback {
+			atoms = append(atoms, a)
+			continue
+		}
+		for rest := a.text; rest != ""; {
+			at := strings.IndexAny(rest, "*?")
+			switch {
+			case at < 0:
+				atoms = append(atoms, atom{kind: literalAtom, text: rest})
+				rest = ""
+				continue
+			case at > 0:
+				atoms = append(atoms, atom{kind: literalAtom, text: rest[:at]})
+			}
+			wildcard := atom{kind: oneAtom}
+			if rest[at] == '*' {
+				wildcard.kind = manyAtom
+			}
+			atoms = append(atoms, wildcard)
+			rest = rest[at+1:]
+		}
+	}
+	p.atoms = atoms
+	return p
+}
+
+// variables takes a text apart at its variables: ${aws:username}, ${aws:username, 'nobody'}, and ${*}, ${?} and ${$} for
+// these characters themselves.
+func (p *parser) variables(v value) pattern {
+	out := pattern{source: v.text}
+	rest := v.text
+	for {
+		before, after, found := strings.Cut(rest, "${")
+		if before != "" {
+			out.atoms = append(out.atoms, atom{kind: literalAtom, text: before})
+		}
+		if !found {
+			return out
+		}
+		name, remaining, closed := strings.Cut(after, "}")
+		if !closed {
+			p.fail(v.path, "the variable ${%s has no closing brace; write ${$}{ for a dollar sign before a brace", after)
+			return out
+		}
+		switch name {
+		case "*", "?", "$":
+			out.atoms = append(out.atoms, atom{kind: literalAtom, text: name, fallback: true})
+		default:
+			out.atoms = append(out.atoms, p.variable(v.path, name))
+			out.variables = true
+		}
+		rest = remaining
+	}
+}
+
+// variable reads what stands between the braces.
+func (p *parser) variable(path, text string) atom {
+	a := atom{kind: variableAtom}
+	name, fallback, found := strings.Cut(text, ",")
+	if found {
+		fallback = strings.TrimSpace(fallback)
+		inner, opened := strings.CutPrefix(fallback, "'")
+		inner, closed := strings.CutSuffix(inner, "'")
+		if !opened || !closed || strings.Contains(inner, "'") {
+			p.fail(path, "the default of the variable ${%s} must stand in single quotes: ${aws:username, 'nobody'}", text)
+		}
+		a.text, a.fallback = inner, true
+	}
+	k, ok := keyNamed(strings.TrimSpace(name))
+	switch {
+	case !ok:
+		p.fail(path, "unknown variable ${%s}; known are ${%s}", text, strings.Join(keyNames(single), "}, ${"))
+	case k.many:
+		p.fail(path, "${%s} has many values and cannot be a variable", text)
+	}
+	p.reads(k)
+	a.key = &k
+	return a
+}
+
+// reads remembers what a decision by this policy needs to know.
+func (p *parser) reads(k key) {
+	if k.ofResource {
+		p.policy.readsTags = true
+	}
+}
+
+// match reports whether all of s fits the pattern. Judged is false where a variable has no value.
+func (p *pattern) match(s string, v view) (matched, judged bool) {
+	if !p.variables {
+		return matchAtoms(p.atoms, s), true
+	}
+	var few [mostAtoms]atom
+	atoms, ok := p.resolve(few[:0], v, false)
+	return ok && matchAtoms(atoms, s), ok
+}
+
+// matchFolded is match without regard to case; s is folded, and so are the literals of the pattern.
+func (p *pattern) matchFolded(s string, v view) (matched, judged bool) {
+	var few [mostAtoms]atom
+	atoms, ok := p.resolve(few[:0], v, true)
+	return ok && matchAtoms(atoms, s), ok
+}
+
+// resolve puts values in the places of variables. What they hold is plain text, * and ? too.
+func (p *pattern) resolve(atoms []atom, v view, folded bool) (resolved []atom, ok bool) {
+	for _, a := range p.atoms {
+		if a.kind == variableAtom {
+			switch values := v.values(a.key); {
+			case len(values) == 1:
+				a.text = values[0]
+			case !a.fallback:
+				return nil, false
+			}
+			a.kind = literalAtom
+			if folded {
+				a.text = fold(a.text)
+			}
+		}
+		atoms = append(atoms, a)
+	}
+	return atoms, true
+}
+
+// fold maps texts that differ only in case to one.
+func fold(s string) string { return strings.ToLower(strings.ToUpper(s)) }
+
+// matchAtoms reports whether all of s fits atoms, none of which is a variable. It takes time in proportion to the length of
+// s times the longest stretch without *.
+func matchAtoms(atoms []atom, s string) bool {
+	next, at := 0, 0
+	star, resume := -1, 0 // the last * met, and where in s what follows it is tried next
+	for {
+		if next == len(atoms) {
+			if at == len(s) {
+				return true
+			}
+		} else {
+			switch a := &atoms[next]; a.kind {
+			case manyAtom:
+				star, resume = next, at
+				next++
+				if next == len(atoms) {
+					return true
+				}
+				continue
+			case oneAtom:
+				if at < len(s) {
+					at += width(s[at:])
+					next++
+					continue
+				}
+			default:
+				if strings.HasPrefix(s[at:], a.text) {
+					at += len(a.text)
+					next++
+					continue
+				}
+			}
+		}
+		if star < 0 || resume >= len(s) {
+			return false
+		}
+		resume += width(s[resume:])
+		next, at = star+1, resume
+	}
+}
+
+// width is the length of the first character of s, which is not empty.
+func width(s string) int {
+	if s[0] < utf8.RuneSelf {
+		return 1
+	}
+	_, n := utf8.DecodeRuneInString(s)
+	return n
+}
