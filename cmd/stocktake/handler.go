@@ -5,6 +5,7 @@ import (
 	"log/slog"
 	"net/http"
 
+	"stocktake/internal/agent"
 	"stocktake/internal/api"
 	"stocktake/internal/awsjson"
 	"stocktake/internal/httpd"
@@ -12,8 +13,10 @@ import (
 
 // handler wraps the protocol, with the rows of every action in it, in the floor of all HTTP.
 func (s *server) handler() (http.Handler, error) {
-	rows := api.Rows(s.service)
-	protocol, err := awsjson.New(awsjson.Config{Keys: s.keys, Rows: rows, Regions: s.config.Regions, Log: s.log, Observe: observe})
+	rows := append(api.Rows(s.service), agent.Rows(s.service, s.config.agent(s.log))...)
+	protocol, err := awsjson.New(awsjson.Config{
+		Keys: s.keys, Nodes: agent.Keys(s.service), Rows: rows, Regions: s.config.Regions, Log: s.log, Observe: observe,
+	})
 	if err != nil {
 		return nil, err
 	}

@@ -3,6 +3,7 @@ package main
 import (
 	"cmp"
 	"fmt"
+	"log/slog"
 	"net"
 	"strconv"
 	"strings"
@@ -10,6 +11,7 @@ import (
 
 	"github.com/alecthomas/kong"
 
+	"stocktake/internal/agent"
 	"stocktake/internal/inventory"
 )
 
@@ -36,6 +38,9 @@ type settings struct {
 	Retention         duration `group:"profile" default:"${retention}" placeholder:"TIME" help:"Drop what was not reported again for so long (${default}); 0: never."`
 
 	ConnectionLostAfter duration `group:"profile" default:"30m" placeholder:"TIME" help:"Call a node lost whose heartbeats stopped for so long (${default}); at least 10m; 0: never."`
+	RoleTokenTTL        duration `group:"profile" name:"role-token-ttl" default:"1h" placeholder:"TIME" help:"Give managed nodes credentials for so long (${default}); 15m to 36h."`
+	KeyRotation         duration `group:"profile" default:"0" placeholder:"TIME" help:"Ask a managed node for a new key pair when its own is so old (${default}); 0: never."`
+	RegistrationRate    int      `group:"profile" default:"50" placeholder:"N" help:"Registrations of managed nodes that one address may ask for each second, after a burst of 20 times as many (${default})."`
 
 	TLSCert        string `group:"tls" name:"tls-cert" placeholder:"FILE" help:"Serve TLS with this certificate (PEM), read again when it changes."`
 	TLSKey         string `group:"tls" name:"tls-key" placeholder:"FILE" help:"The certificate's key (PEM)."`
@@ -139,6 +144,11 @@ func (s *settings) limits() inventory.Limits {
 	}
 }
 
+// agent gives what the room of the agents' own actions works by.
+func (s *settings) agent(log *slog.Logger) agent.Config {
+	return agent.Config{RegistrationRate: s.RegistrationRate, Log: log}
+}
+
 // maxCall is the largest bound on a call: the body that carries it may have 16 MiB.
 const maxCall = size(16 << 20)
 
@@ -160,6 +170,8 @@ func (s *settings) check() error {
 		return &usageError{"feed_age is 0: servers and restarts read the feed, so changes have to stay for a while", "12h, for example; longer than the service is ever down spares rebuilds of the index"}
 	case s.ConnectionLostAfter != 0 && time.Duration(s.ConnectionLostAfter) < leastSilence:
 		return &usageError{fmt.Sprintf("connection_lost_after is %v, less than %v", s.ConnectionLostAfter, duration(leastSilence)), "agents send a heartbeat every 5 minutes; 0 calls no node lost"}
+	case s.RoleTokenTTL < duration(15*time.Minute) || s.RoleTokenTTL > duration(36*time.Hour):
+		return &usageError{fmt.Sprintf("role_token_ttl is %v, not between 15m and 36h", s.RoleTokenTTL), "1h, for example: the agent asks for new credentials at half of it"}
 	case s.Limits.CallBytes > maxCall:
 		return &usageError{fmt.Sprintf("limit_call_bytes is %v, more than the %v a body may have", s.Limits.CallBytes, maxCall), ""}
 	case s.Limits.ItemBytes > s.Limits.CallBytes:
@@ -190,6 +202,7 @@ func (s *settings) checkCounts() error {
 		most  int
 	}{
 		{"max_connections", s.MaxConnections, 1 << 20},
+		{"registration_rate", s.RegistrationRate, 1_000_000},
 		{"limit_item_bytes", int(s.Limits.ItemBytes), int(maxCall)},
 		{"limit_call_bytes", int(s.Limits.CallBytes), int(maxCall)},
 		{"limit_custom_types", s.Limits.CustomTypes, 100_000},

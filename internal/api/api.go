@@ -32,6 +32,7 @@ func Rows(service *ssm.Service) []awsjson.Row {
 		awsjson.NewOwnRow("ListNodes", nil, n.listNodes),
 		awsjson.NewOwnRow("RunRetention", nil, n.runRetention),
 	}
+	rows = append(rows, activationRows(service)...)
 	nodes, entries := service.PageBounds()
 	for i := range rows {
 		switch rows[i].Action {
