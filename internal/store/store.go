@@ -168,6 +168,7 @@ type Store interface {
 	Readers
 	Fences
 	Loader
+	Viewer
 
 	// Close waits for calls under way and releases the store. Everything acknowledged is durable already.
 	Close() error

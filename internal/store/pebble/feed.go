@@ -31,11 +31,15 @@ func (s *Store) Changes(ctx context.Context, shard int, after inventory.Position
 		return nil, err
 	}
 	defer s.leave()
+	v := s.views.acquire()
+	defer s.release(v)
+	return s.changesIn(ctx, v, shard, after, limit)
+}
+
+func (s *Store) changesIn(ctx context.Context, v *view, shard int, after inventory.Position, limit int) ([]inventory.Change, error) {
 	if err := s.checkShard(shard); err != nil {
 		return nil, err
 	}
-	v := s.views.acquire()
-	defer s.release(v)
 	if err := v.checkPosition(shard, after); err != nil {
 		return nil, err
 	}
@@ -52,11 +56,15 @@ func (s *Store) OldestChange(ctx context.Context, shard int) (inventory.Change, 
 		return inventory.Change{}, err
 	}
 	defer s.leave()
+	v := s.views.acquire()
+	defer s.release(v)
+	return s.oldestIn(ctx, v, shard)
+}
+
+func (s *Store) oldestIn(ctx context.Context, v *view, shard int) (inventory.Change, error) {
 	if err := s.checkShard(shard); err != nil {
 		return inventory.Change{}, err
 	}
-	v := s.views.acquire()
-	defer s.release(v)
 	if v.heads[shard] == (inventory.Position{}) {
 		return inventory.Change{}, fmt.Errorf("change of shard %d: %w", shard, store.ErrNotFound)
 	}

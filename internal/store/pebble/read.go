@@ -156,16 +156,20 @@ func (s *Store) Document(ctx context.Context, key inventory.DocumentKey) (invent
 }
 
 // Shapes implements store.Store.
-func (s *Store) Shapes(ctx context.Context, shard int, p inventory.Partition, t inventory.TypeName, ids []inventory.ShapeID) (_ []inventory.Shape, err error) {
+func (s *Store) Shapes(ctx context.Context, shard int, p inventory.Partition, t inventory.TypeName, ids []inventory.ShapeID) ([]inventory.Shape, error) {
 	if err := s.enter(ctx); err != nil {
 		return nil, err
 	}
 	defer s.leave()
+	v := s.views.acquire()
+	defer s.release(v)
+	return s.shapesIn(ctx, v, shard, p, t, ids)
+}
+
+func (s *Store) shapesIn(ctx context.Context, v *view, shard int, p inventory.Partition, t inventory.TypeName, ids []inventory.ShapeID) (_ []inventory.Shape, err error) {
 	if err := s.checkShard(shard); err != nil {
 		return nil, err
 	}
-	v := s.views.acquire()
-	defer s.release(v)
 	space := s.dictionary.find(spaceKey{p, t})
 	shapes := make([]inventory.Shape, len(ids))
 	if len(ids) == 0 {
@@ -210,16 +214,20 @@ type shapeRow struct {
 }
 
 // Scan implements store.Store. Its order is by account, region and node.
-func (s *Store) Scan(ctx context.Context, shard int, after *inventory.NodeKey, limit int) (nodes []store.NodeScan, more bool, err error) {
+func (s *Store) Scan(ctx context.Context, shard int, after *inventory.NodeKey, limit int) ([]store.NodeScan, bool, error) {
 	if err := s.enter(ctx); err != nil {
 		return nil, false, err
 	}
 	defer s.leave()
+	v := s.views.acquire()
+	defer s.release(v)
+	return s.scanIn(ctx, v, shard, after, limit)
+}
+
+func (s *Store) scanIn(ctx context.Context, v *view, shard int, after *inventory.NodeKey, limit int) (nodes []store.NodeScan, more bool, err error) {
 	if err := s.checkShard(shard); err != nil {
 		return nil, false, err
 	}
-	v := s.views.acquire()
-	defer s.release(v)
 	prefix := shardKey(kindNode, shard)
 	lower := prefix
 	if after != nil {

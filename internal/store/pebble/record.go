@@ -57,6 +57,10 @@ func (s *Store) ListRecords(ctx context.Context, prefix, after string, limit int
 	defer s.leave()
 	v := s.views.acquire()
 	defer s.release(v)
+	return listIn(ctx, v, prefix, after, limit)
+}
+
+func listIn(ctx context.Context, v *view, prefix, after string, limit int) ([]store.Record, error) {
 	lower, upper := stringKey(kindRecord, prefix), keyAfter(stringKey(kindRecord, prefix))
 	if after >= prefix {
 		if !strings.HasPrefix(after, prefix) {

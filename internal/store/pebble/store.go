@@ -29,6 +29,7 @@ type Store struct {
 	records    *records
 	rows       *rows
 	sweeping   sync.Mutex // one sweep at a time
+	moments    atomic.Int64
 
 	// calls is held for reading by every call under way, and for writing while the store closes.
 	calls  sync.RWMutex

@@ -42,7 +42,9 @@ func (o *sweepEnd) apply(b *batch) error {
 		return errors.New("another sweep took over")
 	}
 	b.sweep = nil
-	if o.read == nil {
+	// A moment taken before may show what names a shape nothing names any more. One taken from here on shows the store as
+	// this batch finds it, or later.
+	if o.read == nil || b.s.moments.Load() > 0 {
 		return nil
 	}
 	for _, s := range b.s.dictionary.all() {

@@ -28,26 +28,29 @@ func (s *Store) Heads(ctx context.Context) ([]inventory.Position, error) {
 
 func (s *Store) readHeads(all []*call[[]inventory.Position]) {
 	heads := make([]inventory.Position, s.identity.Shards)
-	err := s.run(s.alive, "read heads", func(ctx context.Context, conn *pgx.Conn) error {
-		rows, err := conn.Query(ctx, `SELECT shard, seq, id FROM stocktake.head`)
-		if err != nil {
-			return err
-		}
-		var shard int
-		var seq int64
-		var id []byte
-		_, err = pgx.ForEachRow(rows, []any{&shard, &seq, &id}, func() error {
-			if shard < 0 || shard >= len(heads) || len(id) != len(inventory.ChangeID{}) {
-				return damaged(fmt.Sprintf("head of shard %d", shard), errors.New("there is no such shard, or its id is none"))
-			}
-			heads[shard] = inventory.Position{Seq: uint64(seq), ID: inventory.ChangeID(id)}
-			return nil
-		})
-		return err
-	})
+	err := s.run(s.alive, "read heads", func(ctx context.Context, conn *pgx.Conn) error { return readHeadsTo(ctx, conn, heads) })
 	for _, c := range all {
 		c.end(heads, err)
 	}
+}
+
+// readHeadsTo reads the heads of all shards.
+func readHeadsTo(ctx context.Context, conn *pgx.Conn, heads []inventory.Position) error {
+	rows, err := conn.Query(ctx, `SELECT shard, seq, id FROM stocktake.head`)
+	if err != nil {
+		return err
+	}
+	var shard int
+	var seq int64
+	var id []byte
+	_, err = pgx.ForEachRow(rows, []any{&shard, &seq, &id}, func() error {
+		if shard < 0 || shard >= len(heads) || len(id) != len(inventory.ChangeID{}) {
+			return damaged(fmt.Sprintf("head of shard %d", shard), errors.New("there is no such shard, or its id is none"))
+		}
+		heads[shard] = inventory.Position{Seq: uint64(seq), ID: inventory.ChangeID(id)}
+		return nil
+	})
+	return err
 }
 
 // The columns of a change, its content being that of the document it put while it has none of its own.
@@ -61,12 +64,16 @@ func (s *Store) Changes(ctx context.Context, shard int, after inventory.Position
 		return nil, err
 	}
 	defer s.leave()
+	return s.changesBy(ctx, s.labour, shard, after, limit)
+}
+
+func (s *Store) changesBy(ctx context.Context, by labour, shard int, after inventory.Position, limit int) ([]inventory.Change, error) {
 	behind := fmt.Errorf("shard %d at %d: %w", shard, after.Seq, store.ErrBehind)
 	if after.Seq > math.MaxInt64 || after.Seq == 0 && after != (inventory.Position{}) {
 		return nil, behind
 	}
 	var rows []changeRow
-	err := s.run(ctx, "read changes", func(ctx context.Context, conn *pgx.Conn) (err error) {
+	err := by(ctx, s.usual(), "read changes", func(ctx context.Context, conn *pgx.Conn) (err error) {
 		rows, err = readChanges(ctx, conn, shard, int64(after.Seq), limit)
 		return err
 	})
@@ -123,8 +130,12 @@ func (s *Store) OldestChange(ctx context.Context, shard int) (inventory.Change, 
 		return inventory.Change{}, err
 	}
 	defer s.leave()
+	return s.oldestBy(ctx, s.labour, shard)
+}
+
+func (s *Store) oldestBy(ctx context.Context, by labour, shard int) (inventory.Change, error) {
 	var rows []changeRow
-	err := s.run(ctx, "read the oldest change", func(ctx context.Context, conn *pgx.Conn) error {
+	err := by(ctx, s.usual(), "read the oldest change", func(ctx context.Context, conn *pgx.Conn) error {
 		found, err := conn.Query(ctx, `SELECT `+changeColumns+` WHERE c.shard = $1 ORDER BY c.seq LIMIT 1`, shard)
 		if err != nil {
 			return err

@@ -277,13 +277,17 @@ func (s *Store) Scan(ctx context.Context, shard int, after *inventory.NodeKey, l
 		return nil, false, err
 	}
 	defer s.leave()
+	return s.scanBy(ctx, s.labour, shard, after, limit)
+}
+
+func (s *Store) scanBy(ctx context.Context, by labour, shard int, after *inventory.NodeKey, limit int) ([]store.NodeScan, bool, error) {
 	from := []byte{}
 	if after != nil {
 		from = nodeKey(*after)
 	}
 	var keys [][]byte
 	var scans []*scanned
-	err := s.labour(ctx, long, "scan", func(ctx context.Context, conn *pgx.Conn) error {
+	err := by(ctx, long, "scan", func(ctx context.Context, conn *pgx.Conn) error {
 		keys, scans = nil, nil
 		rows, err := conn.Query(ctx, `SELECT n.node, n.revision, n.record, d.item, d.content
 			FROM (SELECT shard, node, revision, record FROM stocktake.node WHERE shard = $1 AND node > $2 ORDER BY node LIMIT $3) n
@@ -330,6 +334,10 @@ func (s *Store) Shapes(ctx context.Context, shard int, p inventory.Partition, t 
 		return nil, err
 	}
 	defer s.leave()
+	return s.shapesBy(ctx, s.labour, p, t, ids)
+}
+
+func (s *Store) shapesBy(ctx context.Context, by labour, p inventory.Partition, t inventory.TypeName, ids []inventory.ShapeID) ([]inventory.Shape, error) {
 	if len(ids) == 0 {
 		return nil, nil
 	}
@@ -339,7 +347,7 @@ func (s *Store) Shapes(ctx context.Context, shard int, p inventory.Partition, t 
 		keys[i] = in.key(id)
 	}
 	texts := make(map[shapeKey]string, len(ids))
-	err := s.run(ctx, "read shapes", func(ctx context.Context, conn *pgx.Conn) error {
+	err := by(ctx, s.usual(), "read shapes", func(ctx context.Context, conn *pgx.Conn) error {
 		clear(texts)
 		return s.readTexts(ctx, conn, keys, texts)
 	})

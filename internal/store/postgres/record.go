@@ -43,6 +43,10 @@ func (s *Store) ListRecords(ctx context.Context, prefix, after string, limit int
 		return nil, err
 	}
 	defer s.leave()
+	return s.listBy(ctx, s.labour, prefix, after, limit)
+}
+
+func (s *Store) listBy(ctx context.Context, by labour, prefix, after string, limit int) ([]store.Record, error) {
 	query := `SELECT key, value, revision FROM stocktake.record WHERE shard = 0 AND key >= $1 AND key > $2`
 	args := []any{[]byte(prefix), []byte(after), limit}
 	if below := successor(prefix); below != nil {
@@ -50,7 +54,7 @@ func (s *Store) ListRecords(ctx context.Context, prefix, after string, limit int
 		args = append(args, below)
 	}
 	var records []store.Record
-	err := s.run(ctx, "list records", func(ctx context.Context, conn *pgx.Conn) error {
+	err := by(ctx, s.usual(), "list records", func(ctx context.Context, conn *pgx.Conn) error {
 		records = nil
 		rows, err := conn.Query(ctx, query+` ORDER BY key LIMIT $3`, args...)
 		if err != nil {

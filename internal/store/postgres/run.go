@@ -33,8 +33,14 @@ var long = effort{try: 30 * time.Second, all: time.Minute}
 // fail-over. It must therefore be able to find its own effects, since a try that failed may have had them. When patience
 // or ctx ends first the error is store.ErrUnavailable with the last reason.
 func (s *Store) run(ctx context.Context, what string, do func(ctx context.Context, conn *pgx.Conn) error) error {
-	return s.labour(ctx, effort{try: s.patience * 2 / 5, all: s.patience}, what, do)
+	return s.labour(ctx, s.usual(), what, do)
 }
+
+// usual is the effort of an ordinary call.
+func (s *Store) usual() effort { return effort{try: s.patience * 2 / 5, all: s.patience} }
+
+// labour does something on a connection: Store.labour, or that of a moment.
+type labour func(ctx context.Context, e effort, what string, do func(ctx context.Context, conn *pgx.Conn) error) error
 
 func (s *Store) labour(ctx context.Context, e effort, what string, do func(ctx context.Context, conn *pgx.Conn) error) error {
 	bounded, cancel := context.WithTimeout(ctx, s.left(e.all))

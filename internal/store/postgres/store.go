@@ -173,8 +173,15 @@ func (s *Store) enterShard(ctx context.Context, shard int) error {
 	if err := s.enter(ctx); err != nil {
 		return err
 	}
-	if shard < 0 || shard >= s.identity.Shards {
+	if err := s.checkShard(shard); err != nil {
 		s.leave()
+		return err
+	}
+	return nil
+}
+
+func (s *Store) checkShard(shard int) error {
+	if shard < 0 || shard >= s.identity.Shards {
 		return fmt.Errorf("there is no shard %d of %d", shard, s.identity.Shards)
 	}
 	return nil

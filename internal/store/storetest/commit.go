@@ -338,7 +338,8 @@ func closedStoreSaysSo(t *testing.T, m Maker) {
 	_, node := r.s.Node(r.Context(), Node(1))
 	_, heads := r.s.Heads(r.Context())
 	_, put := r.s.PutRecord(r.Context(), store.Record{Key: "k"})
-	for name, err := range map[string]error{"Commit": commit, "Node": node, "Heads": heads, "PutRecord": put} {
+	_, view := r.s.View(r.Context())
+	for name, err := range map[string]error{"Commit": commit, "Node": node, "Heads": heads, "PutRecord": put, "View": view} {
 		if !errors.Is(err, store.ErrClosed) {
 			t.Errorf("%s of a closed store: %v, want ErrClosed", name, err)
 		}

@@ -25,7 +25,7 @@ type content struct {
 }
 
 // contentOf reads all of a store. Nodes and shapes are sorted, because each store scans in an order of its own.
-func contentOf(ctx context.Context, s store.Store) (content, error) {
+func contentOf(ctx context.Context, s store.View) (content, error) {
 	c := content{Nodes: map[int][]store.NodeScan{}, Changes: map[int][]inventory.Change{}, Shapes: map[int][]store.Typed{}}
 	var err error
 	if c.Heads, err = s.Heads(ctx); err != nil {
@@ -40,7 +40,7 @@ func contentOf(ctx context.Context, s store.Store) (content, error) {
 	return c, err
 }
 
-func (c *content) readShard(ctx context.Context, s store.Store, shard int) error {
+func (c *content) readShard(ctx context.Context, s store.View, shard int) error {
 	nodes, err := ScanAll(ctx, s, shard, 7)
 	if err != nil {
 		return err
@@ -65,7 +65,7 @@ func (c *content) readShard(ctx context.Context, s store.Store, shard int) error
 }
 
 // readShapes reads the text of every shape that a document or a change of the shard names.
-func (c *content) readShapes(ctx context.Context, s store.Store, shard int) error {
+func (c *content) readShapes(ctx context.Context, s store.View, shard int) error {
 	named := map[store.Typed]bool{}
 	name := func(p inventory.Partition, t inventory.TypeName, ids []inventory.ShapeID) {
 		for _, id := range ids {
@@ -123,7 +123,7 @@ func (c *content) loads(ctx context.Context, to store.Store) []func() error {
 	return calls
 }
 
-func (r *trial) content(s store.Store) content {
+func (r *trial) content(s store.View) content {
 	r.Helper()
 	c, err := contentOf(r.Context(), s)
 	r.check(err)
@@ -139,7 +139,7 @@ func (r *trial) load(calls []func() error) {
 	}
 }
 
-func (r *trial) sameContent(want content, s store.Store, what string) {
+func (r *trial) sameContent(want content, s store.View, what string) {
 	r.Helper()
 	if d := differ(want, r.content(s)); d != "" {
 		r.Fatalf("%s (-source +loaded):\n%s", what, d)

@@ -165,7 +165,7 @@ func differ(a, b any) string {
 }
 
 // ScanAll reads a whole shard, so many nodes a page.
-func ScanAll(ctx context.Context, s store.Store, shard, page int) ([]store.NodeScan, error) {
+func ScanAll(ctx context.Context, s store.View, shard, page int) ([]store.NodeScan, error) {
 	var all []store.NodeScan
 	var after *inventory.NodeKey
 	for {
@@ -185,7 +185,7 @@ func ScanAll(ctx context.Context, s store.Store, shard, page int) ([]store.NodeS
 }
 
 // ChangesAll reads all changes of a shard after a position, so many a page.
-func ChangesAll(ctx context.Context, s store.Store, shard int, after inventory.Position, page int) ([]inventory.Change, error) {
+func ChangesAll(ctx context.Context, s store.View, shard int, after inventory.Position, page int) ([]inventory.Change, error) {
 	var all []inventory.Change
 	for {
 		changes, err := s.Changes(ctx, shard, after, page)

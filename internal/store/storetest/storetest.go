@@ -60,6 +60,8 @@ var laws = []law{
 	{"SpansAreOfWhatIsRead", spansAreOfWhatIsRead},
 	{"ExcerptIsPartOfWhatIsRead", excerptIsPartOfWhatIsRead},
 	{"ScanIsConsistent", scanIsConsistent},
+	{"ViewIsOfOneMoment", viewIsOfOneMoment},
+	{"ViewBesideCommits", viewBesideCommits},
 	{"ChangesNeverGoBack", changesNeverGoBack},
 	{"ChangesSayWhatHappened", changesSayWhatHappened},
 	{"CommitTellsWhatItFollows", commitTellsWhatItFollows},
