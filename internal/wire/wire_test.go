@@ -55,6 +55,14 @@ func requests() map[string]request {
 		"DescribeDocument":                      &DescribeDocumentRequest{},
 		"ListDocuments":                         &ListDocumentsRequest{},
 		"DescribeAssociation":                   &AssociationRequest{},
+		"UpdateInstanceInformation":             &UpdateInstanceInformationRequest{},
+		"DescribeInstanceInformation":           &DescribeInstanceInformationRequest{},
+		"DescribeInstanceProperties":            &DescribeInstancePropertiesRequest{},
+		"ListManagedNodes":                      &ListManagedNodesRequest{},
+		"ListNodesSummary":                      &ListNodesSummaryRequest{},
+		"PutComplianceItems":                    &PutComplianceItemsRequest{},
+		"GetMessages":                           &GetMessagesRequest{},
+		"Message":                               &MessageRequest{},
 	}
 }
 
@@ -80,6 +88,12 @@ func messages() map[string]message {
 		"ListDocumentsResponse":                         &ListDocumentsResponse{},
 		"AssociationDescriptionResponse":                &AssociationDescriptionResponse{},
 		"ErrorBody":                                     &ErrorBody{},
+		"DescribeInstanceInformationResponse":           &DescribeInstanceInformationResponse{},
+		"DescribeInstancePropertiesResponse":            &DescribeInstancePropertiesResponse{},
+		"ListManagedNodesResponse":                      &ListManagedNodesResponse{},
+		"ListNodesSummaryResponse":                      &ListNodesSummaryResponse{},
+		"GetMessagesResponse":                           &GetMessagesResponse{},
+		"ExplainNodeResponse":                           &ExplainNodeResponse{},
 	}
 	for name, r := range requests() {
 		all[name] = r
