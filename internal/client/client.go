@@ -2,7 +2,8 @@
 // meant for this project's own commands (collect, demo, bench).
 //
 // Make a [Client] by [New], from a [Config] that is filled in by hand or, from the AWS environment variables and profiles,
-// by [LoadConfig]. Then call an action by its method, or any action by [Client.Do].
+// by [LoadConfig]. Then call an action by its method, or any action by [Client.Do]. A machine that has an activation makes
+// itself a managed node by [Register], and from then on is one by [OpenNode].
 //
 // Promises: a request is sent again, a bounded number of times and after growing random pauses, when the service or the
 // network failed or the service was too busy; what the service answers, even after that, comes back as an [*Error]. Every
@@ -63,10 +64,18 @@ type Client struct {
 	http   *http.Client
 	now    func() time.Time
 	pause  func(ctx context.Context, attempt int) error
+	// renew drops credentials that the service says are over, and reports whether it is worth asking for others; nil: not.
+	renew func() bool
 }
 
-// New makes a client. It fails when the endpoint, the region or the credentials are missing or malformed.
-func New(c Config) (*Client, error) {
+// signer signs a request whose other headers and whose body are complete.
+type signer func(ctx context.Context, r *http.Request, bodyHash [sha256.Size]byte) error
+
+// anonymous leaves a request as it is.
+func anonymous(context.Context, *http.Request, [sha256.Size]byte) error { return nil }
+
+// check gives the endpoint taken apart, and says what is wrong with the settings of every client.
+func (c *Config) check() (*url.URL, error) {
 	if c.Endpoint == "" {
 		return nil, errors.New("no endpoint: give --endpoint-url, or set AWS_ENDPOINT_URL")
 	}
@@ -80,14 +89,28 @@ func New(c Config) (*Client, error) {
 	if c.Region == "" {
 		return nil, errors.New("no region: give --region, or set AWS_REGION")
 	}
+	return u, nil
+}
+
+// New makes a client. It fails when the endpoint, the region or the credentials are missing or malformed.
+func New(c Config) (*Client, error) {
+	u, err := c.check()
+	if err != nil {
+		return nil, err
+	}
 	if c.Credentials == nil {
 		return nil, errors.New("no credentials: set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or AWS_PROFILE")
 	}
+	return build(c, u), nil
+}
+
+// build makes a client of settings that were checked.
+func build(c Config, u *url.URL) *Client {
 	c.Attempts = orDefault(c.Attempts, 4)
 	c.Timeout = orDefault(c.Timeout, time.Minute)
 	c.Connections = orDefault(c.Connections, 16)
 	c.UserAgent = orDefault(c.UserAgent, "stocktake")
-	return &Client{config: c, url: u.Scheme + "://" + u.Host + "/", http: newHTTPClient(c), now: time.Now, pause: pause}, nil
+	return &Client{config: c, url: u.Scheme + "://" + u.Host + "/", http: newHTTPClient(c), now: time.Now, pause: pause}
 }
 
 func orDefault[T comparable](value, otherwise T) T {
@@ -122,9 +145,13 @@ func (c *Client) Close() { c.http.CloseIdleConnections() }
 // (PutInventory), one of the service's own by its whole target (Stocktake.ListNodes). The error is an
 // [*Error] when the service answered with one; any other says why no answer came.
 func (c *Client) Do(ctx context.Context, action string, body []byte) ([]byte, error) {
+	return c.do(ctx, action, body, c.sign)
+}
+
+func (c *Client) do(ctx context.Context, action string, body []byte, sign signer) ([]byte, error) {
 	for attempt := 1; ; attempt++ {
-		answer, err := c.once(ctx, action, body)
-		if err == nil || attempt >= c.config.Attempts || !worthAnother(ctx, err) {
+		answer, err := c.once(ctx, action, body, sign)
+		if err == nil || attempt >= c.config.Attempts || !worthAnother(ctx, err) && !c.renewed(ctx, err) {
 			return answer, err
 		}
 		if c.pause(ctx, attempt) != nil {
@@ -161,10 +188,19 @@ func pause(ctx context.Context, attempt int) error {
 // Request gives the signed request that Do would send, for callers that send it themselves: within five minutes, for so
 // long is a signature good.
 func (c *Client) Request(ctx context.Context, action string, body []byte) (*http.Request, error) {
+	return c.request(ctx, action, body, c.sign)
+}
+
+// sign signs with the client's credentials.
+func (c *Client) sign(ctx context.Context, r *http.Request, bodyHash [sha256.Size]byte) error {
 	credentials, err := c.config.Credentials(ctx)
 	if err != nil {
-		return nil, &credentialsError{err}
+		return &credentialsError{err}
 	}
+	return sigv4.Sign(r, bodyHash, credentials, c.config.Region, service, c.now())
+}
+
+func (c *Client) request(ctx context.Context, action string, body []byte, sign signer) (*http.Request, error) {
 	r, err := http.NewRequestWithContext(ctx, http.MethodPost, c.url, bytes.NewReader(body))
 	if err != nil {
 		return nil, fmt.Errorf("%s: %w", action, err)
@@ -172,14 +208,17 @@ func (c *Client) Request(ctx context.Context, action string, body []byte) (*http
 	r.Header.Set("Content-Type", contentType)
 	r.Header.Set("X-Amz-Target", target(action))
 	r.Header.Set("User-Agent", c.config.UserAgent)
-	if err := sigv4.Sign(r, sha256.Sum256(body), credentials, c.config.Region, service, c.now()); err != nil {
+	if err := sign(ctx, r, sha256.Sum256(body)); err != nil {
+		if _, ok := err.(*credentialsError); ok {
+			return nil, err // which has nothing to do with the action
+		}
 		return nil, fmt.Errorf("%s: %w", action, err)
 	}
 	return r, nil
 }
 
-func (c *Client) once(ctx context.Context, action string, body []byte) ([]byte, error) {
-	r, err := c.Request(ctx, action, body)
+func (c *Client) once(ctx context.Context, action string, body []byte, sign signer) ([]byte, error) {
+	r, err := c.request(ctx, action, body, sign)
 	if err != nil {
 		return nil, err
 	}
@@ -214,8 +253,14 @@ func worthAnother(ctx context.Context, err error) bool {
 		return false
 	case errors.As(err, &answered):
 		return answered.Status >= 500 || answered.Status == http.StatusRequestTimeout || answered.Status == http.StatusTooManyRequests ||
-			answered.Code == wire.ThrottlingException
+			answered.Code == wire.ThrottlingException || answered.Code == wire.TooManyUpdates
 	default:
 		return true
 	}
+}
+
+// renewed says whether the same request may succeed with other credentials, now that these were over.
+func (c *Client) renewed(ctx context.Context, err error) bool {
+	var answered *Error
+	return c.renew != nil && ctx.Err() == nil && errors.As(err, &answered) && answered.Code == wire.ExpiredTokenException && c.renew()
 }

@@ -286,7 +286,7 @@ func TestTLSIsVerified(t *testing.T) {
 		t.Errorf("untrusted: got %v after %d pauses", err, *pauses)
 	}
 	file := writeCertificate(t, f)
-	roots, err := loadRoots(file)
+	roots, err := LoadRoots(file)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -53,7 +53,7 @@ func LoadConfig(ctx context.Context, o Options) (Config, error) {
 		}
 	}
 	if o.CAFile != "" {
-		c.Roots, err = loadRoots(o.CAFile)
+		c.Roots, err = LoadRoots(o.CAFile)
 		return c, err
 	}
 	// This is how the SDK hands on the certificates of AWS_CA_BUNDLE.
@@ -94,7 +94,8 @@ func endpointOf(ctx context.Context, sources []any, global string) (string, erro
 	return global, nil
 }
 
-func loadRoots(file string) (*x509.CertPool, error) {
+// LoadRoots reads the certificates to trust from a file in PEM form.
+func LoadRoots(file string) (*x509.CertPool, error) {
 	text, err := os.ReadFile(file)
 	if err != nil {
 		return nil, fmt.Errorf("trusted certificates: %w", err)

@@ -1,6 +1,7 @@
 package client
 
 import (
+	"errors"
 	"fmt"
 	"net/http"
 	"strings"
@@ -59,7 +60,29 @@ func newError(action string, answer *http.Response, text []byte) *Error {
 type credentialsError struct{ err error }
 
 func (e *credentialsError) Error() string {
+	var role *RoleError
+	if errors.As(e.err, &role) {
+		return role.Error()
+	}
 	return fmt.Sprintf("no AWS credentials: set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or AWS_PROFILE: %v", e.err)
 }
 
 func (e *credentialsError) Unwrap() error { return e.err }
+
+// RoleError says why a managed node has no credentials of its role.
+type RoleError struct {
+	Node string
+	// Refused is set when the service does not take the node's key: it was deregistered, terminated, or registered anew
+	// elsewhere. Nothing that the node can do changes that.
+	Refused bool
+	Err     error
+}
+
+func (e *RoleError) Error() string {
+	if e.Refused {
+		return fmt.Sprintf("the service refuses managed node %s: %v", e.Node, e.Err)
+	}
+	return fmt.Sprintf("managed node %s got no credentials: %v", e.Node, e.Err)
+}
+
+func (e *RoleError) Unwrap() error { return e.Err }
