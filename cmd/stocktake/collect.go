@@ -3,21 +3,29 @@ package main
 import (
 	"encoding/json"
 	"fmt"
+	"log/slog"
 	"os"
 	"strings"
+	"time"
 
-	"stocktake/internal/client"
 	"stocktake/internal/collect"
 	"stocktake/internal/inventory"
 )
 
 type collectCommand struct {
 	connection
-	InstanceID string `name:"instance-id" placeholder:"ID" help:"The node id to report as. Else that of the instance metadata, else one made of a keyed hash of the machine id."`
-	Files      string `placeholder:"JSON" help:"Gather AWS:File too, by the stock agent's filter: [{\"Path\":\"/etc\",\"Pattern\":[\"*.conf\"],\"Recursive\":true}]."`
-	CustomDir  string `placeholder:"DIR" help:"Read custom inventory files (*.json) from this folder. Else from the stock agent's, where it is."`
-	StateDir   string `placeholder:"DIR" help:"Remember here what was sent, so that what is unchanged goes as a hash."`
-	Print      bool   `help:"Print, and send nothing, though an endpoint is known."`
+	InstanceID string        `name:"instance-id" placeholder:"ID" help:"The node id to report as. Else that of the registration, of the instance metadata, or one made of a keyed hash of the machine id."`
+	Files      string        `placeholder:"JSON" help:"Gather AWS:File too, by the stock agent's filter: [{\"Path\":\"/etc\",\"Pattern\":[\"*.conf\"],\"Recursive\":true}]."`
+	CustomDir  string        `placeholder:"DIR" help:"Read custom inventory files (*.json) from this folder. Else from the stock agent's, where it is."`
+	StateDir   string        `placeholder:"DIR" help:"Keep here what was sent, so that what is unchanged goes as a hash, and the key pair of a registered node."`
+	Print      bool          `help:"Print, and send nothing, though an endpoint is known."`
+	Every      time.Duration `placeholder:"TIME" help:"Keep running: a heartbeat every five minutes, a report this often (30m)."`
+
+	Register           bool   `help:"Make this machine a managed node by an activation. Later runs report as that node and need no AWS keys."`
+	ActivationID       string `name:"activation-id" placeholder:"ID" help:"The activation to register with."`
+	ActivationCode     string `placeholder:"CODE" help:"Its code. Who lists processes can read it here: prefer STOCKTAKE_ACTIVATION_CODE or the next flag."`
+	ActivationCodeFile string `placeholder:"FILE" help:"Read the activation's code from this file."`
+	Force              bool   `help:"Register though this machine is registered already: it becomes another node."`
 }
 
 // Help is shown below the usage.
@@ -28,50 +36,93 @@ printed, in the form that the aws CLI takes:
     stocktake collect > report.json
     aws ssm put-inventory --cli-input-json file://report.json
 
-    stocktake collect --endpoint-url http://127.0.0.1:7540 --region us-east-1`
+    stocktake collect --endpoint-url http://127.0.0.1:7540 --region us-east-1
+
+A machine that an administrator made an activation for (aws ssm create-activation) becomes a managed node, with a key pair
+of its own in the state folder in the place of AWS keys. The code is read from --activation-code-file or from the
+environment, so that no list of processes shows it:
+
+    export STOCKTAKE_ACTIVATION_CODE=...
+    stocktake collect --register --activation-id ID --endpoint-url https://stocktake.example:7540 --region us-east-1
+    stocktake collect --every 30m
+
+From then on endpoint, region and certificates are those it registered with; --endpoint-url and --ca-bundle say otherwise,
+AWS variables do not. --profile, or another --instance-id, reports with AWS keys as before.`
 }
 
-// Run gathers, and prints or sends. What could not be gathered is told and costs no more than its own type.
+// leastEvery is the shortest time between two reports: gathering takes seconds of processor.
+const leastEvery = time.Minute
+
+func (c *collectCommand) check() error {
+	switch {
+	case c.Every != 0 && c.Every < leastEvery:
+		return &usageError{fmt.Sprintf("--every %v: it is %v at the least", c.Every, leastEvery), ""}
+	case c.Every != 0 && c.Print:
+		return &usageError{"--every and --print do not go together", ""}
+	case c.Register && (c.Every != 0 || c.Print || c.InstanceID != ""):
+		return &usageError{"--register does nothing else: call stocktake collect again without it to report", ""}
+	case c.Register && c.ActivationID == "":
+		return &usageError{"--register needs --activation-id", "aws ssm create-activation --iam-role NAME makes an activation, and shows its code once"}
+	case !c.Register && (c.ActivationID != "" || c.ActivationCode != "" || c.ActivationCodeFile != "" || c.Force):
+		return &usageError{"an activation is of use with --register alone", ""}
+	}
+	return nil
+}
+
+// Run gathers, and prints or sends, once or again and again; or registers the machine. What could not be gathered is told
+// and costs no more than its own type.
 func (c *collectCommand) Run(p *process) error {
-	machine := collect.Local()
-	node, origin, err := machine.Identify(p.ctx, c.InstanceID)
+	err := c.check()
+	if err == nil && c.StateDir == "" {
+		c.StateDir, err = collect.StateDir(os.Getuid(), func(name string) string { return p.env[name] })
+		if err != nil && c.Print {
+			err = nil // a state that nothing is kept in
+		}
+	}
 	if err != nil {
 		return err
 	}
-	report, err := machine.Gather(p.ctx, collect.Options{
-		Node: node, AgentVersion: agentVersion(), Files: c.Files, CustomDir: c.CustomDir,
-	})
+	if c.Register {
+		return c.register(p)
+	}
+	r, err := c.reporter(p)
+	if err != nil {
+		return err
+	}
+	defer r.close()
+	if c.Every != 0 {
+		return c.keepOn(p, r)
+	}
+	return withHint(c.once(p, r))
+}
+
+// once reports once.
+func (c *collectCommand) once(p *process, r *reporter) error {
+	report, err := r.machine.Gather(p.ctx, r.options)
 	if err != nil {
 		return err
 	}
 	for _, problem := range report.Problems {
 		fmt.Fprintf(p.stderr, "stocktake: warning: %v\n", problem)
 	}
-	config, err := c.config(p.ctx)
-	if err != nil && !c.Print {
-		return err
+	if r.client == nil {
+		return printReport(p, r.options.Node, report.Items)
 	}
-	if c.Print || config.Endpoint == "" {
-		return printReport(p, node, report.Items)
-	}
-	fmt.Fprintf(p.stdout, "node %s (from the %s)\n", node, origin)
-	return c.send(p, config, node, report.Items)
-}
-
-func (c *collectCommand) send(p *process, config client.Config, node inventory.NodeID, items []inventory.Item) error {
-	connected, err := client.New(config)
-	if err != nil {
-		return err
-	}
-	defer connected.Close()
-	state := c.StateDir
-	if state == "" {
-		if state, err = collect.StateDir(os.Getuid(), func(name string) string { return p.env[name] }); err != nil {
+	fmt.Fprintf(p.stdout, "node %s (from the %s)\n", r.options.Node, r.origin)
+	if r.options.Managed {
+		beat, err := r.machine.Heartbeat(r.options)
+		if err == nil {
+			err = r.remote().Heartbeat(p.ctx, beat)
+		}
+		if err != nil {
 			return err
 		}
 	}
-	sender := collect.Sender{Service: collect.Remote{Caller: connected}, Endpoint: config.Endpoint, StateDir: state}
-	sent, err := sender.Send(p.ctx, node, items)
+	return c.send(p, r, report.Items)
+}
+
+func (c *collectCommand) send(p *process, r *reporter, items []inventory.Item) error {
+	sent, err := c.sender(r).Send(p.ctx, r.options.Node, items)
 	for _, warning := range sent.Warnings {
 		fmt.Fprintf(p.stderr, "stocktake: warning: %s\n", warning)
 	}
@@ -82,8 +133,25 @@ func (c *collectCommand) send(p *process, config client.Config, node inventory.N
 	if sent.Again {
 		again = ", the second time, as the service asked for all of it"
 	}
-	fmt.Fprintf(p.stdout, "sent to %s: %d types in full, %d unchanged%s\n", config.Endpoint, sent.Full, sent.HashOnly, again)
+	fmt.Fprintf(p.stdout, "sent to %s: %d types in full, %d unchanged%s\n", r.endpoint, sent.Full, sent.HashOnly, again)
 	return nil
+}
+
+// keepOn reports until the process is told to stop.
+func (c *collectCommand) keepOn(p *process, r *reporter) error {
+	if r.client == nil {
+		return &usageError{"--every needs a service to report to", "give --endpoint-url, set AWS_ENDPOINT_URL, or register this machine with --register"}
+	}
+	daemon := collect.Daemon{
+		Machine: r.machine, Options: r.options, Sender: c.sender(r), Beat: r.remote().Heartbeat, Every: c.Every,
+		Hint: hintFor, Log: slog.New(slog.NewTextHandler(p.stderr, nil)),
+	}
+	daemon.Run(p.ctx)
+	return nil
+}
+
+func (c *collectCommand) sender(r *reporter) *collect.Sender {
+	return &collect.Sender{Service: r.remote(), Endpoint: r.endpoint, StateDir: c.StateDir, Managed: r.options.Managed}
 }
 
 // printReport prints the body of the PutInventory that would be sent.

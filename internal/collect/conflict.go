@@ -25,6 +25,18 @@ func (s *Sender) known(ctx context.Context, node inventory.NodeID) (fingerprint,
 	return f, f.Name != "" || len(f.MACs) > 0
 }
 
+// another tells, by the reason, that the service holds another machine under this one's id.
+func (s *Sender) another(ctx context.Context, node inventory.NodeID, ours, last fingerprint) string {
+	if s.Managed {
+		return ""
+	}
+	theirs, ok := s.known(ctx, node)
+	if !ok {
+		return ""
+	}
+	return conflict(ours, theirs, last)
+}
+
 // conflict tells whether what the service holds of a node (theirs) was put by another machine than this one (ours),
 // which last put what it remembers (last, empty when it never did). It gives the reason, or nothing.
 //

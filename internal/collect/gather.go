@@ -23,6 +23,8 @@ type Options struct {
 	AgentVersion string
 	// Files is the stock agent's files filter, a JSON list; empty gathers no AWS:File.
 	Files string
+	// Managed leaves out AWS:InstanceInformation, which the service makes of a managed node's heartbeat.
+	Managed bool
 	// CustomDir is a folder of custom inventory files. Empty is the stock agent's folder for the node, where it exists.
 	CustomDir string
 }
@@ -92,7 +94,7 @@ func (m *Machine) gatherSystem(ctx context.Context, g *gathering, o Options) {
 	}
 	if row, err := m.platform(o, all); err != nil {
 		g.problem(inventory.TypeInstanceInformation, err)
-	} else {
+	} else if !o.Managed {
 		put(g, inventory.TypeInstanceInformation, "1.0", []platform{row})
 	}
 	if row, err := m.processor(ctx); err != nil {

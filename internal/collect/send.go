@@ -25,6 +25,8 @@ type Sender struct {
 	Endpoint string
 	// StateDir is the folder of the remembered state; see the function StateDir.
 	StateDir string
+	// Managed says that the id belongs to this machine's own key pair: no other is looked for that reports under it.
+	Managed bool
 }
 
 // Sent tells what Send did.
@@ -57,10 +59,8 @@ func (s *Sender) Send(ctx context.Context, node inventory.NodeID, items []invent
 		sent.warn(err.Error())
 	}
 	ours := fingerprintOf(items)
-	if theirs, ok := s.known(ctx, node); ok {
-		if warning := conflict(ours, theirs, last.Fingerprint); warning != "" {
-			sent.warn(fmt.Sprintf("another machine seems to report as %s: %s; give each machine an id of its own with --instance-id", node, warning))
-		}
+	if warning := s.another(ctx, node, ours, last.Fingerprint); warning != "" {
+		sent.warn(fmt.Sprintf("another machine seems to report as %s: %s; give each machine an id of its own with --instance-id", node, warning))
 	}
 	attempt := slim(items, last.Hashes)
 	err = s.put(ctx, node, attempt)
