@@ -12,6 +12,7 @@ package agent
 
 import (
 	"log/slog"
+	"slices"
 
 	"stocktake/internal/awsjson"
 	"stocktake/internal/ssm"
@@ -37,5 +38,5 @@ func Rows(service *ssm.Service, c Config) []awsjson.Row {
 	if c.Log == nil {
 		c.Log = slog.Default()
 	}
-	return registrationRows(service, c)
+	return slices.Concat(registrationRows(service, c), heartbeatRows(service))
 }
