@@ -46,7 +46,7 @@ var rooms = []room{
 	{name: "iam", imports: []string{"store", "inventory"}, tests: []string{"store/memory"}},
 	{name: "ssm", imports: []string{"store", "replica", "index", "inventory"}, tests: []string{"store/memory", "store/pebble", "index/indextest", "simulate"}},
 	{name: "awsjson", imports: []string{"wire", "sigv4", "iam", "inventory"}, tests: []string{"store", "store/memory"}},
-	{name: "api", imports: []string{"awsjson", "wire", "ssm", "inventory"}, tests: []string{"store", "store/storetest", "store/storetest/stores", "replica", "index", "iam", "sigv4"}},
+	{name: "api", imports: []string{"awsjson", "wire", "ssm", "inventory"}, tests: []string{"agent", "store", "store/storetest", "store/storetest/stores", "replica", "index", "iam", "sigv4"}},
 	{name: "agent", imports: []string{"awsjson", "wire", "sigv4", "iam", "ssm", "inventory"}, tests: []string{"api", "store", "store/storetest", "store/storetest/stores", "replica"}},
 	{name: "client", imports: []string{"wire", "sigv4"}},
 	{name: "collect", imports: []string{"client", "inventory"}, tests: []string{"wire", "sigv4"}},
@@ -79,6 +79,7 @@ var modules = map[string][]string{
 	"github.com/cockroachdb/pebble/v2":    {"store/pebble"},
 	"github.com/dchest/siphash":           {"inventory"},
 	"github.com/google/go-cmp":            {anyTest},
+	"github.com/hashicorp/cronexpr":       {"ssm"},
 	"github.com/jackc/pgx/v5":             {"store/postgres", "bench/baseline"}, // the baseline is what others build on it
 	"github.com/klauspost/compress":       {"index", "store/postgres"},          // no more than an encoding
 	"github.com/pressly/goose/v3":         {"store/postgres"},

@@ -16,6 +16,7 @@ import (
 type nodeCommand struct {
 	Register  nodeRegisterCommand  `cmd:"" help:"Make nodes known, or known again after they were terminated."`
 	List      nodeListCommand      `cmd:"" help:"List the nodes."`
+	Stop      nodeStopCommand      `cmd:"" help:"Mark nodes as stopped until they are heard of again."`
 	Terminate nodeTerminateCommand `cmd:"" help:"Mark nodes as gone for good: they stay in answers, and their reports are refused."`
 	Remove    nodeRemoveCommand    `cmd:"" help:"Forget nodes and all they reported."`
 }
@@ -36,12 +37,16 @@ type nodes struct {
 
 type (
 	nodeRegisterCommand  struct{ nodes }
+	nodeStopCommand      struct{ nodes }
 	nodeTerminateCommand struct{ nodes }
 	nodeRemoveCommand    struct{ nodes }
 )
 
 // Run registers the nodes.
 func (c *nodeRegisterCommand) Run(p *process) error { return c.each(p, "RegisterNode", "registered") }
+
+// Run stops the nodes.
+func (c *nodeStopCommand) Run(p *process) error { return c.each(p, "StopNode", "stopped") }
 
 // Run terminates the nodes.
 func (c *nodeTerminateCommand) Run(p *process) error {

@@ -25,6 +25,7 @@ var answers = map[string]func() interface{ Decode(body []byte) error }{
 	"RemoveTagsFromResource":     func() interface{ Decode(body []byte) error } { return &wire.EmptyMessage{} },
 	"ListTagsForResource":        func() interface{ Decode(body []byte) error } { return &wire.ListTagsForResourceResponse{} },
 	"DescribeInventoryDeletions": func() interface{ Decode(body []byte) error } { return &wire.DescribeInventoryDeletionsResponse{} },
+	"UpdateInstanceInformation":  func() interface{ Decode(body []byte) error } { return &wire.EmptyMessage{} },
 }
 
 // printed shows an answer so that it is the same in every run: members sorted, what the script saved by its name, and

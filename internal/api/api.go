@@ -27,6 +27,7 @@ func Rows(service *ssm.Service) []awsjson.Row {
 		awsjson.NewRow("ListTagsForResource", func(r *wire.ListTagsForResourceRequest) inventory.NodeID { return taggedNode(&r.Resource) }, t.list),
 
 		awsjson.NewOwnRow("RegisterNode", nodeOf, n.registerNode),
+		awsjson.NewOwnRow("StopNode", nodeOf, n.stopNode),
 		awsjson.NewOwnRow("TerminateNode", nodeOf, n.terminateNode),
 		awsjson.NewOwnRow("RemoveNode", nodeOf, n.removeNode),
 		awsjson.NewOwnRow("ListNodes", nil, n.listNodes),

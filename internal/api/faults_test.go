@@ -56,6 +56,13 @@ func (s faulty) Node(ctx context.Context, key inventory.NodeKey) (inventory.Node
 	return s.Store.Node(ctx, key)
 }
 
+func (s faulty) Read(ctx context.Context, keys []inventory.NodeKey, types []inventory.TypeName) ([]store.NodeScan, error) {
+	if s.faults.broken.Load() {
+		return nil, errBroken
+	}
+	return s.Store.Read(ctx, keys, types)
+}
+
 func (s faulty) RecordsHead(ctx context.Context) (inventory.Position, error) {
 	if s.faults.broken.Load() {
 		return inventory.Position{}, errBroken

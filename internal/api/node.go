@@ -16,6 +16,10 @@ func (a nodeActions) registerNode(ctx context.Context, c awsjson.Caller, r *wire
 	return &wire.EmptyMessage{}, a.service.RegisterNode(ctx, c.Partition, inventory.NodeID(r.NodeId))
 }
 
+func (a nodeActions) stopNode(ctx context.Context, c awsjson.Caller, r *wire.NodeRequest) (*wire.EmptyMessage, error) {
+	return &wire.EmptyMessage{}, a.service.StopNode(ctx, c.Partition, inventory.NodeID(r.NodeId))
+}
+
 func (a nodeActions) terminateNode(ctx context.Context, c awsjson.Caller, r *wire.NodeRequest) (*wire.EmptyMessage, error) {
 	return &wire.EmptyMessage{}, a.service.TerminateNode(ctx, c.Partition, inventory.NodeID(r.NodeId))
 }

@@ -7,10 +7,12 @@ import (
 	"log/slog"
 	"net/http"
 	"net/http/httptest"
+	"slices"
 	"strings"
 	"testing"
 	"time"
 
+	"stocktake/internal/agent"
 	"stocktake/internal/api"
 	"stocktake/internal/awsjson"
 	"stocktake/internal/iam"
@@ -101,7 +103,7 @@ func (s *stack) start(t testing.TB) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if s.handler, err = awsjson.New(awsjson.Config{Keys: directory, Rows: api.Rows(s.service), Log: discard}); err != nil {
+	if s.handler, err = awsjson.New(awsjson.Config{Keys: directory, Rows: slices.Concat(api.Rows(s.service), agent.Rows(s.service, agent.Config{Log: discard})), Log: discard}); err != nil {
 		t.Fatal(err)
 	}
 }
