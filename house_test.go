@@ -44,6 +44,7 @@ var rooms = []room{
 	{name: "replica", imports: []string{"store", "index", "inventory"}, tests: []string{"store/memory", "store/pebble", "store/storetest", "index/indextest"}},
 	{name: "transfer", imports: []string{"store", "inventory"}, tests: []string{"store/storetest", "store/storetest/stores"}},
 	{name: "iam", imports: []string{"store", "inventory"}, tests: []string{"store/memory"}},
+	{name: "iam/policy", imports: []string{"inventory"}},
 	{name: "ssm", imports: []string{"store", "replica", "index", "inventory"}, tests: []string{"store/memory", "store/pebble", "index/indextest", "simulate"}},
 	{name: "awsjson", imports: []string{"wire", "sigv4", "iam", "inventory"}, tests: []string{"store", "store/memory"}},
 	{name: "api", imports: []string{"awsjson", "wire", "ssm", "inventory"}, tests: []string{"agent", "store", "store/storetest", "store/storetest/stores", "replica", "index", "iam", "sigv4"}},

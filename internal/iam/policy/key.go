@@ -10,6 +10,9 @@ type key struct {
 	ofResource bool   // it is a tag of the resource
 }
 
+// same reports whether two keys are one: aws:ResourceTag/A and ssm:resourceTag/a are not, though their values are.
+func (k key) same(other key) bool { return fold(k.name) == fold(other.name) }
+
 // A keyKind says where the values of a key come from.
 type keyKind uint8
 
@@ -64,18 +67,17 @@ func keyNamed(name string) (key, bool) {
 	return key{}, false
 }
 
-// keyNames lists the keys as errors name them, but for those of the kinds left out.
-func keyNames(least keyKind, without ...keyKind) []string {
+// keyNames lists the keys as errors name them; for variables, those of one value.
+func keyNames(many bool) []string {
 	var names []string
 	for _, known := range knownKeys {
-		if known.kind == multiple && least == single && len(without) == 0 {
-			continue
+		switch {
+		case known.kind == multiple && !many:
+		case known.kind >= requestTags:
+			names = append(names, known.name+"KEY")
+		default:
+			names = append(names, known.name)
 		}
-		name := known.name
-		if strings.HasSuffix(name, "/") {
-			name += "KEY"
-		}
-		names = append(names, name)
 	}
 	return names
 }

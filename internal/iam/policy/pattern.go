@@ -31,68 +31,52 @@ type atom struct {
 // mostAtoms is how many atoms of a pattern are resolved without allocation.
 const mostAtoms = 12
 
-// literal is the pattern that matches text and nothing else.
-func literal(text string) pattern {
-	p := pattern{source: text}
-	if text != "" {
-		p.atoms = []atom{{kind: literalAtom, text: text}}
+// appendText appends the atoms of a text without variables.
+func appendText(atoms []atom, text string, wild bool) []atom {
+	for text != "" {
+		at := -1
+		if wild {
+			at = strings.IndexAny(text, "*?")
+		}
+		if at < 0 {
+			return append(atoms, atom{kind: literalAtom, text: text})
+		}
+		if at > 0 {
+			atoms = append(atoms, atom{kind: literalAtom, text: text[:at]})
+		}
+		wildcard := atom{kind: oneAtom}
+		if text[at] == '*' {
+			wildcard.kind = manyAtom
+		}
+		atoms = append(atoms, wildcard)
+		text = text[at+1:]
 	}
-	return p
+	return atoms
 }
 
-// withWildcards takes * and ? in the literals for wildcards, but where they came of ${*} and ${?}.
-func (p pattern) withWildcards() pattern {
-	var atoms []atom
-	for _, a := range p.atoms {
-		if a.kind != literalAtom || a.fallback {
-			atoms = append(atoms, a)
-			continue
+// pattern compiles a text in which variables may stand, where the policy's version has them, and wildcards, if they count.
+// A variable is ${aws:username} or ${aws:username, 'nobody'}; ${*}, ${?} and ${$} are these characters themselves.
+func (p *parser) pattern(path, text string, wild bool) pattern {
+	out := pattern{source: text}
+	for rest := text; ; {
+		before, after, found := rest, "", false
+		if p.policy.version != version2008 {
+			before, after, found = strings.Cut(rest, "${")
 		}
-		for rest := a.text; rest != ""; {
-			at := strings.IndexAny(rest, "*?")
-			switch {
-			case at < 0:
-				atoms = append(atoms, atom{kind: literalAtom, text: rest})
-				rest = ""
-				continue
-			case at > 0:
-				atoms = append(atoms, atom{kind: literalAtom, text: rest[:at]})
-			}
-			wildcard := atom{kind: oneAtom}
-			if rest[at] == '*' {
-				wildcard.kind = manyAtom
-			}
-			atoms = append(atoms, wildcard)
-			rest = rest[at+1:]
-		}
-	}
-	p.atoms = atoms
-	return p
-}
-
-// variables takes a text apart at its variables: ${aws:username}, ${aws:username, 'nobody'}, and ${*}, ${?} and ${$} for
-// these characters themselves.
-func (p *parser) variables(v value) pattern {
-	out := pattern{source: v.text}
-	rest := v.text
-	for {
-		before, after, found := strings.Cut(rest, "${")
-		if before != "" {
-			out.atoms = append(out.atoms, atom{kind: literalAtom, text: before})
-		}
+		out.atoms = appendText(out.atoms, before, wild)
 		if !found {
 			return out
 		}
 		name, remaining, closed := strings.Cut(after, "}")
 		if !closed {
-			p.fail(v.path, "the variable ${%s has no closing brace; write ${$}{ for a dollar sign before a brace", after)
+			p.fail(path, "the variable ${%s has no closing brace; write ${$}{ for a dollar sign before a brace", after)
 			return out
 		}
 		switch name {
 		case "*", "?", "$":
-			out.atoms = append(out.atoms, atom{kind: literalAtom, text: name, fallback: true})
+			out.atoms = appendText(out.atoms, name, false)
 		default:
-			out.atoms = append(out.atoms, p.variable(v.path, name))
+			out.atoms = append(out.atoms, p.variable(path, name))
 			out.variables = true
 		}
 		rest = remaining
@@ -115,7 +99,7 @@ func (p *parser) variable(path, text string) atom {
 	k, ok := keyNamed(strings.TrimSpace(name))
 	switch {
 	case !ok:
-		p.fail(path, "unknown variable ${%s}; known are ${%s}", text, strings.Join(keyNames(single), "}, ${"))
+		p.fail(path, "unknown variable ${%s}; known are ${%s}", text, strings.Join(keyNames(false), "}, ${"))
 	case k.many:
 		p.fail(path, "${%s} has many values and cannot be a variable", text)
 	}
@@ -148,14 +132,15 @@ func (p *pattern) matchFolded(s string, v view) (matched, judged bool) {
 	return ok && matchAtoms(atoms, s), ok
 }
 
-// resolve puts values in the places of variables. What they hold is plain text, * and ? too.
+// resolve puts values in the places of variables. What they hold is plain text, * and ? too. A key with several values,
+// as tags that differ in case alone make it, cannot stand for any of them.
 func (p *pattern) resolve(atoms []atom, v view, folded bool) (resolved []atom, ok bool) {
 	for _, a := range p.atoms {
 		if a.kind == variableAtom {
 			switch values := v.values(a.key); {
 			case len(values) == 1:
 				a.text = values[0]
-			case !a.fallback:
+			case len(values) > 1 || !a.fallback:
 				return nil, false
 			}
 			a.kind = literalAtom

@@ -93,9 +93,7 @@ func (p *parser) action(v value) pattern {
 		p.fail(v.path, "%q is no action; write for example ssm:GetInventory, ssm:Get* or *", v.text)
 		return pattern{}
 	}
-	compiled := literal(strings.ToLower(v.text)).withWildcards()
-	compiled.source = v.text
-	return compiled
+	return pattern{source: v.text, atoms: appendText(nil, strings.ToLower(v.text), true)}
 }
 
 func (p *parser) resource(v value) pattern {
@@ -103,19 +101,7 @@ func (p *parser) resource(v value) pattern {
 		p.fail(v.path, "%q is no resource; write * or an ARN, for example arn:aws:ssm:*:*:managed-instance/mi-*", v.text)
 		return pattern{}
 	}
-	return p.pattern(v, true)
-}
-
-// pattern compiles a text in which variables may stand, and wildcards if they count.
-func (p *parser) pattern(v value, wild bool) pattern {
-	compiled := literal(v.text)
-	if p.policy.version != version2008 {
-		compiled = p.variables(v)
-	}
-	if wild {
-		return compiled.withWildcards()
-	}
-	return compiled
+	return p.pattern(v.path, v.text, true)
 }
 
 // applies reports whether the statement is about this action on this resource and all its conditions hold. Action is in
