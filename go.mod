@@ -10,6 +10,7 @@ require (
 	github.com/aws/aws-sdk-go-v2/config v1.33.14 // client: credentials and profiles as every AWS client finds them
 	github.com/cockroachdb/pebble/v2 v2.1.7 // store/pebble: the embedded store
 	github.com/dchest/siphash v1.2.3 // inventory: keyed names of shapes
+	github.com/hashicorp/cronexpr v1.1.3 // ssm: cron schedules, as the stock agent means them
 	github.com/jackc/pgx/v5 v5.12.0 // store/postgres: the driver; bench/baseline: what others build on it
 	github.com/klauspost/compress v1.20.3 // index, store/postgres: snapshots, documents and changes made smaller
 	github.com/pressly/goose/v3 v3.28.0 // store/postgres: the migrations

@@ -50,7 +50,9 @@ type Config struct {
 	// the age of a node's key pair from which on it is asked to make a new one; 0: never.
 	RoleTokenTTL time.Duration
 	KeyRotation  time.Duration
-	Logger       *slog.Logger
+	// ScheduleFloor is how often an association may run at most; 0 means DefaultScheduleFloor.
+	ScheduleFloor time.Duration
+	Logger        *slog.Logger
 }
 
 // DefaultFeedAge is how long changes stay in the feed unless a registered reader needs them longer.
@@ -72,6 +74,10 @@ type Service struct {
 	counters    Counters
 	seal        cipher.AEAD
 
+	policies []*Policy // that associations have nodes carry out
+	lists    associationLists
+	runs     *runTable
+
 	unknownOnce sync.Map // built-in types whose unknown attributes were logged already
 
 	leases      map[string]*lease
@@ -91,7 +97,12 @@ func New(st store.Store, rep *replica.Replica, cfg Config) (*Service, error) {
 		cfg.FeedAge = DefaultFeedAge
 	}
 	cfg.RoleTokenTTL = cmp.Or(cfg.RoleTokenTTL, DefaultRoleTokenTTL)
+	cfg.ScheduleFloor = cmp.Or(cfg.ScheduleFloor, DefaultScheduleFloor)
 	seal, err := newSeal(st.Identity().TokenKey)
+	if err != nil {
+		return nil, err
+	}
+	policies, err := builtInPolicies()
 	if err != nil {
 		return nil, err
 	}
@@ -100,6 +111,7 @@ func New(st store.Store, rep *replica.Replica, cfg Config) (*Service, error) {
 		store: st, replica: rep, cfg: cfg, log: cfg.Logger,
 		schemas: newSchemaRegistry(st), answers: newAnswerCache(), seal: seal, heard: newHeartbeats(),
 		leases: map[string]*lease{}, newDeletion: make(chan struct{}, 1),
+		policies: policies, lists: associationLists{known: map[inventory.Partition]*associationList{}}, runs: newRunTable(st, cfg.Exclusive),
 		base: base, stop: stop,
 	}
 	if !cfg.Exclusive {
