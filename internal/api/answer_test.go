@@ -16,14 +16,38 @@ import (
 
 // answers reads the answer of each action strictly: no member twice, none of another type.
 var answers = map[string]func() interface{ Decode(body []byte) error }{
-	"PutInventory":               func() interface{ Decode(body []byte) error } { return &wire.PutInventoryResponse{} },
-	"GetInventory":               func() interface{ Decode(body []byte) error } { return &wire.GetInventoryResponse{} },
-	"ListInventoryEntries":       func() interface{ Decode(body []byte) error } { return &wire.ListInventoryEntriesResponse{} },
-	"GetInventorySchema":         func() interface{ Decode(body []byte) error } { return &wire.GetInventorySchemaResponse{} },
-	"DeleteInventory":            func() interface{ Decode(body []byte) error } { return &wire.DeleteInventoryResponse{} },
-	"AddTagsToResource":          func() interface{ Decode(body []byte) error } { return &wire.EmptyMessage{} },
-	"RemoveTagsFromResource":     func() interface{ Decode(body []byte) error } { return &wire.EmptyMessage{} },
-	"ListTagsForResource":        func() interface{ Decode(body []byte) error } { return &wire.ListTagsForResourceResponse{} },
+	"PutInventory":                    func() interface{ Decode(body []byte) error } { return &wire.PutInventoryResponse{} },
+	"GetInventory":                    func() interface{ Decode(body []byte) error } { return &wire.GetInventoryResponse{} },
+	"ListInventoryEntries":            func() interface{ Decode(body []byte) error } { return &wire.ListInventoryEntriesResponse{} },
+	"GetInventorySchema":              func() interface{ Decode(body []byte) error } { return &wire.GetInventorySchemaResponse{} },
+	"DeleteInventory":                 func() interface{ Decode(body []byte) error } { return &wire.DeleteInventoryResponse{} },
+	"AddTagsToResource":               func() interface{ Decode(body []byte) error } { return &wire.EmptyMessage{} },
+	"RemoveTagsFromResource":          func() interface{ Decode(body []byte) error } { return &wire.EmptyMessage{} },
+	"ListTagsForResource":             func() interface{ Decode(body []byte) error } { return &wire.ListTagsForResourceResponse{} },
+	"CreateAssociation":               func() interface{ Decode(body []byte) error } { return &wire.AssociationDescriptionResponse{} },
+	"UpdateAssociation":               func() interface{ Decode(body []byte) error } { return &wire.AssociationDescriptionResponse{} },
+	"DescribeAssociation":             func() interface{ Decode(body []byte) error } { return &wire.AssociationDescriptionResponse{} },
+	"UpdateAssociationStatus":         func() interface{ Decode(body []byte) error } { return &wire.AssociationDescriptionResponse{} },
+	"DeleteAssociation":               func() interface{ Decode(body []byte) error } { return &wire.EmptyMessage{} },
+	"StartAssociationsOnce":           func() interface{ Decode(body []byte) error } { return &wire.EmptyMessage{} },
+	"UpdateInstanceAssociationStatus": func() interface{ Decode(body []byte) error } { return &wire.EmptyMessage{} },
+	"CreateAssociationBatch":          func() interface{ Decode(body []byte) error } { return &wire.CreateAssociationBatchResponse{} },
+	"ListAssociations":                func() interface{ Decode(body []byte) error } { return &wire.ListAssociationsResponse{} },
+	"ListAssociationVersions":         func() interface{ Decode(body []byte) error } { return &wire.ListAssociationVersionsResponse{} },
+	"DescribeAssociationExecutions":   func() interface{ Decode(body []byte) error } { return &wire.DescribeAssociationExecutionsResponse{} },
+	"DescribeAssociationExecutionTargets": func() interface{ Decode(body []byte) error } {
+		return &wire.DescribeAssociationExecutionTargetsResponse{}
+	},
+	"DescribeEffectiveInstanceAssociations": func() interface{ Decode(body []byte) error } {
+		return &wire.DescribeEffectiveInstanceAssociationsResponse{}
+	},
+	"DescribeInstanceAssociationsStatus": func() interface{ Decode(body []byte) error } {
+		return &wire.DescribeInstanceAssociationsStatusResponse{}
+	},
+	"ListInstanceAssociations":   func() interface{ Decode(body []byte) error } { return &wire.ListInstanceAssociationsResponse{} },
+	"GetDocument":                func() interface{ Decode(body []byte) error } { return &wire.GetDocumentResponse{} },
+	"DescribeDocument":           func() interface{ Decode(body []byte) error } { return &wire.DescribeDocumentResponse{} },
+	"ListDocuments":              func() interface{ Decode(body []byte) error } { return &wire.ListDocumentsResponse{} },
 	"DescribeInventoryDeletions": func() interface{ Decode(body []byte) error } { return &wire.DescribeInventoryDeletionsResponse{} },
 	"UpdateInstanceInformation":  func() interface{ Decode(body []byte) error } { return &wire.EmptyMessage{} },
 }
@@ -67,7 +91,7 @@ func (s *script) normal(t testing.TB, member string, v any) any {
 			v[i] = s.normal(t, member, v[i])
 		}
 	case json.Number:
-		if strings.HasSuffix(member, "Time") {
+		if strings.HasSuffix(member, "Time") || strings.HasSuffix(member, "Date") {
 			seconds, err := v.Float64()
 			if err != nil {
 				t.Fatal(err)

@@ -34,6 +34,8 @@ func Rows(service *ssm.Service) []awsjson.Row {
 		awsjson.NewOwnRow("RunRetention", nil, n.runRetention),
 	}
 	rows = append(rows, activationRows(service)...)
+	rows = append(rows, associationRows(service)...)
+	rows = append(rows, documentRows(service)...)
 	nodes, entries := service.PageBounds()
 	for i := range rows {
 		switch rows[i].Action {

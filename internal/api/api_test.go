@@ -20,7 +20,8 @@ import (
 // TestConformance runs the scripts of testdata over every kind of store. Each case is a call through the whole stack:
 //
 //	call ACTION [key=NAME] [region=R] [token=NAME] [id=NAME]   the input is the body; prints status and body, members sorted.
-//	     token and id save the answer's NextToken and DeletionId; $NAME in any input stands for what was saved.
+//	     token and id save the answer's NextToken and DeletionId, association and execution the ids of the first of those
+//	     in it; $NAME in any input stands for what was saved, $now for the time in seconds and $ago for a minute before.
 //	     Also: only=MEMBER (to print), target=T, type=CONTENT-TYPE, clock=DURATION (of the signature), unsigned.
 //	put [NODE] [key=NAME]     a report; each line is an item: TYPE VERSION [hash=H] [at=TIME] [context=JSON] [CONTENT].
 //	     Without NODE each line is a report of its own and begins with the node; prints those not answered with 200 {}.
@@ -58,6 +59,8 @@ type script struct {
 }
 
 func (s *script) run(t *testing.T, d *datadriven.TestData) string {
+	s.saved["now"] = strconv.FormatFloat(float64(time.Now().UnixMilli())/1000, 'f', 3, 64)
+	s.saved["ago"] = strconv.FormatInt(time.Now().Unix()-60, 10)
 	d.Input = variable.ReplaceAllStringFunc(d.Input, func(name string) string {
 		value, ok := s.saved[name[1:]]
 		if !ok {
@@ -167,6 +170,15 @@ func (s *script) save(t *testing.T, d *datadriven.TestData, answer string) {
 			d.Fatalf(t, "no %s in the answer %s", name, answer)
 		}
 		s.saved[as] = *value
+	}
+	for name, member := range map[string]string{"association": "AssociationId", "execution": "ExecutionId"} {
+		if as := option(d, name, ""); as != "" {
+			found := regexp.MustCompile(`"` + member + `":"([^"]+)"`).FindStringSubmatch(answer)
+			if found == nil {
+				d.Fatalf(t, "no %s in the answer %s", member, answer)
+			}
+			s.saved[as] = found[1]
+		}
 	}
 }
 

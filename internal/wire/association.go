@@ -1,6 +1,8 @@
 package wire
 
 import (
+	"maps"
+	"slices"
 	"strconv"
 	"time"
 )
@@ -240,4 +242,27 @@ func countsMember(name string, v *[]Count) member {
 			return append(closeObject(dst), ',')
 		},
 	}
+}
+
+// NewTarget makes a target.
+func NewTarget(key string, values []string) Target { return Target{Key: &key, Values: values} }
+
+// NewOutputLocation makes a place in a bucket; what is empty is absent.
+func NewOutputLocation(region, bucket, prefix string) *OutputLocation {
+	given := func(text string) *string {
+		if text == "" {
+			return nil
+		}
+		return &text
+	}
+	return &OutputLocation{S3Location: &S3Location{OutputS3Region: given(region), OutputS3BucketName: given(bucket), OutputS3KeyPrefix: given(prefix)}}
+}
+
+// NewParameters gives parameters by name; nil for none.
+func NewParameters(all map[string][]string) []Parameter {
+	var out []Parameter
+	for _, name := range slices.Sorted(maps.Keys(all)) {
+		out = append(out, Parameter{Name: name, Values: all[name]})
+	}
+	return out
 }
