@@ -71,6 +71,7 @@ func TestBoundKeys(t *testing.T) {
 		{nil, []string{"*"}, "PutInventory ListInventoryEntries GetInventorySchema", "i-12345678", ""},
 		{[]string{"ssm:*"}, []string{"i-*"}, "PutInventory ListInventoryEntries GetInventorySchema", "i-12345678", "mi-0123456789abcdef0"},
 		{[]string{"ssm:GetInventory", "ssm:PutInventory"}, []string{"i-*", "mi-*"}, "PutInventory", "i-1 mi-1", "x"},
+		{[]string{"ec2messages:*"}, []string{"i-*"}, "", "i-1", "mi-1"},
 	}
 	for _, row := range rows {
 		t.Run(fmt.Sprint(row.actions, row.nodes), func(t *testing.T) {
@@ -91,6 +92,9 @@ func TestBoundKeys(t *testing.T) {
 				if p.MayReach(inventory.NodeID(node)) {
 					t.Errorf("reaches %s", node)
 				}
+			}
+			if p.MayReach("") != (row.nodes == nil) {
+				t.Errorf("reaches no node in particular: %v", p.MayReach(""))
 			}
 			if p.Administrator() != (row.nodes == nil) {
 				t.Errorf("administrator: %v", p.Administrator())
@@ -154,6 +158,50 @@ func TestMatchAgreesWithRegexp(t *testing.T) {
 		re := regexp.MustCompile("^" + strings.NewReplacer("*", ".*", "?", ".").Replace(pattern) + "$")
 		if got := match(pattern, s); got != re.MatchString(s) {
 			t.Fatalf("%q matches %q: %v", pattern, s, got)
+		}
+	}
+}
+
+// TestKeyBoundToNodesIsGoodForAnAgent gives an agent a key instead of a registration.
+func TestKeyBoundToNodesIsGoodForAnAgent(t *testing.T) {
+	d := directory(t, Account{ID: "111122223333", Keys: []Key{
+		{ID: "AKIAAGENT", Secret: secret, Nodes: []string{"i-*"}},
+		{ID: "AKIAQUIET", Secret: secret, Nodes: []string{"i-*"}, Actions: []string{"ssm:Put*"}},
+	}})
+	_, agent, _ := d.Key("AKIAAGENT")
+	_, quiet, _ := d.Key("AKIAQUIET")
+	for _, action := range agentActions {
+		if !agent.MayAct(action) {
+			t.Errorf("may not %s", action)
+		}
+		if want := strings.HasPrefix(action, "ssm:Put"); quiet.MayAct(action) != want {
+			t.Errorf("bound to ssm:Put*, may %s: %v", action, !want)
+		}
+	}
+	for _, action := range []string{"ssm:ListNodes", "ssm:DeregisterManagedInstance", "ssm:CreateAssociation", "ssm:CreateActivation", "stocktake:PutInventory", "ec2messages:Other"} {
+		if agent.MayAct(action) {
+			t.Errorf("may %s", action)
+		}
+	}
+}
+
+func TestManagedNodeMayActForItselfAlone(t *testing.T) {
+	key := inventory.NodeKey{Partition: inventory.Partition{Account: "111122223333", Region: "eu-north-1"}, Node: "mi-0123456789abcdef0"}
+	p := NewNode(key, "service-role/inventory", "ASIA1")
+	if want := "arn:aws:sts::111122223333:assumed-role/service-role/inventory/mi-0123456789abcdef0"; p.ARN != want || p.Account != "111122223333" || p.Node() != key {
+		t.Errorf("%+v", p)
+	}
+	if p.Administrator() || !p.MayReach(key.Node) || p.MayReach("mi-0123456789abcdef1") || p.MayReach("") || p.MayReach("mi-*") {
+		t.Error("it is not bound to itself")
+	}
+	for _, action := range agentActions {
+		if !p.MayAct(action) {
+			t.Errorf("may not %s", action)
+		}
+	}
+	for _, action := range []string{"ssm:GetInventory", "ssm:ListInventoryEntries", "ssm:RegisterManagedInstance", "ssm:putinventory", ""} {
+		if p.MayAct(action) {
+			t.Errorf("may %s", action)
 		}
 	}
 }
