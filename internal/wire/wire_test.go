@@ -63,6 +63,14 @@ func requests() map[string]request {
 		"PutComplianceItems":                    &PutComplianceItemsRequest{},
 		"GetMessages":                           &GetMessagesRequest{},
 		"Message":                               &MessageRequest{},
+		"CreateActivation":                      &CreateActivationRequest{},
+		"DescribeActivations":                   &DescribeActivationsRequest{},
+		"DeleteActivation":                      &DeleteActivationRequest{},
+		"DeregisterManagedInstance":             &DeregisterManagedInstanceRequest{},
+		"UpdateManagedInstanceRole":             &UpdateManagedInstanceRoleRequest{},
+		"RegisterManagedInstance":               &RegisterManagedInstanceRequest{},
+		"RequestManagedInstanceRoleToken":       &RequestManagedInstanceRoleTokenRequest{},
+		"UpdateManagedInstancePublicKey":        &UpdateManagedInstancePublicKeyRequest{},
 	}
 }
 
@@ -87,13 +95,17 @@ func messages() map[string]message {
 		"DescribeDocumentResponse":                      &DescribeDocumentResponse{},
 		"ListDocumentsResponse":                         &ListDocumentsResponse{},
 		"AssociationDescriptionResponse":                &AssociationDescriptionResponse{},
-		"ErrorBody":                                     &ErrorBody{},
-		"DescribeInstanceInformationResponse":           &DescribeInstanceInformationResponse{},
-		"DescribeInstancePropertiesResponse":            &DescribeInstancePropertiesResponse{},
-		"ListManagedNodesResponse":                      &ListManagedNodesResponse{},
-		"ListNodesSummaryResponse":                      &ListNodesSummaryResponse{},
-		"GetMessagesResponse":                           &GetMessagesResponse{},
-		"ExplainNodeResponse":                           &ExplainNodeResponse{},
+		"CreateActivationResponse":                      &CreateActivationResponse{},
+		"DescribeActivationsResponse":                   &DescribeActivationsResponse{},
+		"RegisterManagedInstanceResponse":               &RegisterManagedInstanceResponse{},
+		"RequestManagedInstanceRoleTokenResponse":       &RequestManagedInstanceRoleTokenResponse{},
+		"ErrorBody":                           &ErrorBody{},
+		"DescribeInstanceInformationResponse": &DescribeInstanceInformationResponse{},
+		"DescribeInstancePropertiesResponse":  &DescribeInstancePropertiesResponse{},
+		"ListManagedNodesResponse":            &ListManagedNodesResponse{},
+		"ListNodesSummaryResponse":            &ListNodesSummaryResponse{},
+		"GetMessagesResponse":                 &GetMessagesResponse{},
+		"ExplainNodeResponse":                 &ExplainNodeResponse{},
 	}
 	for name, r := range requests() {
 		all[name] = r
