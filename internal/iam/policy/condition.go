@@ -147,16 +147,17 @@ func operatorName(f form) string {
 // holds reports whether the condition holds in a statement that denies, or in one that allows.
 func (c *condition) holds(v view, deny bool) bool {
 	values := v.values(&c.key)
+	at := values.next(c.key.folded, 0)
 	if c.null {
-		return (len(values) == 0) == c.absent
+		return (at < 0) == c.absent
 	}
-	if len(values) == 0 {
+	if at < 0 {
 		return c.ifExists || c.set == allValues || c.set == noSet && c.negated
 	}
 	// Without a prefix a value that fits settles it: a negated condition holds if no value fits.
 	every := c.set == allValues || c.set == noSet && c.negated
-	for _, value := range values {
-		if c.holdsFor(value, v, deny) != every {
+	for ; at >= 0; at = values.next(c.key.folded, at+1) {
+		if c.holdsFor(values.pairs[at].value, v, deny) != every {
 			return !every
 		}
 	}

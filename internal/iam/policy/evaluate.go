@@ -21,17 +21,29 @@ type Resource struct {
 	Tags Values
 }
 
-// Values are lists of values by name. Case does not tell names apart, as with condition keys in IAM. The zero Values is
-// empty and ready.
-type Values struct{ byName map[string][]string }
+// Values are values by name, any number of each. Case does not tell names apart, as with condition keys in IAM. The zero
+// Values is empty and ready.
+type Values struct{ pairs []pair }
+
+type pair struct{ name, value string }
 
 // Add adds values to those of a name.
 func (v *Values) Add(name string, values ...string) {
-	if v.byName == nil {
-		v.byName = map[string][]string{}
-	}
 	name = fold(name)
-	v.byName[name] = append(v.byName[name], values...)
+	for _, value := range values {
+		v.pairs = append(v.pairs, pair{name, value})
+	}
+}
+
+// next finds the next pair of a folded name, from a place on; none: below zero. There are few pairs, and most names differ
+// in length.
+func (v *Values) next(name string, from int) int {
+	for i := from; i < len(v.pairs); i++ {
+		if v.pairs[i].name == name {
+			return i
+		}
+	}
+	return -1
 }
 
 // A view is a request as one statement looks at it.
@@ -40,11 +52,25 @@ type view struct {
 	resource *Resource
 }
 
-func (v view) values(k *key) []string {
+// values gives where the values of a key are.
+func (v view) values(k *key) *Values {
 	if k.ofResource {
-		return v.resource.Tags.byName[k.folded]
+		return &v.resource.Tags
 	}
-	return v.context.byName[k.folded]
+	return v.context
+}
+
+// value gives the value of a key that has just one; count tells how many it has, two for more.
+func (v view) value(k *key) (value string, count int) {
+	values := v.values(k)
+	first := values.next(k.folded, 0)
+	if first < 0 {
+		return "", 0
+	}
+	if values.next(k.folded, first+1) >= 0 {
+		return "", 2
+	}
+	return values.pairs[first].value, 1
 }
 
 // An Outcome is what policies say to a request.
@@ -79,8 +105,7 @@ type Decision struct {
 
 // Evaluate decides by all the policies of a principal together. It reads its arguments alone, and they may be shared.
 func Evaluate(policies []*Policy, r *Request) Decision {
-	none := Decision{NotAllowed, 0, -1, -1}
-	decision := none
+	decision := Decision{NotAllowed, 0, -1, -1}
 	action := strings.ToLower(r.Action)
 	for i := range r.Resources {
 		d := evaluate(policies, action, view{&r.Context, &r.Resources[i]})

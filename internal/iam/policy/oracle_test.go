@@ -116,12 +116,19 @@ func (n naiveStatement) applies() bool {
 // values finds the values of a key in the request.
 func (n naiveStatement) values(key string) []string {
 	key = fold(key)
+	pairs := n.r.Context.pairs
 	for _, family := range []string{"aws:resourcetag/", "ssm:resourcetag/"} {
 		if tag, ok := strings.CutPrefix(key, family); ok {
-			return n.resource.Tags.byName[tag]
+			key, pairs = tag, n.resource.Tags.pairs
 		}
 	}
-	return n.r.Context.byName[key]
+	var found []string
+	for _, p := range pairs {
+		if p.name == key {
+			found = append(found, p.value)
+		}
+	}
+	return found
 }
 
 func (n naiveStatement) condition(operator, key string, operands []any) bool {

@@ -137,10 +137,10 @@ func (p *pattern) matchFolded(s string, v view) (matched, judged bool) {
 func (p *pattern) resolve(atoms []atom, v view, folded bool) (resolved []atom, ok bool) {
 	for _, a := range p.atoms {
 		if a.kind == variableAtom {
-			switch values := v.values(a.key); {
-			case len(values) == 1:
-				a.text = values[0]
-			case len(values) > 1 || !a.fallback:
+			switch value, count := v.value(a.key); {
+			case count == 1:
+				a.text = value
+			case count > 1 || !a.fallback:
 				return nil, false
 			}
 			a.kind = literalAtom
@@ -153,8 +153,15 @@ func (p *pattern) resolve(atoms []atom, v view, folded bool) (resolved []atom, o
 	return atoms, true
 }
 
-// fold maps texts that differ only in case to one.
-func fold(s string) string { return strings.ToLower(strings.ToUpper(s)) }
+// fold maps texts that differ only in case to one. It makes no new text of one in lower case.
+func fold(s string) string {
+	for i := range len(s) {
+		if s[i] >= utf8.RuneSelf {
+			return strings.ToLower(strings.ToUpper(s))
+		}
+	}
+	return strings.ToLower(s)
+}
 
 // matchAtoms reports whether all of s fits atoms, none of which is a variable. It takes time in proportion to the length of
 // s times the longest stretch without *.
