@@ -1,135 +1,193 @@
 package transfer
 
 import (
-	"bytes"
 	"context"
 	"crypto/sha256"
 	"encoding/binary"
 	"fmt"
-	"maps"
-	"slices"
-	"strings"
+	"hash"
+	"math/bits"
+	"sync"
 	"time"
 
 	"stocktake/internal/inventory"
 	"stocktake/internal/store"
 )
 
-// digest is the sum of all a shard holds, whatever order its store scans nodes in.
-type digest struct {
-	sum            [sha256.Size]byte
-	nodes, changes int
+// Sum is what a shard, or the records, of a store come to. Two are equal just when what was summed up is.
+type Sum struct {
+	Digest                          [sha256.Size]byte
+	Shapes, Nodes, Changes, Records int
 }
 
-// digestShard reads a shard: its nodes with their documents, its feed, and the text of every shape either names, which
-// must be the text the shape's id was made of.
-func digestShard(ctx context.Context, s store.Store, shard int, track *tracker) (digest, error) {
-	var d digest
-	named := map[dictionary]map[inventory.ShapeID]struct{}{}
-	name := func(d dictionary, id inventory.ShapeID) {
-		if named[d] == nil {
-			named[d] = map[inventory.ShapeID]struct{}{}
-		}
-		named[d][id] = struct{}{}
+// Sums sums up what a Loader is given, and keeps none of it: the shards' nodes and shapes in whatever order, each once;
+// changes and records in theirs. The text of a shape must be the one its id was made of, else it is ErrCorrupt. It may be
+// used for several shards at once. Make one with NewSums.
+type Sums struct {
+	key     inventory.HashKey
+	shards  []shardSums
+	mu      sync.Mutex
+	records running
+}
+
+type shardSums struct {
+	mu            sync.Mutex
+	nodes, shapes heap
+	changes       running
+}
+
+var _ store.Loader = (*Sums)(nil)
+
+// NewSums makes the sums of nothing, for what a store of this identity holds.
+func NewSums(id store.Identity) *Sums {
+	return &Sums{key: id.HashKey, shards: make([]shardSums, id.Shards)}
+}
+
+func (s *Sums) shard(shard int) (*shardSums, error) {
+	if shard < 0 || shard >= len(s.shards) {
+		return nil, fmt.Errorf("there is no shard %d of %d", shard, len(s.shards))
 	}
-	var nodes [][sha256.Size]byte
-	err := eachNodes(ctx, s, shard, func(page []store.NodeScan) error {
-		track.read(len(page))
-		shapesOfNodes(page, name)
-		for i := range page {
-			nodes = append(nodes, sumNode(&page[i]))
-		}
-		return nil
-	})
+	return &s.shards[shard], nil
+}
+
+// LoadShapes implements store.Loader.
+func (s *Sums) LoadShapes(_ context.Context, shard int, shapes []store.Typed) error {
+	to, err := s.shard(shard)
 	if err != nil {
-		return d, err
+		return err
 	}
-	d.nodes = len(nodes)
-	slices.SortFunc(nodes, func(a, b [sha256.Size]byte) int { return bytes.Compare(a[:], b[:]) })
-	whole := sha256.New()
-	for _, n := range nodes {
-		_, _ = whole.Write(n[:]) // a hash does not fail
-	}
+	to.mu.Lock()
+	defer to.mu.Unlock()
 	var c canon
-	err = eachChanges(ctx, s, shard, func(page []inventory.Change) error {
-		d.changes += len(page)
-		shapesOfChanges(page, name)
-		for _, change := range page {
-			c.reset()
-			c.change(change)
-			sum := c.sum()
-			_, _ = whole.Write(sum[:])
+	for i := range shapes {
+		sh := &shapes[i]
+		if s.key.ShapeIDOf(sh.Type, []byte(sh.Text)) != sh.ID {
+			return fmt.Errorf("%w: the text of shape %s of %s is not the one it was made of", store.ErrCorrupt, sh.ID, sh.Type)
 		}
-		return nil
-	})
+		c.reset()
+		c.text(sh.Account, sh.Region, string(sh.Type), sh.Text)
+		c.bytes(sh.ID[:])
+		to.shapes.add(c.sum())
+	}
+	return nil
+}
+
+// LoadNodes implements store.Loader.
+func (s *Sums) LoadNodes(_ context.Context, shard int, nodes []store.NodeScan) error {
+	to, err := s.shard(shard)
 	if err != nil {
-		return d, err
+		return err
 	}
-	texts, err := sumShapes(ctx, s, shard, named)
+	to.mu.Lock()
+	defer to.mu.Unlock()
+	for i := range nodes {
+		to.nodes.add(sumNode(&nodes[i]))
+	}
+	return nil
+}
+
+// LoadChanges implements store.Loader.
+func (s *Sums) LoadChanges(_ context.Context, shard int, changes []inventory.Change) error {
+	to, err := s.shard(shard)
 	if err != nil {
-		return d, err
+		return err
 	}
-	_, _ = whole.Write(texts[:])
-	whole.Sum(d.sum[:0])
-	return d, nil
-}
-
-// sumShapes reads the texts of the shapes named.
-func sumShapes(ctx context.Context, s store.Store, shard int, named map[dictionary]map[inventory.ShapeID]struct{}) ([sha256.Size]byte, error) {
-	key := s.Identity().HashKey
-	whole := sha256.New()
+	to.mu.Lock()
+	defer to.mu.Unlock()
 	var c canon
-	for _, d := range slices.SortedFunc(maps.Keys(named), compareDictionaries) {
-		ids := slices.SortedFunc(maps.Keys(named[d]), inventory.CompareShapeIDs)
-		for page := range slices.Chunk(ids, shapePage) {
-			shapes, err := s.Shapes(ctx, shard, d.Partition, d.Type, page)
-			if err != nil {
-				return [sha256.Size]byte{}, err
-			}
-			c.reset()
-			c.text(d.Account, d.Region, string(d.Type))
-			for i, shape := range shapes {
-				if shape.ID != page[i] || key.ShapeIDOf(d.Type, []byte(shape.Text)) != shape.ID {
-					return [sha256.Size]byte{}, fmt.Errorf("%w: the text of shape %s of %s is not the one it was made of", store.ErrCorrupt, page[i], d.Type)
-				}
-				c.bytes(shape.ID[:])
-				c.text(shape.Text)
-			}
-			sum := c.sum()
-			_, _ = whole.Write(sum[:])
-		}
+	for i := range changes {
+		c.reset()
+		c.change(&changes[i])
+		to.changes.add(c.sum())
 	}
-	return [sha256.Size]byte(whole.Sum(nil)), nil
+	return nil
 }
 
-func compareDictionaries(a, b dictionary) int {
-	if n := strings.Compare(a.Account, b.Account); n != 0 {
-		return n
-	}
-	if n := strings.Compare(a.Region, b.Region); n != 0 {
-		return n
-	}
-	return strings.Compare(string(a.Type), string(b.Type))
-}
-
-// digestRecords sums all records but the mark, and counts them.
-func digestRecords(ctx context.Context, s store.Store) (sum [sha256.Size]byte, n int, err error) {
-	whole := sha256.New()
+// LoadRecords implements store.Loader.
+func (s *Sums) LoadRecords(_ context.Context, records []store.Record) error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
 	var c canon
-	err = eachRecords(ctx, s, func(page []store.Record) error {
-		n += len(page)
-		for _, r := range page {
-			c.reset()
-			c.text(r.Key)
-			c.bytes(r.Value)
-			c.number(r.Revision)
-			one := c.sum()
-			_, _ = whole.Write(one[:])
-		}
-		return nil
-	})
-	whole.Sum(sum[:0])
-	return sum, n, err
+	for i := range records {
+		c.reset()
+		c.text(records[i].Key)
+		c.bytes(records[i].Value)
+		c.number(records[i].Revision)
+		s.records.add(c.sum())
+	}
+	return nil
+}
+
+// Shard gives what a shard comes to so far.
+func (s *Sums) Shard(shard int) Sum {
+	of := &s.shards[shard]
+	of.mu.Lock()
+	defer of.mu.Unlock()
+	var c canon
+	for _, part := range [][sha256.Size]byte{of.nodes.sum, of.shapes.sum, of.changes.digest()} {
+		c.bytes(part[:])
+	}
+	return Sum{Digest: c.sum(), Shapes: of.shapes.count, Nodes: of.nodes.count, Changes: of.changes.count}
+}
+
+// Records gives what the records come to so far.
+func (s *Sums) Records() Sum {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return Sum{Digest: s.records.digest(), Records: s.records.count}
+}
+
+// heap sums things up whatever their order: their digests are added as numbers of 256 bits.
+type heap struct {
+	sum   [sha256.Size]byte
+	count int
+}
+
+func (h *heap) add(one [sha256.Size]byte) {
+	h.count++
+	carry := uint64(0)
+	for i := 0; i < len(one); i += 8 {
+		var word uint64
+		word, carry = bits.Add64(binary.LittleEndian.Uint64(h.sum[i:]), binary.LittleEndian.Uint64(one[i:]), carry)
+		binary.LittleEndian.PutUint64(h.sum[i:], word)
+	}
+}
+
+// running sums things up in their order.
+type running struct {
+	whole hash.Hash // nil before the first
+	count int
+}
+
+func (r *running) add(one [sha256.Size]byte) {
+	if r.whole == nil {
+		r.whole = sha256.New()
+	}
+	r.count++
+	_, _ = r.whole.Write(one[:]) // a hash does not fail
+}
+
+func (r *running) digest() (sum [sha256.Size]byte) {
+	if r.whole != nil {
+		r.whole.Sum(sum[:0])
+	}
+	return sum
+}
+
+// sumShard reads a shard, and sumRecords the records.
+func sumShard(ctx context.Context, s store.View, shard int, track *tracker) (Sum, error) {
+	sums := NewSums(s.Identity())
+	l := &loading{from: s, to: sums, shard: shard, sent: map[dictionary]map[inventory.ShapeID]struct{}{}, track: track}
+	if err := l.run(ctx); err != nil {
+		return Sum{}, err
+	}
+	return sums.Shard(shard), nil
+}
+
+func sumRecords(ctx context.Context, s store.View) (Sum, error) {
+	sums := NewSums(s.Identity())
+	err := streamRecords(ctx, s, sums)
+	return sums.Records(), err
 }
 
 func sumNode(n *store.NodeScan) [sha256.Size]byte {
@@ -203,7 +261,7 @@ func (c *canon) ids(ids []inventory.ShapeID) {
 	}
 }
 
-func (c *canon) change(v inventory.Change) {
+func (c *canon) change(v *inventory.Change) {
 	c.number(v.Seq)
 	c.bytes(v.ID[:])
 	c.node(v.Document.NodeKey)

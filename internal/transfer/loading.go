@@ -26,10 +26,11 @@ type dictionary struct {
 
 // loading is one shard on its way. sent are the shapes the target was given already.
 type loading struct {
-	from, to store.Store
-	shard    int
-	sent     map[dictionary]map[inventory.ShapeID]struct{}
-	track    *tracker
+	from  store.View
+	to    store.Loader
+	shard int
+	sent  map[dictionary]map[inventory.ShapeID]struct{}
+	track *tracker
 }
 
 func (l *loading) run(ctx context.Context) error {
@@ -117,7 +118,7 @@ func shapesOfChanges(changes []inventory.Change, yield func(dictionary, inventor
 }
 
 // eachNodes reads a shard's nodes page by page.
-func eachNodes(ctx context.Context, s store.Store, shard int, f func([]store.NodeScan) error) error {
+func eachNodes(ctx context.Context, s store.View, shard int, f func([]store.NodeScan) error) error {
 	var after *inventory.NodeKey
 	for more := true; more; {
 		var nodes []store.NodeScan
@@ -137,7 +138,7 @@ func eachNodes(ctx context.Context, s store.Store, shard int, f func([]store.Nod
 }
 
 // eachChanges reads a shard's feed page by page, from the oldest change it still holds.
-func eachChanges(ctx context.Context, s store.Store, shard int, f func([]inventory.Change) error) error {
+func eachChanges(ctx context.Context, s store.View, shard int, f func([]inventory.Change) error) error {
 	oldest, err := s.OldestChange(ctx, shard)
 	if errors.Is(err, store.ErrNotFound) {
 		return nil
@@ -157,7 +158,7 @@ func eachChanges(ctx context.Context, s store.Store, shard int, f func([]invento
 }
 
 // eachRecords reads all records but the mark, page by page.
-func eachRecords(ctx context.Context, s store.Store, f func([]store.Record) error) error {
+func eachRecords(ctx context.Context, s store.View, f func([]store.Record) error) error {
 	for after := ""; ; {
 		records, err := s.ListRecords(ctx, "", after, recordPage)
 		if err != nil || len(records) == 0 {
@@ -171,6 +172,6 @@ func eachRecords(ctx context.Context, s store.Store, f func([]store.Record) erro
 	}
 }
 
-func copyRecords(ctx context.Context, from, to store.Store) error {
+func streamRecords(ctx context.Context, from store.View, to store.Loader) error {
 	return eachRecords(ctx, from, func(records []store.Record) error { return another(to.LoadRecords(ctx, records)) })
 }

@@ -15,8 +15,8 @@ import (
 // one removed.
 var markKey = store.Key("transfer", "unfinished")
 
-// mark is that record: where the source stood when the copy began, and the shards that are carried whole.
-type mark struct {
+// Mark is that record: what the source was when the copy began, and the shards that are carried whole.
+type Mark struct {
 	Source string `json:"source"`
 	Done   []int  `json:"done"`
 
@@ -36,25 +36,26 @@ func Unfinished(ctx context.Context, r store.Records) error {
 	return ErrUnfinished
 }
 
-// begin puts the mark into an empty target, or takes up the one an interrupted copy left.
-func begin(ctx context.Context, to store.Store, standing string) (*mark, error) {
+// Begin marks an empty target as one that is being filled from a source, which a text names as it is now; or takes up the
+// mark that an interrupted filling from the same left. Until Mark.End the target is ErrUnfinished.
+func Begin(ctx context.Context, to store.Store, source string) (*Mark, error) {
 	r, err := to.Record(ctx, markKey)
 	if errors.Is(err, store.ErrNotFound) {
 		if err := checkEmpty(ctx, to); err != nil {
 			return nil, err
 		}
-		m := &mark{Source: standing}
+		m := &Mark{Source: source}
 		return m, m.write(ctx, to)
 	}
 	if err != nil {
 		return nil, err
 	}
-	m := &mark{revision: r.Revision}
+	m := &Mark{revision: r.Revision}
 	if err := json.Unmarshal(r.Value, m); err != nil {
 		return nil, fmt.Errorf("%w: record %q: %w", store.ErrCorrupt, markKey, err)
 	}
-	if m.Source != standing {
-		return nil, fmt.Errorf("%w: an interrupted copy is in the target, and the source has gone on", ErrMoved)
+	if m.Source != source {
+		return nil, fmt.Errorf("%w: the target holds the beginning of a copy of something else, or of an earlier time", ErrMoved)
 	}
 	return m, nil
 }
@@ -84,21 +85,22 @@ func checkEmpty(ctx context.Context, s store.Store) error {
 	return nil
 }
 
-func (m *mark) has(shard int) bool {
+// Has reports whether a shard was carried.
+func (m *Mark) Has(shard int) bool {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	return slices.Contains(m.Done, shard)
 }
 
-// add notes that a shard is carried.
-func (m *mark) add(ctx context.Context, to store.Store, shard int) error {
+// Add notes that a shard is carried.
+func (m *Mark) Add(ctx context.Context, to store.Store, shard int) error {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	m.Done = append(m.Done, shard)
 	return m.write(ctx, to)
 }
 
-func (m *mark) write(ctx context.Context, to store.Store) error {
+func (m *Mark) write(ctx context.Context, to store.Store) error {
 	value, err := json.Marshal(m)
 	if err != nil {
 		return err
@@ -110,6 +112,7 @@ func (m *mark) write(ctx context.Context, to store.Store) error {
 	return err
 }
 
-func (m *mark) remove(ctx context.Context, to store.Store) error {
+// End makes the target a store like any other.
+func (m *Mark) End(ctx context.Context, to store.Store) error {
 	return to.DeleteRecord(ctx, markKey, m.revision)
 }

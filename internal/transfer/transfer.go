@@ -3,6 +3,7 @@
 //
 // Begin with Copy, between a source nobody writes to and a target made with the source's identity. Unfinished tells
 // whoever opens a store that it is the target of a copy that did not end; Verify compares two stores without writing.
+// Stream gives all of a store to any loader, a backup or Sums, which says what a store's content comes to.
 //
 // Promises: Copy returns without error only when both stores give the same digest of every shard and of the records, each
 // read back after the last write. A copy that was interrupted goes on where it stopped when it is called again. A source
@@ -41,10 +42,11 @@ var (
 // Phase is what a copy is doing.
 type Phase string
 
-// The phases, in order.
+// The phases: those of a copy in order.
 const (
 	Copying   Phase = "copying"
 	Verifying Phase = "verifying"
+	Reading   Phase = "reading" // of Stream
 )
 
 // Progress is how far a phase is.
@@ -83,7 +85,7 @@ func Copy(ctx context.Context, from, to store.Store, o Options) (Report, error) 
 	if err != nil {
 		return Report{}, err
 	}
-	m, err := begin(ctx, to, standing)
+	m, err := Begin(ctx, to, standing)
 	if err != nil {
 		return Report{}, err
 	}
@@ -91,7 +93,7 @@ func Copy(ctx context.Context, from, to store.Store, o Options) (Report, error) 
 	if err := copyShards(ctx, from, to, m, o); err != nil {
 		return report, moved(err)
 	}
-	if err := copyRecords(ctx, from, to); err != nil {
+	if err := streamRecords(ctx, from, to); err != nil {
 		return report, moved(err)
 	}
 	verified, err := Verify(ctx, from, to, o)
@@ -102,7 +104,7 @@ func Copy(ctx context.Context, from, to store.Store, o Options) (Report, error) 
 		return report, err
 	}
 	verified.Resumed = report.Resumed
-	return verified, m.remove(ctx, to)
+	return verified, m.End(ctx, to)
 }
 
 // moved tells what only a source that moves can do: take away what it has just named.
@@ -133,18 +135,18 @@ func standingOf(ctx context.Context, s store.Store) (string, error) {
 }
 
 // copyShards copies the shards the mark does not have yet.
-func copyShards(ctx context.Context, from, to store.Store, m *mark, o Options) error {
+func copyShards(ctx context.Context, from, to store.Store, m *Mark, o Options) error {
 	track := &tracker{phase: Copying, of: from.Identity().Shards, tell: o.Progress}
 	track.shards.Store(int64(len(m.Done)))
 	return eachShard(ctx, from.Identity().Shards, o.Workers, func(ctx context.Context, shard int) error {
-		if m.has(shard) {
+		if m.Has(shard) {
 			return nil
 		}
 		l := &loading{from: from, to: to, shard: shard, sent: map[dictionary]map[inventory.ShapeID]struct{}{}, track: track}
 		if err := l.run(ctx); err != nil {
 			return fmt.Errorf("shard %d: %w", shard, err)
 		}
-		if err := m.add(ctx, to, shard); err != nil {
+		if err := m.Add(ctx, to, shard); err != nil {
 			return err
 		}
 		track.shard()
@@ -164,19 +166,19 @@ func Verify(ctx context.Context, from, to store.Store, o Options) (Report, error
 	var mu sync.Mutex
 	var differing []int
 	err := eachShard(ctx, shards, o.Workers, func(ctx context.Context, shard int) error {
-		ours, err := digestShard(ctx, from, shard, track)
+		ours, err := sumShard(ctx, from, shard, track)
 		if err != nil {
 			return fmt.Errorf("source, shard %d: %w", shard, moved(err))
 		}
-		theirs, err := digestShard(ctx, to, shard, nil)
+		theirs, err := sumShard(ctx, to, shard, nil)
 		if err != nil {
 			return fmt.Errorf("target, shard %d: %w", shard, err)
 		}
 		mu.Lock()
 		defer mu.Unlock()
-		report.Nodes += ours.nodes
-		report.Changes += ours.changes
-		if ours.sum != theirs.sum {
+		report.Nodes += ours.Nodes
+		report.Changes += ours.Changes
+		if ours != theirs {
 			differing = append(differing, shard)
 		}
 		track.shard()
@@ -185,12 +187,12 @@ func Verify(ctx context.Context, from, to store.Store, o Options) (Report, error
 	if err != nil {
 		return report, err
 	}
-	ours, n, err := digestRecords(ctx, from)
+	ours, err := sumRecords(ctx, from)
 	if err != nil {
 		return report, err
 	}
-	report.Records = n
-	theirs, _, err := digestRecords(ctx, to)
+	report.Records = ours.Records
+	theirs, err := sumRecords(ctx, to)
 	if err != nil {
 		return report, err
 	}

@@ -1,0 +1,34 @@
+package transfer
+
+import (
+	"context"
+	"fmt"
+
+	"stocktake/internal/inventory"
+	"stocktake/internal/store"
+)
+
+// Stream gives everything a view shows to a loader: of each shard its nodes and then its changes, the shapes they name
+// before them, and at last the records in the order of their keys. Several shards are given at a time, each by one
+// goroutine, which calls ended (if set) after the last of it. Nothing is read back.
+func Stream(ctx context.Context, from store.View, to store.Loader, o Options, ended func(shard int) error) error {
+	shards := from.Identity().Shards
+	track := &tracker{phase: Reading, of: shards, tell: o.Progress}
+	err := eachShard(ctx, shards, o.Workers, func(ctx context.Context, shard int) error {
+		l := &loading{from: from, to: to, shard: shard, sent: map[dictionary]map[inventory.ShapeID]struct{}{}, track: track}
+		if err := l.run(ctx); err != nil {
+			return fmt.Errorf("shard %d: %w", shard, err)
+		}
+		if ended != nil {
+			if err := ended(shard); err != nil {
+				return err
+			}
+		}
+		track.shard()
+		return nil
+	})
+	if err != nil {
+		return err
+	}
+	return streamRecords(ctx, from, to)
+}
