@@ -43,6 +43,7 @@ var rooms = []room{
 	{name: "store/postgres", imports: []string{"store", "inventory"}, tests: []string{"store/storetest", "pgtest", "pgcluster"}},
 	{name: "replica", imports: []string{"store", "index", "inventory"}, tests: []string{"store/memory", "store/pebble", "store/storetest", "index/indextest"}},
 	{name: "transfer", imports: []string{"store", "inventory"}, tests: []string{"store/storetest", "store/storetest/stores"}},
+	{name: "backup", imports: []string{"transfer", "store", "inventory"}, tests: []string{"store/memory", "store/storetest", "store/storetest/stores"}},
 	{name: "iam", imports: []string{"store", "inventory"}, tests: []string{"store/memory"}},
 	{name: "iam/policy", imports: []string{"inventory"}},
 	{name: "ssm", imports: []string{"store", "replica", "index", "inventory"}, tests: []string{"store/memory", "store/pebble", "index/indextest", "simulate"}},
@@ -81,8 +82,8 @@ var modules = map[string][]string{
 	"github.com/dchest/siphash":           {"inventory"},
 	"github.com/google/go-cmp":            {anyTest},
 	"github.com/hashicorp/cronexpr":       {"ssm"},
-	"github.com/jackc/pgx/v5":             {"store/postgres", "bench/baseline"}, // the baseline is what others build on it
-	"github.com/klauspost/compress":       {"index", "store/postgres"},          // no more than an encoding
+	"github.com/jackc/pgx/v5":             {"store/postgres", "bench/baseline"},  // the baseline is what others build on it
+	"github.com/klauspost/compress":       {"index", "store/postgres", "backup"}, // no more than an encoding
 	"github.com/pressly/goose/v3":         {"store/postgres"},
 	"github.com/prometheus/client_golang": {"httpd"},
 	"github.com/rogpeppe/go-internal":     {anyTest},

@@ -1,0 +1,236 @@
+package backup
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"io"
+
+	"stocktake/internal/inventory"
+	"stocktake/internal/store"
+	"stocktake/internal/transfer"
+)
+
+// Sink is what Read fills.
+type Sink struct {
+	store.Loader
+	// Ended, if set, is called after the last of a shard, with what its content comes to.
+	Ended func(ctx context.Context, shard int, sum transfer.Sum) error
+}
+
+// Read gives a file's content to a loader as it comes: open is called with the header first, and gives it. Of each shard
+// shapes come before what names them, and nodes before changes; shards are mixed, and the records come last. What was
+// given before ErrDamaged is what was backed up, but not all of it.
+func Read(ctx context.Context, from io.Reader, o transfer.Options, open func(Header) (Sink, error)) (Summary, error) {
+	in, err := newSectionReader(from)
+	if err != nil {
+		return Summary{}, err
+	}
+	defer in.close()
+	rd := &reader{in: in, progress: o.Progress}
+	if err := rd.header(open); err != nil {
+		return rd.summary, err
+	}
+	for more := true; more; {
+		if err := ctx.Err(); err != nil {
+			return rd.summary, err
+		}
+		if more, err = rd.section(ctx); err != nil {
+			return rd.summary, err
+		}
+	}
+	rd.summary.Bytes, rd.summary.Name = in.bytes, in.sum
+	return rd.summary, in.end()
+}
+
+// Check reads a file to its end and compares all of it with its checksums and digests. Nothing is written.
+func Check(ctx context.Context, from io.Reader, o transfer.Options) (Summary, error) {
+	return Read(ctx, from, o, func(h Header) (Sink, error) {
+		return Sink{Loader: nowhere{}}, nil
+	})
+}
+
+// nowhere is the loader that keeps nothing.
+type nowhere struct{}
+
+func (nowhere) LoadShapes(context.Context, int, []store.Typed) error       { return nil }
+func (nowhere) LoadNodes(context.Context, int, []store.NodeScan) error     { return nil }
+func (nowhere) LoadChanges(context.Context, int, []inventory.Change) error { return nil }
+func (nowhere) LoadRecords(context.Context, []store.Record) error          { return nil }
+
+// reader reads the sections of a file.
+type reader struct {
+	in       *sectionReader
+	sink     Sink
+	sums     *transfer.Sums
+	shards   []shardReader
+	done     int // shards that ended
+	summary  Summary
+	progress func(transfer.Progress)
+}
+
+type shardReader struct {
+	texts texts
+	ended bool
+}
+
+// errContent is for a section that is as it was written, and is not what Write writes.
+func errContent(kind byte, err error) error {
+	return fmt.Errorf("%w: a section of kind %q: %w", ErrDamaged, kind, err)
+}
+
+func (rd *reader) header(open func(Header) (Sink, error)) error {
+	f, content, err := rd.in.next()
+	if err != nil {
+		return err
+	}
+	var h Header
+	if f.kind != kindHeader {
+		return fmt.Errorf("%w: it does not begin with a header", ErrDamaged)
+	}
+	if err := json.Unmarshal(content, &h); err != nil {
+		return errContent(f.kind, err)
+	}
+	if err := h.Identity.Check(); err != nil {
+		return errContent(f.kind, err)
+	}
+	rd.summary.Header = h
+	rd.sums, rd.shards = transfer.NewSums(h.Identity), make([]shardReader, h.Identity.Shards)
+	rd.sink, err = open(h)
+	return err
+}
+
+// section reads one section and reports whether more are to follow.
+func (rd *reader) section(ctx context.Context) (more bool, err error) {
+	f, content, err := rd.in.next()
+	if err != nil {
+		return false, err
+	}
+	if f.shard >= len(rd.shards) {
+		return false, errContent(f.kind, fmt.Errorf("it is of shard %d of %d", f.shard, len(rd.shards)))
+	}
+	d := &decoder{buf: content}
+	switch f.kind {
+	case kindShapes, kindNodes, kindChanges:
+		if rd.shards[f.shard].ended {
+			return false, errContent(f.kind, fmt.Errorf("it follows the end of shard %d", f.shard))
+		}
+		err = rd.shardSection(ctx, f, d)
+	case kindRecords:
+		err = rd.records(ctx, d)
+	case kindEnd:
+		return true, rd.endShard(ctx, f.shard, content)
+	case kindTotal:
+		return false, rd.endFile(content)
+	default:
+		err = errContent(f.kind, fmt.Errorf("this program knows none such"))
+	}
+	if d.err != nil {
+		err = errContent(f.kind, d.err)
+	}
+	return true, err
+}
+
+func (rd *reader) shardSection(ctx context.Context, f fields, d *decoder) error {
+	of := &rd.shards[f.shard]
+	switch f.kind {
+	case kindShapes:
+		return rd.shapes(ctx, f.shard, of, d)
+	case kindNodes:
+		var nodes []store.NodeScan
+		for len(d.buf) > 0 {
+			nodes = append(nodes, d.node(of.texts))
+		}
+		if d.err != nil {
+			return d.err
+		}
+		if err := rd.sums.LoadNodes(ctx, f.shard, nodes); err != nil {
+			return err
+		}
+		return rd.sink.LoadNodes(ctx, f.shard, nodes)
+	}
+	var changes []inventory.Change
+	for len(d.buf) > 0 {
+		changes = append(changes, d.change(f.shard, of.texts))
+	}
+	if d.err != nil {
+		return d.err
+	}
+	if err := rd.sums.LoadChanges(ctx, f.shard, changes); err != nil {
+		return err
+	}
+	return rd.sink.LoadChanges(ctx, f.shard, changes)
+}
+
+func (rd *reader) shapes(ctx context.Context, shard int, of *shardReader, d *decoder) error {
+	before := len(of.texts)
+	for len(d.buf) > 0 {
+		var sh store.Typed
+		sh.Account, sh.Region, sh.Type = d.text(), d.text(), inventory.TypeName(d.text())
+		sh.Text = d.text()
+		d.raw(sh.ID[:])
+		of.texts = append(of.texts, sh)
+	}
+	if d.err != nil {
+		return d.err
+	}
+	fresh := of.texts[before:]
+	if err := rd.sums.LoadShapes(ctx, shard, fresh); err != nil {
+		return err
+	}
+	given := make([]store.Typed, len(fresh))
+	copy(given, fresh)
+	for i := range fresh {
+		fresh[i] = store.Typed{Shape: inventory.Shape{ID: fresh[i].ID}} // what follows names the id alone
+	}
+	return rd.sink.LoadShapes(ctx, shard, given)
+}
+
+func (rd *reader) records(ctx context.Context, d *decoder) error {
+	var records []store.Record
+	for len(d.buf) > 0 {
+		records = append(records, store.Record{Key: d.text(), Value: []byte(d.text()), Revision: d.number()})
+	}
+	if d.err != nil {
+		return d.err
+	}
+	if err := rd.sums.LoadRecords(ctx, records); err != nil {
+		return err
+	}
+	return rd.sink.LoadRecords(ctx, records)
+}
+
+// endShard compares what was read of a shard with what was written.
+func (rd *reader) endShard(ctx context.Context, shard int, content []byte) error {
+	var want ended
+	if err := json.Unmarshal(content, &want); err != nil {
+		return errContent(kindEnd, err)
+	}
+	sum := rd.sums.Shard(shard)
+	if rd.shards[shard].ended || sum != want.Sum {
+		return fmt.Errorf("%w: shard %d does not give the digest it was written with", ErrDamaged, shard)
+	}
+	rd.shards[shard] = shardReader{ended: true}
+	rd.done++
+	rd.summary.add(sum)
+	if rd.progress != nil {
+		rd.progress(transfer.Progress{Phase: transfer.Reading, Shards: rd.done, Of: len(rd.shards), Nodes: rd.summary.Nodes})
+	}
+	if rd.sink.Ended == nil {
+		return nil
+	}
+	return rd.sink.Ended(ctx, shard, sum)
+}
+
+func (rd *reader) endFile(content []byte) error {
+	var want ended
+	if err := json.Unmarshal(content, &want); err != nil {
+		return errContent(kindTotal, err)
+	}
+	sum := rd.sums.Records()
+	if sum != want.Sum || want.Shards != len(rd.shards) || rd.done != want.Shards {
+		return fmt.Errorf("%w: it does not hold all it says", ErrDamaged)
+	}
+	rd.summary.add(sum)
+	return nil
+}
