@@ -3,6 +3,7 @@ package ssm
 import (
 	"fmt"
 	"regexp"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -35,6 +36,7 @@ type schedule struct {
 
 var (
 	scheduleForm = regexp.MustCompile(`^(rate|cron|at)\((.+)\)$`)
+	cronRange    = regexp.MustCompile(`([0-9a-z]+)-([0-9a-z]+)`)
 	rateForm     = regexp.MustCompile(`^([0-9]{1,9}) +(minute|hour|day)(s?)$`)
 )
 
@@ -84,11 +86,27 @@ func parseCron(body string) (schedule, error) {
 	if n := len(strings.Fields(body)); n < 5 || n > 7 || strings.Contains(body, "@") {
 		return schedule{}, fmt.Errorf("a cron expression has five fields (minutes, hours, day of month, month, day of week), or six with the year, or seven with seconds and year")
 	}
+	if backwards := cronRange.FindAllStringSubmatch(strings.ToLower(body), -1); slices.ContainsFunc(backwards, descends) {
+		return schedule{}, fmt.Errorf("a range in a cron expression goes upwards")
+	}
 	cron, err := cronexpr.Parse(body)
 	if err != nil {
 		return schedule{}, fmt.Errorf("the cron expression can't be read: %w", err)
 	}
 	return schedule{cron: cron}, nil
+}
+
+// descends reports whether a range ends before it begins: the library takes it and then breaks. Sunday may end a range.
+func descends(parts []string) bool {
+	const names = "sun mon tue wed thu fri sat jan feb mar apr may jun jul aug sep oct nov dec"
+	value := func(text string) int {
+		if n, err := strconv.Atoi(text); err == nil {
+			return n
+		}
+		return strings.Index(names, text[:min(len(text), 3)])
+	}
+	first, last := parts[1], parts[2]
+	return value(first) > value(last) && !strings.HasPrefix(last, "sun")
 }
 
 // next gives the first tick after a time; zero where there is none. A rate ticks so long after what it is asked about.
