@@ -49,6 +49,11 @@ var answers = map[string]func() interface{ Decode(body []byte) error }{
 	"DescribeDocument":           func() interface{ Decode(body []byte) error } { return &wire.DescribeDocumentResponse{} },
 	"ListDocuments":              func() interface{ Decode(body []byte) error } { return &wire.ListDocumentsResponse{} },
 	"DescribeInventoryDeletions": func() interface{ Decode(body []byte) error } { return &wire.DescribeInventoryDeletionsResponse{} },
+	"CreateActivation":           func() interface{ Decode(body []byte) error } { return &wire.CreateActivationResponse{} },
+	"DescribeActivations":        func() interface{ Decode(body []byte) error } { return &wire.DescribeActivationsResponse{} },
+	"DeleteActivation":           func() interface{ Decode(body []byte) error } { return &wire.EmptyMessage{} },
+	"DeregisterManagedInstance":  func() interface{ Decode(body []byte) error } { return &wire.EmptyMessage{} },
+	"UpdateManagedInstanceRole":  func() interface{ Decode(body []byte) error } { return &wire.EmptyMessage{} },
 	"UpdateInstanceInformation":  func() interface{ Decode(body []byte) error } { return &wire.EmptyMessage{} },
 }
 
@@ -126,8 +131,10 @@ func (s *script) normalText(member, text string) string {
 	case strings.HasPrefix(text, "<"):
 	case member == "NextToken":
 		return "<token>"
-	case member == "DeletionId" && uuid.MatchString(text):
+	case (member == "DeletionId" || member == "ActivationId") && uuid.MatchString(text):
 		return "<uuid>"
+	case member == "ActivationCode":
+		return "<code>"
 	case member == "CaptureTime":
 		if at, err := time.Parse("2006-01-02T15:04:05Z", text); err == nil {
 			return recent(at, text)
@@ -137,6 +144,9 @@ func (s *script) normalText(member, text string) string {
 }
 
 func recent(at time.Time, otherwise string) string {
+	if time.Until(at.Add(-24*time.Hour)).Abs() < 5*time.Minute {
+		return "<in a day>"
+	}
 	if time.Since(at).Abs() < 5*time.Minute {
 		return "<now>"
 	}

@@ -171,7 +171,9 @@ func (s *script) save(t *testing.T, d *datadriven.TestData, answer string) {
 		}
 		s.saved[as] = *value
 	}
-	for name, member := range map[string]string{"association": "AssociationId", "execution": "ExecutionId"} {
+	for name, member := range map[string]string{
+		"association": "AssociationId", "execution": "ExecutionId", "activation": "ActivationId", "code": "ActivationCode", "node": "InstanceId",
+	} {
 		if as := option(d, name, ""); as != "" {
 			found := regexp.MustCompile(`"` + member + `":"([^"]+)"`).FindStringSubmatch(answer)
 			if found == nil {
