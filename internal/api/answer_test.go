@@ -44,17 +44,19 @@ var answers = map[string]func() interface{ Decode(body []byte) error }{
 	"DescribeInstanceAssociationsStatus": func() interface{ Decode(body []byte) error } {
 		return &wire.DescribeInstanceAssociationsStatusResponse{}
 	},
-	"ListInstanceAssociations":   func() interface{ Decode(body []byte) error } { return &wire.ListInstanceAssociationsResponse{} },
-	"GetDocument":                func() interface{ Decode(body []byte) error } { return &wire.GetDocumentResponse{} },
-	"DescribeDocument":           func() interface{ Decode(body []byte) error } { return &wire.DescribeDocumentResponse{} },
-	"ListDocuments":              func() interface{ Decode(body []byte) error } { return &wire.ListDocumentsResponse{} },
-	"DescribeInventoryDeletions": func() interface{ Decode(body []byte) error } { return &wire.DescribeInventoryDeletionsResponse{} },
-	"CreateActivation":           func() interface{ Decode(body []byte) error } { return &wire.CreateActivationResponse{} },
-	"DescribeActivations":        func() interface{ Decode(body []byte) error } { return &wire.DescribeActivationsResponse{} },
-	"DeleteActivation":           func() interface{ Decode(body []byte) error } { return &wire.EmptyMessage{} },
-	"DeregisterManagedInstance":  func() interface{ Decode(body []byte) error } { return &wire.EmptyMessage{} },
-	"UpdateManagedInstanceRole":  func() interface{ Decode(body []byte) error } { return &wire.EmptyMessage{} },
-	"UpdateInstanceInformation":  func() interface{ Decode(body []byte) error } { return &wire.EmptyMessage{} },
+	"ListInstanceAssociations":    func() interface{ Decode(body []byte) error } { return &wire.ListInstanceAssociationsResponse{} },
+	"GetDocument":                 func() interface{ Decode(body []byte) error } { return &wire.GetDocumentResponse{} },
+	"DescribeDocument":            func() interface{ Decode(body []byte) error } { return &wire.DescribeDocumentResponse{} },
+	"ListDocuments":               func() interface{ Decode(body []byte) error } { return &wire.ListDocumentsResponse{} },
+	"DescribeInventoryDeletions":  func() interface{ Decode(body []byte) error } { return &wire.DescribeInventoryDeletionsResponse{} },
+	"CreateActivation":            func() interface{ Decode(body []byte) error } { return &wire.CreateActivationResponse{} },
+	"DescribeActivations":         func() interface{ Decode(body []byte) error } { return &wire.DescribeActivationsResponse{} },
+	"DeleteActivation":            func() interface{ Decode(body []byte) error } { return &wire.EmptyMessage{} },
+	"DeregisterManagedInstance":   func() interface{ Decode(body []byte) error } { return &wire.EmptyMessage{} },
+	"UpdateManagedInstanceRole":   func() interface{ Decode(body []byte) error } { return &wire.EmptyMessage{} },
+	"UpdateInstanceInformation":   func() interface{ Decode(body []byte) error } { return &wire.EmptyMessage{} },
+	"DescribeInstanceInformation": func() interface{ Decode(body []byte) error } { return &wire.DescribeInstanceInformationResponse{} },
+	"DescribeInstanceProperties":  func() interface{ Decode(body []byte) error } { return &wire.DescribeInstancePropertiesResponse{} },
 }
 
 // printed shows an answer so that it is the same in every run: members sorted, what the script saved by its name, and

@@ -36,6 +36,7 @@ func Rows(service *ssm.Service) []awsjson.Row {
 	rows = append(rows, activationRows(service)...)
 	rows = append(rows, associationRows(service)...)
 	rows = append(rows, documentRows(service)...)
+	rows = append(rows, instanceRows(service)...)
 	nodes, entries := service.PageBounds()
 	for i := range rows {
 		switch rows[i].Action {

@@ -28,6 +28,8 @@ import (
 //	find [max=N]              GetInventory, all pages; each line is a filter: KEY OPERATOR VALUE|VALUE ("" is the empty
 //	                          value, - no operator); prints node ids.
 //	count                     GetInventory with aggregators; the input is their JSON; prints a row a line.
+//	instances, properties     one page of DescribeInstanceInformation or of DescribeInstanceProperties; the input is the
+//	                          body; prints each node's id and PingStatus.
 //	list NODE TYPE [max=N]    ListInventoryEntries; each line is a filter; prints the answer.
 //	schemas [BODY MEMBERS]    GetInventorySchema, one line a type: name, version, display name, attributes (# marks NUMBER).
 //	node ACTION [NODE]        Stocktake's own actions: RegisterNode, TerminateNode, RemoveNode, ListNodes, RunRetention.
@@ -78,11 +80,15 @@ func (s *script) run(t *testing.T, d *datadriven.TestData) string {
 var variable = regexp.MustCompile(`\$[a-z]\w*`)
 
 var commands = map[string]func(s *script, t *testing.T, d *datadriven.TestData) string{
-	"call":    (*script).call,
-	"put":     (*script).put,
-	"find":    (*script).find,
-	"count":   (*script).count,
-	"list":    (*script).list,
+	"call":  (*script).call,
+	"put":   (*script).put,
+	"find":  (*script).find,
+	"count": (*script).count,
+	"list":  (*script).list,
+
+	"instances":  (*script).instances,
+	"properties": (*script).instances,
+
 	"schemas": (*script).schemas,
 	"node":    (*script).node,
 	"alter":   (*script).alter,

@@ -1,0 +1,37 @@
+package api_test
+
+import (
+	"encoding/json"
+	"testing"
+
+	"github.com/cockroachdb/datadriven"
+)
+
+// instances asks one of the two questions about managed nodes.
+func (s *script) instances(t *testing.T, d *datadriven.TestData) string {
+	action := map[string]string{"instances": "DescribeInstanceInformation", "properties": "DescribeInstanceProperties"}[d.Cmd]
+	status, answer := s.ask(t, d, action, d.Input)
+	if status != 200 {
+		return s.printed(t, status, answer)
+	}
+	s.save(t, d, answer)
+	type node struct{ InstanceId, PingStatus string }
+	var page struct {
+		InstanceInformationList, InstanceProperties []node
+		NextToken                                   string
+	}
+	if err := json.Unmarshal([]byte(answer), &page); err != nil {
+		d.Fatalf(t, "%v", err)
+	}
+	text := ""
+	for _, n := range append(page.InstanceInformationList, page.InstanceProperties...) {
+		text += n.InstanceId + " " + n.PingStatus + "\n"
+	}
+	if page.NextToken != "" {
+		return text + "and more\n"
+	}
+	if text == "" {
+		return "nobody\n"
+	}
+	return text
+}

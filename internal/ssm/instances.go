@@ -1,0 +1,326 @@
+package ssm
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"slices"
+	"time"
+
+	"stocktake/internal/inventory"
+	"stocktake/internal/store"
+)
+
+// The values of PingStatus.
+const (
+	PingOnline   = "Online"
+	PingLost     = "ConnectionLost"
+	PingInactive = "Inactive" // known by reports alone
+)
+
+// NodeInformation is what is known of a node and of its agent.
+type NodeInformation struct {
+	Node   inventory.NodeID
+	Status inventory.Status
+	Ping   string
+	// LastPing is the last heartbeat, of a node that never sent one the last report.
+	LastPing time.Time
+	// Captured is the last sign of life of either kind.
+	Captured time.Time
+	// Information is the node's AWS:InstanceInformation.
+	Information inventory.Entry
+	// Latest says that no newer version of its agent is known in the partition.
+	Latest bool
+
+	// Of a node that registered with an activation.
+	Activation string
+	Role       string
+	Name       string
+	Registered time.Time
+}
+
+// attribute gives what the node's AWS:InstanceInformation says, "" for nothing.
+func (n *NodeInformation) attribute(name string) string {
+	v, _ := n.Information.Get(name)
+	return v
+}
+
+// Source gives what a node is by AWS's word for it.
+func (n *NodeInformation) Source() string {
+	if n.Node.Activated() {
+		return "AWS::SSM::ManagedInstance"
+	}
+	return "AWS::EC2::Instance"
+}
+
+// nodeQuestion asks for nodes: those of which the index finds that they meet the filters, and that then meet every
+// condition, which are judged by their records.
+type nodeQuestion struct {
+	partition  inventory.Partition
+	action     string
+	asked      []byte
+	filters    []inventory.Filter
+	conditions []nodeCondition
+	nobody     bool // no node can meet it
+	limit      int
+	token      string
+}
+
+// nodeCondition is what the index can't decide.
+type nodeCondition struct {
+	needs nodeFacts
+	holds func(n *candidate) bool
+}
+
+// nodeFacts are what has to be read of a node besides its record.
+type nodeFacts uint8
+
+const (
+	needsTags nodeFacts = 1 << iota
+	needsManaged
+)
+
+// candidate is a node being judged.
+type candidate struct {
+	NodeInformation
+	tags []Tag
+	read nodeFacts
+}
+
+// mostJudged bounds the nodes one call judges by their records: a page may be short, or empty, and go on.
+const mostJudged = 1024
+
+// nodesWhere gives a page of the nodes a question asks for, by id, with the facts named.
+func (s *Service) nodesWhere(ctx context.Context, q nodeQuestion, facts nodeFacts) (page []NodeInformation, next string, err error) {
+	from, err := s.openToken(q.partition, q.action, q.asked, q.token)
+	if err != nil || q.nobody {
+		return nil, "", err
+	}
+	idx, err := s.index(ctx)
+	if err != nil {
+		return nil, "", err
+	}
+	result, err := s.answers.nodes(ctx, idx, fleetQuestion{partition: q.partition, filters: q.filters, asked: q.asked})
+	if err != nil {
+		return nil, "", err
+	}
+	var after inventory.NodeID
+	if from != nil {
+		after = inventory.NodeID(from.After)
+	}
+	more := true
+	for judged := 0; more && len(page) < q.limit && judged < mostJudged; {
+		take := readMost
+		if len(q.conditions) == 0 {
+			take = min(take, q.limit-len(page))
+		}
+		var ids []inventory.NodeID
+		if ids, more, err = result.Page(ctx, documents{s, q.partition}, after, take); err != nil {
+			return nil, "", err
+		}
+		judged += len(ids)
+		read, err := s.judgeNodes(ctx, q, facts, ids, q.limit-len(page), &page)
+		if err != nil {
+			return nil, "", err
+		}
+		more = more || read < len(ids)
+		if read > 0 {
+			after = ids[read-1]
+		}
+	}
+	if more {
+		next, err = s.sealToken(q.partition, q.action, q.asked, token{After: string(after)})
+	}
+	return page, next, err
+}
+
+// judgeNodes adds those of some nodes that meet the conditions to the page, at most room, and gives how many it looked at.
+func (s *Service) judgeNodes(ctx context.Context, q nodeQuestion, facts nodeFacts, ids []inventory.NodeID, room int, page *[]NodeInformation) (read int, err error) {
+	types := []inventory.TypeName{inventory.TypeInstanceInformation}
+	if slices.ContainsFunc(q.conditions, func(c nodeCondition) bool { return c.needs&needsTags != 0 }) {
+		types = append(types, inventory.TypeTag)
+	}
+	scans, err := s.store.Read(ctx, nodeKeys(q.partition, ids), types)
+	if err != nil {
+		return 0, err
+	}
+	newest, err := s.newestAgents(ctx, q.partition)
+	if err != nil {
+		return 0, err
+	}
+	for read < len(ids) && room > 0 {
+		id := ids[read]
+		read++
+		if len(scans) == 0 || scans[0].Node.Key.Node != id {
+			continue // it is gone
+		}
+		scan := scans[0]
+		scans = scans[1:]
+		c, err := s.candidate(ctx, scan, newest)
+		if err != nil {
+			return 0, err
+		}
+		met, err := s.meets(ctx, scan, c, q.conditions)
+		if err != nil {
+			return 0, err
+		}
+		if !met {
+			continue
+		}
+		if err := s.learnFacts(ctx, scan, c, facts); err != nil {
+			return 0, err
+		}
+		*page = append(*page, c.NodeInformation)
+		room--
+	}
+	return read, nil
+}
+
+// candidate gives what a node's record says.
+func (s *Service) candidate(ctx context.Context, scan store.NodeScan, newest map[string]string) (*candidate, error) {
+	n := scan.Node
+	c := &candidate{NodeInformation: NodeInformation{Node: n.Key.Node, Status: n.Status}}
+	content, err := s.contentOf(ctx, scan, inventory.TypeInstanceInformation, nil)
+	if err != nil {
+		return nil, err
+	}
+	if len(content.Entries) > 0 {
+		c.Information = content.Entries[0]
+	}
+	for _, state := range n.Items {
+		if state.Type != inventory.TypeTag && state.Arrival.After(c.Captured) {
+			c.Captured = state.Arrival
+		}
+	}
+	c.LastPing = c.Captured
+	heard := s.heardOf(n)
+	if heard {
+		c.LastPing = s.lastHeartbeat(n.Key)
+	}
+	if c.LastPing.After(c.Captured) {
+		c.Captured = c.LastPing
+	}
+	switch {
+	case !heard && n.Status != inventory.ConnectionLost:
+		c.Ping = PingInactive
+	case n.Status == inventory.Active:
+		c.Ping = PingOnline
+	default:
+		c.Ping = PingLost
+	}
+	version := c.attribute("AgentVersion")
+	c.Latest = version != "" && inventory.Fold(version) == newest[inventory.Fold(c.attribute("AgentType"))]
+	return c, nil
+}
+
+// meets judges a candidate by conditions, those first that need nothing more to be read.
+func (s *Service) meets(ctx context.Context, scan store.NodeScan, c *candidate, conditions []nodeCondition) (bool, error) {
+	for _, costly := range [...]bool{false, true} {
+		for _, condition := range conditions {
+			if costly != (condition.needs != 0) {
+				continue
+			}
+			if err := s.learnFacts(ctx, scan, c, condition.needs); err != nil {
+				return false, err
+			}
+			if !condition.holds(c) {
+				return false, nil
+			}
+		}
+	}
+	return true, nil
+}
+
+// learnFacts reads the facts about a candidate that were not read before.
+func (s *Service) learnFacts(ctx context.Context, scan store.NodeScan, c *candidate, facts nodeFacts) error {
+	facts &^= c.read
+	c.read |= facts
+	if facts&needsTags != 0 {
+		content, err := s.contentOf(ctx, scan, inventory.TypeTag, nil)
+		if err != nil {
+			return err
+		}
+		for _, e := range content.Entries {
+			key, _ := e.Get("Key")
+			value, _ := e.Get("Value")
+			c.tags = append(c.tags, Tag{Key: key, Value: value})
+		}
+	}
+	if facts&needsManaged != 0 && c.Node.Activated() {
+		m, _, err := s.managedNode(ctx, scan.Node.Key)
+		if errors.Is(err, store.ErrNotFound) {
+			return nil
+		}
+		if err != nil {
+			return err
+		}
+		c.Activation, c.Role, c.Name, c.Registered = m.ActivationID, m.Role, m.Name, m.Registered
+	}
+	return nil
+}
+
+// newestAgents gives the newest version known of each kind of agent in a partition, both folded.
+func (s *Service) newestAgents(ctx context.Context, p inventory.Partition) (map[string]string, error) {
+	idx, err := s.index(ctx)
+	if err != nil {
+		return nil, err
+	}
+	counts, err := s.allCounts(ctx, idx, fleetQuestion{partition: p, asked: []byte("newest agents")}, headsOf(idx), []inventory.Aggregator{{
+		Type: inventory.TypeInstanceInformation, Attribute: "AgentType",
+		Nested: []inventory.Aggregator{{Type: inventory.TypeInstanceInformation, Attribute: "AgentVersion"}},
+	}})
+	if err != nil {
+		return nil, err
+	}
+	newest := map[string]string{}
+	for _, row := range counts[0].Rows.Page(0, counts[0].Rows.Len()) {
+		kind, version := row.Path[0].Value, row.Path[1].Value
+		if inventory.CompareNatural(version, newest[kind]) > 0 {
+			newest[kind] = version
+		}
+	}
+	return newest, nil
+}
+
+// DescribeNodesInput asks for managed nodes. Filters are those of one style alone.
+type DescribeNodesInput struct {
+	Filters    []NodeFilter
+	MaxResults int // 0: 10
+	NextToken  string
+}
+
+// NodeFilter is a condition on nodes as a caller wrote it. Values are alternatives.
+type NodeFilter struct {
+	Key      string
+	Operator string // "" is Equal
+	Values   []string
+}
+
+// usualNodes is the page of DescribeInstanceInformation (seen of the live service), mostProperties that of
+// DescribeInstanceProperties.
+const (
+	usualNodes     = 10
+	mostProperties = 1000
+)
+
+// DescribeNodes gives the nodes that are there: neither stopped nor terminated.
+func (s *Service) DescribeNodes(ctx context.Context, p inventory.Partition, in DescribeNodesInput) ([]NodeInformation, string, error) {
+	q, err := newNodeQuestion(p, "DescribeInstanceInformation", in, inventory.InvalidInstanceInformationFilterValue)
+	if err != nil {
+		return nil, "", err
+	}
+	q.limit = cmp.Or(in.MaxResults, usualNodes)
+	q.filters = append(q.filters, statusFilter(inventory.Equal, inventory.Active, inventory.ConnectionLost))
+	return s.nodesWhere(ctx, q, needsManaged)
+}
+
+// DescribeNodeProperties gives the nodes that are not terminated.
+func (s *Service) DescribeNodeProperties(ctx context.Context, p inventory.Partition, in DescribeNodesInput) ([]NodeInformation, string, error) {
+	q, err := newNodeQuestion(p, "DescribeInstanceProperties", in, inventory.InvalidInstancePropertyFilterValue)
+	if err != nil {
+		return nil, "", err
+	}
+	q.limit = pageSize(in.MaxResults, mostProperties)
+	q.filters = append(q.filters, statusFilter(inventory.NotEqual, inventory.Terminated))
+	return s.nodesWhere(ctx, q, needsManaged)
+}
