@@ -49,7 +49,7 @@ var rooms = []room{
 	{name: "ssm", imports: []string{"store", "replica", "index", "inventory"}, tests: []string{"store/memory", "store/pebble", "index/indextest", "simulate"}},
 	{name: "awsjson", imports: []string{"wire", "sigv4", "iam", "inventory"}, tests: []string{"store", "store/memory"}},
 	{name: "api", imports: []string{"awsjson", "wire", "ssm", "inventory"}, tests: []string{"agent", "store", "store/storetest", "store/storetest/stores", "replica", "index", "iam", "sigv4"}},
-	{name: "agent", imports: []string{"awsjson", "wire", "sigv4", "iam", "ssm", "inventory"}, tests: []string{"api", "store", "store/storetest", "store/storetest/stores", "replica"}},
+	{name: "agent", imports: []string{"awsjson", "wire", "sigv4", "iam", "ssm", "inventory"}, tests: []string{"iam/policy", "api", "store", "store/storetest", "store/storetest/stores", "replica"}},
 	{name: "client", imports: []string{"wire", "sigv4"}},
 	{name: "collect", imports: []string{"client", "inventory"}, tests: []string{"wire", "sigv4"}},
 	{name: "pgcluster"},

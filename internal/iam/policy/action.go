@@ -31,7 +31,8 @@ const (
 type Action struct {
 	Name   string // as policies name it: ssm:PutInventory
 	Access Access
-	// Targets are what it is done to: all of these that a request names, and Any where it names none.
+	// Targets are what it is done to: all of these that a request names, and AnyARN where it names none. Lists of users and
+	// of roles are done to the user or role without a name.
 	Targets []Target
 	// Keys are the condition keys it has beside those that every request has ([GlobalKeys]). A family ends in a slash and
 	// KEY.
@@ -44,8 +45,9 @@ var (
 	ofResource = []string{"aws:ResourceTag/KEY", "ssm:resourceTag/KEY"}
 )
 
-// actions are all there are, but for RegisterManagedInstance and GetCallerIdentity, which no policy can forbid: the first
-// is called before there is anyone to be asked about, the second tells callers no more than who they are.
+// actions are all there are, but for those no policy can allow or forbid: what machines call before they are anyone
+// (RegisterManagedInstance) or with their own key pair (RequestManagedInstanceRoleToken, UpdateManagedInstancePublicKey),
+// and GetCallerIdentity, which tells callers no more than who they are.
 var actions = []Action{
 	{"ssm:PutInventory", Write, []Target{Node}, nil},
 	{"ssm:GetInventory", Read, []Target{Any}, nil},
@@ -63,8 +65,6 @@ var actions = []Action{
 	{"ssm:DeleteActivation", Write, []Target{Any}, nil},
 	{"ssm:DeregisterManagedInstance", Write, []Target{Node}, nil},
 	{"ssm:UpdateManagedInstanceRole", Write, []Target{Node}, nil},
-	{"ssm:RequestManagedInstanceRoleToken", Write, []Target{Node}, nil},
-	{"ssm:UpdateManagedInstancePublicKey", Write, []Target{Node}, nil},
 
 	{"ssm:UpdateInstanceInformation", Write, []Target{Node}, nil},
 	{"ssm:DescribeInstanceInformation", List, []Target{Any}, nil},

@@ -23,27 +23,26 @@ const (
 	resourceTags         // a family: a tag's key follows the slash
 )
 
-// knownKeys are all condition keys. Those of a family end in a slash.
+// knownKeys are all condition keys, as docs/iam.md tells what they are. Those of a family end in a slash.
 var knownKeys = []struct {
 	name string
 	kind keyKind
-	what string
 }{
-	{"aws:CurrentTime", single, "the time of the request, 2026-01-02T03:04:05Z; for Date operators"},
-	{"aws:EpochTime", single, "the same in seconds since 1970; for Date and Numeric operators"},
-	{"aws:PrincipalAccount", single, "the account of who asks, 12 digits"},
-	{"aws:PrincipalArn", single, "the ARN of who asks; of a role's session, the role's"},
-	{"aws:PrincipalType", single, "Account (the root key), User or AssumedRole"},
-	{"aws:RequestedRegion", single, "the region the request was signed for"},
-	{"aws:SecureTransport", single, "true over TLS; for Bool"},
-	{"aws:SourceIp", single, "the address the request came from; for IpAddress"},
-	{"aws:UserAgent", single, "what the client calls itself, which anyone can forge"},
-	{"aws:userid", single, "the unique id of who asks; of a role's session, ROLEID:SESSION"},
-	{"aws:username", single, "the name of the user who asks; none for roles, nodes and the root key"},
-	{"aws:TagKeys", multiple, "the keys of the tags in the request; with ForAllValues or ForAnyValue alone"},
-	{"aws:RequestTag/", requestTags, "the value of this tag in the request"},
-	{"aws:ResourceTag/", resourceTags, "the value of this tag of the node"},
-	{"ssm:resourceTag/", resourceTags, "the same"},
+	{"aws:CurrentTime", single},
+	{"aws:EpochTime", single},
+	{"aws:PrincipalAccount", single},
+	{"aws:PrincipalArn", single},
+	{"aws:PrincipalType", single},
+	{"aws:RequestedRegion", single},
+	{"aws:SecureTransport", single},
+	{"aws:SourceIp", single},
+	{"aws:UserAgent", single},
+	{"aws:userid", single},
+	{"aws:username", single},
+	{"aws:TagKeys", multiple},
+	{"aws:RequestTag/", requestTags},
+	{"aws:ResourceTag/", resourceTags},
+	{"ssm:resourceTag/", resourceTags},
 }
 
 // keyNamed finds a key by its name, in any case.
