@@ -145,7 +145,7 @@ func (r *registration) become(ctx context.Context, key inventory.NodeKey) error 
 	switch {
 	case err != nil:
 		return err
-	case revision != 0 && !i.valid():
+	case revision != 0 && (!i.valid() || i.Partition != key.Partition):
 		return errUsedUp
 	case revision != 0:
 		return r.s.complete(ctx, key, r.activation)
@@ -159,7 +159,7 @@ func (r *registration) become(ctx context.Context, key inventory.NodeKey) error 
 	}, 0)
 	if errors.Is(err, store.ErrConflict) {
 		// The same machine asked twice at once, or was so slow that its slot was given back.
-		if i, _, err = r.s.identity(ctx, key.Node); err == nil && !i.valid() {
+		if i, _, err = r.s.identity(ctx, key.Node); err == nil && (!i.valid() || i.Partition != key.Partition) {
 			err = errUsedUp
 		}
 	}
