@@ -305,7 +305,7 @@ func (s *server) openService(ctx context.Context) error {
 	service, err := ssm.New(s.store, index, ssm.Config{
 		Limits: limits, Extensions: s.config.Extensions, StrictEnrollment: s.config.Enrollment == "strict",
 		RefuseUnknownAttributes: s.config.UnknownAttributes == "refuse", FeedAge: time.Duration(s.config.FeedAge),
-		ConnectionLostAfter: time.Duration(s.config.ConnectionLostAfter),
+		ConnectionLostAfter: time.Duration(s.config.ConnectionLostAfter), ScheduleFloor: time.Duration(s.config.ScheduleFloor),
 		Exclusive:           options.Shared == nil, Logger: s.log,
 	})
 	if err != nil {

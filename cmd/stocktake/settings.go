@@ -13,6 +13,7 @@ import (
 
 	"stocktake/internal/agent"
 	"stocktake/internal/inventory"
+	"stocktake/internal/ssm"
 )
 
 // settings are what the service can be told. A field is a flag; its environment variable and its key in the file follow
@@ -40,6 +41,7 @@ type settings struct {
 	ConnectionLostAfter duration `group:"profile" default:"30m" placeholder:"TIME" help:"Call a node lost whose heartbeats stopped for so long (${default}); at least 10m; 0: never."`
 	RoleTokenTTL        duration `group:"profile" name:"role-token-ttl" default:"1h" placeholder:"TIME" help:"Give managed nodes credentials for so long (${default}); 15m to 36h."`
 	KeyRotation         duration `group:"profile" default:"0" placeholder:"TIME" help:"Ask a managed node for a new key pair when its own is so old (${default}); 0: never."`
+	ScheduleFloor       duration `group:"profile" default:"30m" placeholder:"TIME" help:"Let associations run at most this often (${default}); at least 1m."`
 	RegistrationRate    int      `group:"profile" default:"50" placeholder:"N" help:"Registrations of managed nodes that one address may ask for each second, after a burst of 20 times as many (${default})."`
 
 	TLSCert        string `group:"tls" name:"tls-cert" placeholder:"FILE" help:"Serve TLS with this certificate (PEM), read again when it changes."`
@@ -172,6 +174,8 @@ func (s *settings) check() error {
 		return &usageError{fmt.Sprintf("connection_lost_after is %v, less than %v", s.ConnectionLostAfter, duration(leastSilence)), "agents send a heartbeat every 5 minutes; 0 calls no node lost"}
 	case s.RoleTokenTTL < duration(15*time.Minute) || s.RoleTokenTTL > duration(36*time.Hour):
 		return &usageError{fmt.Sprintf("role_token_ttl is %v, not between 15m and 36h", s.RoleTokenTTL), "1h, for example: the agent asks for new credentials at half of it"}
+	case time.Duration(s.ScheduleFloor) < ssm.LeastScheduleFloor:
+		return &usageError{fmt.Sprintf("schedule_floor is %v, less than %v", s.ScheduleFloor, duration(ssm.LeastScheduleFloor)), "30m, for example, as AWS has it"}
 	case s.Limits.CallBytes > maxCall:
 		return &usageError{fmt.Sprintf("limit_call_bytes is %v, more than the %v a body may have", s.Limits.CallBytes, maxCall), ""}
 	case s.Limits.ItemBytes > s.Limits.CallBytes:
