@@ -4,7 +4,6 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
-	"maps"
 	"slices"
 	"time"
 
@@ -125,11 +124,8 @@ func (s *Service) putAssociation(ctx context.Context, p inventory.Partition, a A
 		return err
 	}
 	for _, c := range claims {
-		rec, err := s.store.Record(ctx, c.key)
-		if err != nil && !errors.Is(err, store.ErrNotFound) {
-			return err
-		}
-		if string(rec.Value) == a.ID {
+		refused := retry(ctx, func() error { return s.take(ctx, p, c, a.ID) })
+		if refused == nil {
 			continue
 		}
 		if before.Revision == 0 {
@@ -137,10 +133,7 @@ func (s *Service) putAssociation(ctx context.Context, p inventory.Partition, a A
 		} else {
 			_, err = s.store.PutRecord(ctx, store.Record{Key: before.Key, Value: before.Value, Revision: revision})
 		}
-		if err != nil {
-			return err
-		}
-		return c.refusal
+		return errors.Join(refused, err)
 	}
 	return s.touchAssociations(ctx, p)
 }
@@ -390,20 +383,4 @@ func (s *Service) UpdateAssociationStatus(ctx context.Context, p inventory.Parti
 		return DescribedAssociation{}, err
 	}
 	return s.describe(ctx, p, next)
-}
-
-// mergedTags gives tags over those there were, by key.
-func mergedTags(had, tags []Tag) ([]Tag, error) {
-	all := map[string]string{}
-	for _, t := range slices.Concat(had, tags) {
-		all[t.Key] = t.Value
-	}
-	if len(all) > mostTags {
-		return nil, inventory.Errorf(inventory.TooManyTags, "The association would have %d tags; at most %d are kept.", len(all), mostTags)
-	}
-	merged := make([]Tag, 0, len(all))
-	for _, key := range slices.Sorted(maps.Keys(all)) {
-		merged = append(merged, Tag{Key: key, Value: all[key]})
-	}
-	return merged, nil
 }

@@ -17,14 +17,17 @@ const mostTags = 50
 // Tag is a label of a node.
 type Tag struct{ Key, Value string }
 
-// Resource names what is tagged, as the caller wrote it. Nodes are all that can be.
+// Resource names what is tagged, as the caller wrote it: a node (Type ManagedInstance) or an association (Association).
 type Resource struct{ Type, ID string }
+
+// association reports whether the resource is one, whose tags are kept in its record.
+func (r Resource) association() bool { return r.Type == "Association" }
 
 // node gives the node a resource is.
 func (r Resource) node(p inventory.Partition) (inventory.NodeKey, error) {
 	const managed = "ManagedInstance"
 	if r.Type != managed {
-		return inventory.NodeKey{}, inventory.Errorf(inventory.InvalidResourceType, "Resources of type %s aren't kept here; only %s has tags.", r.Type, managed)
+		return inventory.NodeKey{}, inventory.Errorf(inventory.InvalidResourceType, "Resources of type %s aren't kept here; only %s and Association have tags.", r.Type, managed)
 	}
 	return inventory.NodeKey{Partition: p, Node: inventory.NodeID(r.ID)}, nil
 }
@@ -33,7 +36,7 @@ func unknownResource(id string) error {
 	return inventory.Errorf(inventory.InvalidResourceID, "The node %s isn't known here. GetInventory lists the nodes.", clip(id))
 }
 
-// AddTags gives a node tags, over those it has with the same keys. They are its AWS:Tag in inventory.
+// AddTags gives a node or an association tags, over those it has with the same keys. A node's are its AWS:Tag in inventory.
 func (s *Service) AddTags(ctx context.Context, p inventory.Partition, r Resource, tags []Tag) error {
 	return s.changeTags(ctx, p, r, func(all map[string]string) {
 		for _, t := range tags {
@@ -42,7 +45,7 @@ func (s *Service) AddTags(ctx context.Context, p inventory.Partition, r Resource
 	})
 }
 
-// RemoveTags takes tags away from a node, by their keys; one it does not have is no error.
+// RemoveTags takes tags away, by their keys; one that is not there is no error.
 func (s *Service) RemoveTags(ctx context.Context, p inventory.Partition, r Resource, keys []string) error {
 	return s.changeTags(ctx, p, r, func(all map[string]string) {
 		for _, key := range keys {
@@ -51,8 +54,11 @@ func (s *Service) RemoveTags(ctx context.Context, p inventory.Partition, r Resou
 	})
 }
 
-// ListTags gives the tags of a node by key.
+// ListTags gives the tags of a node or an association by key.
 func (s *Service) ListTags(ctx context.Context, p inventory.Partition, r Resource) ([]Tag, error) {
+	if r.association() {
+		return s.associationTags(ctx, p, r.ID)
+	}
 	key, err := r.node(p)
 	if err != nil {
 		return nil, err
@@ -78,6 +84,9 @@ func (s *Service) ListTags(ctx context.Context, p inventory.Partition, r Resourc
 
 // changeTags changes the tags of a node, by key, and stores what becomes of them.
 func (s *Service) changeTags(ctx context.Context, p inventory.Partition, r Resource, change func(all map[string]string)) error {
+	if r.association() {
+		return s.changeAssociationTags(ctx, p, r.ID, change)
+	}
 	key, err := r.node(p)
 	if err != nil {
 		return err

@@ -66,6 +66,7 @@ func (s *Service) upkeep(ctx context.Context, t *tenure) {
 			attempt("retention", func(ctx context.Context) error { return s.runRetention(ctx, t.fence) })
 			attempt("prune the feed", s.prune)
 			attempt("drop old events and deletions", s.pruneRecords)
+			attempt("drop what is left of associations", s.pruneAssociations)
 		}
 	}
 }
