@@ -2,6 +2,7 @@ package api
 
 import (
 	"context"
+	"maps"
 	"regexp"
 	"slices"
 	"unicode/utf8"
@@ -73,7 +74,7 @@ func twoStyles(one, other string) error {
 
 func instanceInformation(n ssm.NodeInformation) wire.InstanceInformation {
 	said := agentsWord(n)
-	return wire.InstanceInformation{
+	out := wire.InstanceInformation{
 		InstanceId: string(n.Node), PingStatus: n.Ping, LastPingDateTime: n.LastPing,
 		AgentVersion: said.AgentVersion, IsLatestVersion: &n.Latest,
 		PlatformType: said.PlatformType, PlatformName: said.PlatformName, PlatformVersion: said.PlatformVersion,
@@ -81,6 +82,19 @@ func instanceInformation(n ssm.NodeInformation) wire.InstanceInformation {
 		IPAddress: said.IpAddress, ComputerName: said.ComputerName,
 		SourceId: string(n.Node), SourceType: n.Source(),
 	}
+	if a := n.Associations; a != nil {
+		out.AssociationStatus, out.AssociationOverview = a.Status, nodeOverview(a)
+		out.LastAssociationExecutionDate, out.LastSuccessfulAssociationExecutionDate = a.Last, a.LastSuccess
+	}
+	return out
+}
+
+func nodeOverview(a *ssm.AssociationsOfNode) *wire.InstanceAssociationOverview {
+	out := &wire.InstanceAssociationOverview{DetailedStatus: a.Detailed}
+	for _, status := range slices.Sorted(maps.Keys(a.Counts)) {
+		out.InstanceAssociationStatusAggregatedCount = append(out.InstanceAssociationStatusAggregatedCount, wire.Count{Name: status, N: int32(a.Counts[status])})
+	}
+	return out
 }
 
 func instanceProperty(n ssm.NodeInformation) wire.InstanceProperty {
@@ -93,6 +107,10 @@ func instanceProperty(n ssm.NodeInformation) wire.InstanceProperty {
 	}
 	if n.Status == inventory.Stopped {
 		p.InstanceState = "stopped" // as EC2 spells it
+	}
+	if a := n.Associations; a != nil {
+		p.AssociationStatus, p.AssociationOverview = a.Status, nodeOverview(a)
+		p.LastAssociationExecutionDate, p.LastSuccessfulAssociationExecutionDate = a.Last, a.LastSuccess
 	}
 	return p
 }

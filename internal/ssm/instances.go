@@ -37,6 +37,18 @@ type NodeInformation struct {
 	Role       string
 	Name       string
 	Registered time.Time
+
+	// Associations tells how the associations stand that the node is among the targets of; nil: there are none.
+	Associations *AssociationsOfNode
+}
+
+// AssociationsOfNode sums up the associations of a node.
+type AssociationsOfNode struct {
+	// Status is that of the one that matters most, Detailed what is said of it more closely.
+	Status, Detailed string
+	// Counts are by status.
+	Counts            map[string]int
+	Last, LastSuccess time.Time
 }
 
 // attribute gives what the node's AWS:InstanceInformation says, "" for nothing.
@@ -78,12 +90,14 @@ type nodeFacts uint8
 const (
 	needsTags nodeFacts = 1 << iota
 	needsManaged
+	needsRuns
 )
 
 // candidate is a node being judged.
 type candidate struct {
 	NodeInformation
 	tags []Tag
+	runs []NodeRun
 	read nodeFacts
 }
 
@@ -246,6 +260,11 @@ func (s *Service) learnFacts(ctx context.Context, scan store.NodeScan, c *candid
 			c.tags = append(c.tags, Tag{Key: key, Value: value})
 		}
 	}
+	if facts&needsRuns != 0 {
+		if err := s.learnRuns(ctx, scan, c); err != nil {
+			return err
+		}
+	}
 	if facts&needsManaged != 0 && c.Node.Activated() {
 		m, _, err := s.managedNode(ctx, scan.Node.Key)
 		if errors.Is(err, store.ErrNotFound) {
@@ -257,6 +276,34 @@ func (s *Service) learnFacts(ctx context.Context, scan store.NodeScan, c *candid
 		c.Activation, c.Role, c.Name, c.Registered = m.ActivationID, m.Role, m.Name, m.Registered
 	}
 	return nil
+}
+
+// learnRuns reads how a candidate's associations stand.
+func (s *Service) learnRuns(ctx context.Context, scan store.NodeScan, c *candidate) (err error) {
+	c.runs, err = s.runsOf(ctx, scan.Node.Key)
+	if errors.Is(err, store.ErrNotFound) {
+		return nil // it is gone
+	}
+	if err == nil && len(c.runs) > 0 {
+		c.Associations = sumUpRuns(c.runs)
+	}
+	return err
+}
+
+// sumUpRuns gives the status that matters most of some associations: what failed before what goes on before what went well.
+func sumUpRuns(runs []NodeRun) *AssociationsOfNode {
+	order := []string{"Failed", "TimedOut", "InProgress", "Pending", "Success", "Skipped"}
+	sum := &AssociationsOfNode{Counts: map[string]int{}}
+	first := len(order)
+	for _, r := range runs {
+		sum.Counts[r.Status]++
+		if at := slices.Index(order, r.Status); at >= 0 && at < first {
+			first = at
+			sum.Status, sum.Detailed = r.Status, r.DetailedStatus
+		}
+		sum.Last, sum.LastSuccess = later(sum.Last, r.Last), later(sum.LastSuccess, r.LastSuccess)
+	}
+	return sum
 }
 
 // newestAgents gives the newest version known of each kind of agent in a partition, both folded.
@@ -311,7 +358,7 @@ func (s *Service) DescribeNodes(ctx context.Context, p inventory.Partition, in D
 	}
 	q.limit = cmp.Or(in.MaxResults, usualNodes)
 	q.filters = append(q.filters, statusFilter(inventory.Equal, inventory.Active, inventory.ConnectionLost))
-	return s.nodesWhere(ctx, q, needsManaged)
+	return s.nodesWhere(ctx, q, needsManaged|needsRuns)
 }
 
 // DescribeNodeProperties gives the nodes that are not terminated.
@@ -322,5 +369,5 @@ func (s *Service) DescribeNodeProperties(ctx context.Context, p inventory.Partit
 	}
 	q.limit = pageSize(in.MaxResults, mostProperties)
 	q.filters = append(q.filters, statusFilter(inventory.NotEqual, inventory.Terminated))
-	return s.nodesWhere(ctx, q, needsManaged)
+	return s.nodesWhere(ctx, q, needsManaged|needsRuns)
 }

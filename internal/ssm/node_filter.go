@@ -77,6 +77,15 @@ func (q *nodeQuestion) add(f NodeFilter, badValue inventory.Code) error {
 		q.addCondition(op, needsManaged, f.Values, func(c *candidate) string { return c.Activation })
 	case f.Key == "IamRole":
 		q.addCondition(op, needsManaged, f.Values, func(c *candidate) string { return c.Role })
+	case f.Key == "AssociationStatus":
+		q.addCondition(op, needsRuns, f.Values, func(c *candidate) string {
+			if c.Associations == nil {
+				return ""
+			}
+			return c.Associations.Status
+		})
+	case f.Key == "DocumentName":
+		q.addDocument(op, f.Values)
 	default:
 		return inventory.Errorf(inventory.InvalidFilterKey, "Nodes can't be filtered by %s.", clip(f.Key))
 	}
@@ -147,6 +156,15 @@ func (q *nodeQuestion) addPing(op inventory.Operator, values []string) {
 	if op == inventory.Equal && len(values) == 1 && values[0] == PingOnline {
 		q.filters = append(q.filters, statusFilter(inventory.Equal, inventory.Active))
 	}
+}
+
+// addDocument asks for nodes that have an association of one of some documents, or, with NotEqual, none.
+func (q *nodeQuestion) addDocument(op inventory.Operator, values []string) {
+	f := informationFilter(op, "", values...)
+	q.conditions = append(q.conditions, nodeCondition{needs: needsRuns, holds: func(c *candidate) bool {
+		has := slices.ContainsFunc(c.runs, func(r NodeRun) bool { return f.Holds(inventory.Fold(r.Document)) })
+		return has != (op == inventory.NotEqual)
+	}})
 }
 
 // addCondition compares a text of the candidate's.
