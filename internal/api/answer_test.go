@@ -57,6 +57,8 @@ var answers = map[string]func() interface{ Decode(body []byte) error }{
 	"UpdateInstanceInformation":   func() interface{ Decode(body []byte) error } { return &wire.EmptyMessage{} },
 	"DescribeInstanceInformation": func() interface{ Decode(body []byte) error } { return &wire.DescribeInstanceInformationResponse{} },
 	"DescribeInstanceProperties":  func() interface{ Decode(body []byte) error } { return &wire.DescribeInstancePropertiesResponse{} },
+	"ListNodes":                   func() interface{ Decode(body []byte) error } { return &wire.ListManagedNodesResponse{} },
+	"ListNodesSummary":            func() interface{ Decode(body []byte) error } { return &wire.ListNodesSummaryResponse{} },
 }
 
 // printed shows an answer so that it is the same in every run: members sorted, what the script saved by its name, and

@@ -37,6 +37,7 @@ func Rows(service *ssm.Service) []awsjson.Row {
 	rows = append(rows, associationRows(service)...)
 	rows = append(rows, documentRows(service)...)
 	rows = append(rows, instanceRows(service)...)
+	rows = append(rows, fleetRows(service)...)
 	nodes, entries := service.PageBounds()
 	for i := range rows {
 		switch rows[i].Action {

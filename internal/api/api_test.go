@@ -29,7 +29,7 @@ import (
 //	                          value, - no operator); prints node ids.
 //	count                     GetInventory with aggregators; the input is their JSON; prints a row a line.
 //	instances, properties     one page of DescribeInstanceInformation or of DescribeInstanceProperties; the input is the
-//	                          body; prints each node's id and PingStatus.
+//	                          body; prints each node's id and PingStatus. nodes is the same of ListNodes, ids alone.
 //	list NODE TYPE [max=N]    ListInventoryEntries; each line is a filter; prints the answer.
 //	schemas [BODY MEMBERS]    GetInventorySchema, one line a type: name, version, display name, attributes (# marks NUMBER).
 //	node ACTION [NODE]        Stocktake's own actions: RegisterNode, TerminateNode, RemoveNode, ListNodes, RunRetention.
@@ -88,6 +88,7 @@ var commands = map[string]func(s *script, t *testing.T, d *datadriven.TestData) 
 
 	"instances":  (*script).instances,
 	"properties": (*script).instances,
+	"nodes":      (*script).instances,
 
 	"schemas": (*script).schemas,
 	"node":    (*script).node,
