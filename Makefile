@@ -2,13 +2,18 @@
 GO       ?= go
 LINT     := bin/golangci-lint
 LINT_AT  := v2.15.0
+NFPM     := bin/nfpm
+NFPM_AT  := v2.44.2
+VULN     := bin/govulncheck
+VULN_AT  := v1.8.0
 ARGS     ?=
 OUT       = bin/stocktake
 VERSION   = $(shell git describe --tags --always --abbrev=12 --dirty 2>/dev/null || echo devel)
 # Nothing of the folder, the environment or the clone may reach the binary: the same sources and Go give the same bytes.
 BUILD     = CGO_ENABLED=0 GOFLAGS=-mod=readonly GOAMD64=v1 GOARM64=v8.0 $(GO) build -trimpath -buildvcs=false -ldflags '-X main.stamp=$(VERSION)'
 .DEFAULT_GOAL := help
-.PHONY: help build demo test lint bench bench-small bench-code bench-scale-out fuzz fuzz-long kill failover crash scale tools
+.PHONY: help build demo test lint bench bench-small bench-code bench-scale-out fuzz fuzz-long kill failover crash scale tools \
+	reproduce sbom vuln packages packages-check image-check
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-15s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -59,8 +64,37 @@ scale: build ## 2,000, 20,000 and 100,000 nodes, an hour: the figures of docs/pe
 	scripts/need postgres
 	bin/stocktake bench --nodes 2000,20000,100000 --samples 30 --memory 8GiB --json bin/scale.json --html bin/scale.html $(ARGS)
 
+reproduce: ## build twice in different folders, for amd64 and arm64: the bytes must be equal
+	nice scripts/reproduce
+
+sbom: build ## bin/stocktake.cdx.json, the bill of materials of bin/stocktake (CycloneDX)
+	scripts/need jq
+	scripts/sbom bin/stocktake '$(VERSION)' >bin/stocktake.cdx.json
+
+vuln: $(VULN) ## ask the Go vulnerability database; needs network, or GOVULNDB=file:///FOLDER
+	scripts/vuln
+
+packages: $(NFPM) ## bin/release: binaries, deb and rpm for amd64 and arm64, with bills of materials, licences and hashes
+	scripts/need jq
+	scripts/release '$(VERSION)'
+
+packages-check: build packages ## install, run, upgrade and remove deb and rpm in a throw-away root; the unit under systemd
+	scripts/need dpkg rpm systemd-analyze systemd-nspawn
+	scripts/packages-check
+	scripts/unit-check
+
+image-check: build packages ## build the image of the Dockerfile without a daemon, and run it read-only as its user
+	scripts/need buildah jq
+	scripts/image-check
+
 tools: ## install what the tests need and this machine lacks
 	scripts/need gcc aws postgres
 
 $(LINT): Makefile
 	GOBIN=$(CURDIR)/bin $(GO) install github.com/golangci/golangci-lint/v2/cmd/golangci-lint@$(LINT_AT) && touch $@
+
+$(NFPM): Makefile
+	GOBIN=$(CURDIR)/bin $(GO) install github.com/goreleaser/nfpm/v2/cmd/nfpm@$(NFPM_AT) && touch $@
+
+$(VULN): Makefile
+	GOBIN=$(CURDIR)/bin $(GO) install golang.org/x/vuln/cmd/govulncheck@$(VULN_AT) && touch $@
