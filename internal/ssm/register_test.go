@@ -11,6 +11,7 @@ import (
 	"math/big"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -158,19 +159,17 @@ func crashAt(t *testing.T, write string, before bool) {
 	faults := &crash{write: write, before: before}
 	tr.wrap = func(st store.Store) store.Store { return crashing{st, faults} }
 	tr.restart()
-	faults.armed = true
+	faults.armed.Store(true)
 	if _, err := tr.registers(g.machine(1)); !errors.Is(err, errCrash) {
 		t.Fatalf("error is %v", err)
 	}
-	faults.armed = false
 	// A machine that asks again is the node it would have been, in the slot it had.
 	tr.mustRegister(g.machine(1))
 	// Another one died, and never asks again. Either it is a node all the same, or its slot is another's.
-	faults.armed, faults.hit = true, false
+	faults.armed.Store(true)
 	if _, err := tr.registers(g.machine(2)); !errors.Is(err, errCrash) {
 		t.Fatalf("error is %v", err)
 	}
-	faults.armed = false
 	time.Sleep(2 * time.Minute)
 	third, err := tr.registers(g.machine(3))
 	if err != nil {
@@ -194,17 +193,17 @@ func crashAt(t *testing.T, write string, before bool) {
 
 // crash fails the first write of a name once armed, before it reaches the store or after.
 type crash struct {
-	write              string
-	before, armed, hit bool
+	write  string
+	before bool
+	armed  atomic.Bool // until it struck
 }
 
 var errCrash = errors.New("the server died")
 
 func (c *crash) strike(name string, write func() error) error {
-	if !c.armed || c.hit || !strings.HasPrefix(name, c.write) {
+	if !strings.HasPrefix(name, c.write) || !c.armed.CompareAndSwap(true, false) {
 		return write()
 	}
-	c.hit = true
 	if c.before {
 		return errCrash
 	}
