@@ -46,6 +46,7 @@ var rooms = []room{
 	{name: "backup", imports: []string{"transfer", "store", "inventory"}, tests: []string{"store/memory", "store/storetest", "store/storetest/stores"}},
 	{name: "iam", imports: []string{"store", "inventory"}, tests: []string{"store/memory"}},
 	{name: "iam/policy", imports: []string{"inventory"}},
+	{name: "iam/query", tests: []string{"iam/policy"}},
 	{name: "ssm", imports: []string{"store", "replica", "index", "inventory"}, tests: []string{"store/memory", "store/pebble", "index/indextest", "simulate"}},
 	{name: "awsjson", imports: []string{"wire", "sigv4", "iam", "inventory"}, tests: []string{"store", "store/memory"}},
 	{name: "api", imports: []string{"awsjson", "wire", "ssm", "inventory"}, tests: []string{"agent", "store", "store/storetest", "store/storetest/stores", "replica", "index", "iam", "sigv4"}},
