@@ -92,7 +92,13 @@ func (s *stack) logged() string {
 
 func newStack(t *testing.T, m storetest.Maker, change func(s *stack)) *stack {
 	t.Helper()
-	s := &stack{t: t, stores: m, store: m.Open(t), dir: t.TempDir(), config: ssm.Config{Limits: inventory.DefaultLimits()}}
+	return newStackOver(t, m, m.Open(t), change)
+}
+
+// newStackOver is newStack over a store that is open.
+func newStackOver(t *testing.T, m storetest.Maker, st store.Store, change func(s *stack)) *stack {
+	t.Helper()
+	s := &stack{t: t, stores: m, store: st, dir: t.TempDir(), config: ssm.Config{Limits: inventory.DefaultLimits()}}
 	if change != nil {
 		change(s)
 	}
