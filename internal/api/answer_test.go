@@ -59,6 +59,7 @@ var answers = map[string]func() interface{ Decode(body []byte) error }{
 	"DescribeInstanceProperties":  func() interface{ Decode(body []byte) error } { return &wire.DescribeInstancePropertiesResponse{} },
 	"ListNodes":                   func() interface{ Decode(body []byte) error } { return &wire.ListManagedNodesResponse{} },
 	"ListNodesSummary":            func() interface{ Decode(body []byte) error } { return &wire.ListNodesSummaryResponse{} },
+	"PutComplianceItems":          func() interface{ Decode(body []byte) error } { return &wire.EmptyMessage{} },
 }
 
 // printed shows an answer so that it is the same in every run: members sorted, what the script saved by its name, and

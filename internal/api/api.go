@@ -38,6 +38,7 @@ func Rows(service *ssm.Service) []awsjson.Row {
 	rows = append(rows, documentRows(service)...)
 	rows = append(rows, instanceRows(service)...)
 	rows = append(rows, fleetRows(service)...)
+	rows = append(rows, complianceRows(service)...)
 	nodes, entries := service.PageBounds()
 	for i := range rows {
 		switch rows[i].Action {

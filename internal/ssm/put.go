@@ -19,6 +19,8 @@ type PutInventoryInput struct {
 	Items []inventory.Item
 	// Administrator is true when the caller's key is not bound to nodes; only then may AWS:InstanceInformation be put.
 	Administrator bool
+
+	upload *complianceUpload // of a report of compliance
 }
 
 // PutInventory takes a report, all of it or nothing. The message is empty unless items were ignored because their schema
@@ -65,10 +67,7 @@ func (s *Service) put(ctx context.Context, key inventory.NodeKey, in PutInventor
 	if err != nil {
 		return "", err
 	}
-	message, err := r.judgeAll(in.Items)
-	if err == nil {
-		err = r.store(ctx)
-	}
+	message, err := r.take(ctx, in)
 	if err != nil && r.remembered && ctx.Err() == nil && !errors.Is(err, store.ErrUnavailable) {
 		before.remembered = true
 		s.known.forget(key)
@@ -86,6 +85,21 @@ func (s *Service) put(ctx context.Context, key inventory.NodeKey, in PutInventor
 	}
 	before.fenced = true
 	return "", fmt.Errorf("the types of %s were judged by what a deletion changed: %w", key.Node, store.ErrConflict)
+}
+
+// take judges the report and stores it.
+func (r *report) take(ctx context.Context, in PutInventoryInput) (message string, err error) {
+	items := in.Items
+	if in.upload != nil {
+		var stale bool
+		if items, stale, err = r.complete(ctx, in.upload, items); err != nil || stale {
+			return "", err
+		}
+	}
+	if message, err = r.judgeAll(items); err != nil {
+		return "", err
+	}
+	return message, r.store(ctx)
 }
 
 // judgeAll checks every item, and the report as a whole.
