@@ -155,7 +155,7 @@ func (a *assignment) told() NodeAssociation {
 		if t.Last.IsZero() {
 			t.Last = a.base
 		}
-		if t.DetailedStatus == detailAssociated {
+		if t.DetailedStatus == detailAssociated && t.Schedule == "" {
 			t.DetailedStatus = statusSkipped
 		}
 	}

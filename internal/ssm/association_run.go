@@ -204,6 +204,10 @@ func (a *assignment) judge(v verdict, now time.Time) {
 		}
 		return
 	}
+	if r.Due && len(r.Past) > 0 && a.over(r.Past[0].At, now) {
+		r.Due, r.Flight, a.changed = false, false, true
+		r.Past[0].Status = statusTimedOut
+	}
 	var due time.Time
 	switch {
 	case a.Once.After(r.Once) && a.Once.After(a.base):
