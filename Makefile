@@ -4,6 +4,8 @@ LINT     := bin/golangci-lint
 LINT_AT  := v2.15.0
 NFPM     := bin/nfpm
 NFPM_AT  := v2.44.2
+HELM     := bin/helm
+HELM_AT  := v3.22.0
 VULN     := bin/govulncheck
 VULN_AT  := v1.8.0
 ARGS     ?=
@@ -13,7 +15,7 @@ VERSION   = $(shell git describe --tags --always --abbrev=12 --dirty 2>/dev/null
 BUILD     = CGO_ENABLED=0 GOFLAGS=-mod=readonly GOAMD64=v1 GOARM64=v8.0 $(GO) build -trimpath -buildvcs=false -ldflags '-X main.stamp=$(VERSION)'
 .DEFAULT_GOAL := help
 .PHONY: help build demo test lint bench bench-small bench-code bench-scale-out fuzz fuzz-long kill failover crash scale tools \
-	reproduce sbom vuln packages packages-check image-check
+	reproduce sbom vuln packages packages-check image-check helm-check
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-15s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -87,6 +89,9 @@ image-check: build packages ## build the image of the Dockerfile without a daemo
 	scripts/need buildah jq
 	scripts/image-check
 
+helm-check: build $(HELM) ## render the Helm chart, and hold it to the types of Kubernetes and the settings to the service
+	scripts/helm-check
+
 tools: ## install what the tests need and this machine lacks
 	scripts/need gcc aws postgres
 
@@ -95,6 +100,9 @@ $(LINT): Makefile
 
 $(NFPM): Makefile
 	GOBIN=$(CURDIR)/bin $(GO) install github.com/goreleaser/nfpm/v2/cmd/nfpm@$(NFPM_AT) && touch $@
+
+$(HELM): Makefile
+	GOBIN=$(CURDIR)/bin $(GO) install helm.sh/helm/v3/cmd/helm@$(HELM_AT) && touch $@
 
 $(VULN): Makefile
 	GOBIN=$(CURDIR)/bin $(GO) install golang.org/x/vuln/cmd/govulncheck@$(VULN_AT) && touch $@
