@@ -31,9 +31,7 @@ helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version }}
 {{- $own := dict "listen" ":7540" "admin_listen" ":7541" "root_access_key_id_file" "/etc/stocktake/root/access-key-id" "root_secret_access_key_file" "/etc/stocktake/root/secret-access-key" }}
 {{- if eq .Values.store "embedded" }}{{ $_ := set $own "data" "/data" }}{{ else }}{{ $_ := set $own "database_url_file" "/etc/stocktake/database/url" }}{{ end }}
 {{- if .Values.tls.insecure }}{{ $_ := set $own "insecure_listen" true }}{{ else }}{{ $_ := set $own "tls_cert" "/etc/stocktake/tls/tls.crt" }}{{ $_ := set $own "tls_key" "/etc/stocktake/tls/tls.key" }}{{ end }}
-{{- $settings := deepCopy .Values.settings }}
-{{- range $key, $value := .Values.settings }}{{ if kindIs "float64" $value }}{{ $_ := set $settings $key (int64 $value) }}{{ end }}{{ end }}{{/* not 3e+06 */}}
-{{- mergeOverwrite $settings $own | toYaml }}
+{{- mergeOverwrite (deepCopy .Values.settings) $own | toYaml }}
 {{- end }}
 
 {{- define "stocktake.podSecurity" -}}
