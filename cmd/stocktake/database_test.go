@@ -139,7 +139,7 @@ func TestServeRefusesUnfinishedCopy(t *testing.T) {
 	if code := run(ctx, []string{"serve", "--data", dir, "--listen", "127.0.0.1:0", "--admin-listen", ""}, nil, &stdout, &stderr); code != exitFailed {
 		t.Errorf("exit code %d", code)
 	}
-	if text := stderr.String(); !strings.Contains(text, "copy that did not end") || !strings.Contains(text, "hint: run the stocktake copy that began it again") {
+	if text := stderr.String(); !strings.Contains(text, "copy that did not end") || !strings.Contains(text, "hint: run the stocktake copy or restore that began it again") {
 		t.Errorf("it said %q", text)
 	}
 	if _, err := os.Stat(filepath.Join(dir, rootFile)); err == nil {

@@ -32,6 +32,8 @@ type commands struct {
 	Retention retentionCommand `cmd:"" help:"Drop what is too old."`
 	Migrate   migrateCommand   `cmd:"" help:"Make or update the tables of a database."`
 	Copy      copyCommand      `cmd:"" help:"Carry a store to another: from a folder to a database, or back."`
+	Backup    backupCommand    `cmd:"" help:"Write all of a store into a file, while it is served."`
+	Restore   restoreCommand   `cmd:"" help:"Fill an empty store from a backup."`
 	Bench     benchCommand     `cmd:"" help:"Measure a server with a simulated fleet."`
 	BenchSide benchSideCommand `cmd:"" hidden:"" help:"Serve what bench compares with."`
 	Config    configCommand    `cmd:"" help:"Look at the settings."`

@@ -137,6 +137,11 @@ func (s *server) open(ctx context.Context) error {
 	if err := s.awaiting(ctx, s.checkStore); err != nil {
 		return err
 	}
+	if !s.config.shared() {
+		if err := s.openControl(ctx); err != nil {
+			return err
+		}
+	}
 	s.health.Add("store", func(context.Context) error { return s.store.Health() })
 	if err := s.openKeys(); err != nil {
 		return err
@@ -184,15 +189,24 @@ func (s *server) url() string {
 
 // openStore opens the store: a data folder, which from here on no other process has, or a database.
 func (s *server) openStore(ctx context.Context) (err error) {
+	if !s.config.shared() {
+		if err := unfinished(checkRestoring(s.config.Data)); err != nil {
+			return err
+		}
+	}
 	s.store, err = openStorage(ctx, s.config.Data, s.config.DatabaseURL, s.log)
 	return err
 }
 
 // checkStore refuses a store that a copy is still to fill.
 func (s *server) checkStore(ctx context.Context) error {
-	err := transfer.Unfinished(ctx, s.store)
+	return unfinished(transfer.Unfinished(ctx, s.store))
+}
+
+// unfinished adds the next step to the error of a store that is still to be filled.
+func unfinished(err error) error {
 	if errors.Is(err, transfer.ErrUnfinished) {
-		err = fmt.Errorf("%w\nhint: run the stocktake copy that began it again: it goes on; or begin with an empty store", err)
+		err = fmt.Errorf("%w\nhint: run the stocktake copy or restore that began it again: it goes on; or begin with an empty store", err)
 	}
 	return err
 }

@@ -213,8 +213,14 @@ func TestBackupBesideWritersIsRestoredEverywhere(t *testing.T) {
 						t.Fatal(err)
 					}
 					sameSums(t, want, sumsOf(t, r), "restored")
+					if _, err := backup.Compare(t.Context(), bytes.NewReader(file), r, transfer.Options{}); err != nil {
+						t.Error(err)
+					}
 					b.holds(t, r, then)
 					goesOn(t, r, want)
+					if _, err := backup.Compare(t.Context(), bytes.NewReader(file), r, transfer.Options{}); !errors.Is(err, transfer.ErrDiffers) {
+						t.Errorf("after a report: %v", err)
+					}
 				})
 			}
 		})

@@ -71,8 +71,28 @@ func fill(ctx context.Context, from io.Reader, to store.Store, mark *transfer.Ma
 	return want, err
 }
 
+// Compare reports whether a store holds just what a file does; ErrDiffers says which part does not.
+func Compare(ctx context.Context, from io.Reader, with store.View, o transfer.Options) (Summary, error) {
+	want := make([]transfer.Sum, with.Identity().Shards+1)
+	sums := transfer.NewSums(with.Identity())
+	summary, err := Read(ctx, from, o, func(h Header) (Sink, error) {
+		if h.Identity != with.Identity() {
+			return Sink{}, transfer.ErrOther
+		}
+		return Sink{Loader: &without{nowhere{}, make([]bool, h.Identity.Shards), sums}, Ended: func(_ context.Context, shard int, sum transfer.Sum) error {
+			want[shard] = sum
+			return nil
+		}}, nil
+	})
+	if err != nil {
+		return summary, err
+	}
+	want[len(want)-1] = sums.Records()
+	return summary, compare(ctx, with, want, o)
+}
+
 // compare reads a store back.
-func compare(ctx context.Context, to store.Store, want []transfer.Sum, o transfer.Options) error {
+func compare(ctx context.Context, to store.View, want []transfer.Sum, o transfer.Options) error {
 	sums := transfer.NewSums(to.Identity())
 	o.Progress = telling(o.Progress, transfer.Verifying)
 	if err := transfer.Stream(ctx, to, sums, o, nil); err != nil {
@@ -81,11 +101,11 @@ func compare(ctx context.Context, to store.Store, want []transfer.Sum, o transfe
 	last := len(want) - 1
 	for shard, sum := range want[:last] {
 		if sums.Shard(shard) != sum {
-			return fmt.Errorf("%w: shard %d does not read back as it was backed up", transfer.ErrDiffers, shard)
+			return fmt.Errorf("%w: shard %d is not as it was backed up", transfer.ErrDiffers, shard)
 		}
 	}
 	if sums.Records() != want[last] {
-		return fmt.Errorf("%w: the records do not read back as they were backed up", transfer.ErrDiffers)
+		return fmt.Errorf("%w: the records are not as they were backed up", transfer.ErrDiffers)
 	}
 	return nil
 }
