@@ -11,6 +11,7 @@ import (
 	"encoding/base64"
 	"encoding/json"
 	"errors"
+	"strings"
 	"time"
 
 	"stocktake/internal/inventory"
@@ -148,7 +149,7 @@ func (s *Service) OpenRoleToken(ctx context.Context, accessKeyID, sessionToken s
 		return RoleSession{}, ErrNotManaged
 	}
 	raw, err := base64.RawURLEncoding.Strict().DecodeString(sessionToken)
-	if err != nil {
+	if err != nil || strings.ContainsAny(sessionToken, "\r\n") { // which the decoder passes over
 		return RoleSession{}, ErrNotManaged
 	}
 	seal, err := s.tokenSeal(accessKeyID)
