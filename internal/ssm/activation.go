@@ -26,6 +26,7 @@ const (
 	mostActivationLife    = 30 * 24 * time.Hour
 	mostRegistrations     = 1000
 	activationsListed     = 50
+	activationsRead       = 500 // at once, where most may be passed over
 	codeLength            = 20
 )
 
@@ -240,8 +241,12 @@ func (s *Service) DescribeActivations(ctx context.Context, p inventory.Partition
 		after = activationKey(p, from.After)
 	}
 	most := pageSize(in.MaxResults, activationsListed)
+	step := most + 1
+	if len(in.Filters) > 0 {
+		step = activationsRead
+	}
 	for {
-		records, err := s.store.ListRecords(ctx, activationKey(p, ""), after, activationsListed)
+		records, err := s.store.ListRecords(ctx, activationKey(p, ""), after, step)
 		if err != nil {
 			return out, err
 		}
@@ -259,7 +264,7 @@ func (s *Service) DescribeActivations(ctx context.Context, p inventory.Partition
 			}
 			out.Activations = append(out.Activations, a.Activation)
 		}
-		if len(records) < activationsListed {
+		if len(records) < step {
 			return out, nil
 		}
 		after = records[len(records)-1].Key
