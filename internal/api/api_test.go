@@ -159,7 +159,10 @@ func (s *script) call(t *testing.T, d *datadriven.TestData) string {
 		if err := json.Unmarshal([]byte(answer), &members); err != nil {
 			d.Fatalf(t, "%v", err)
 		}
-		answer = `{"` + member + `":` + string(members[member]) + `}`
+		answer = "{}"
+		if value, ok := members[member]; ok {
+			answer = `{"` + member + `":` + string(value) + `}`
+		}
 	}
 	return s.printed(t, status, answer)
 }

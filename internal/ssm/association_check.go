@@ -98,7 +98,7 @@ func checkParameters(policy *Policy, given map[string][]string) error {
 		case value != "":
 			var paths []struct{ Path string }
 			if err := json.Unmarshal([]byte(value), &paths); err != nil {
-				return inventory.Errorf(inventory.InvalidParameters, "Parameter %q is no JSON list of objects with a Path: %v.", name, err)
+				return inventory.Errorf(inventory.InvalidParameters, "Parameter %q is no JSON list of objects with a Path, as in [{\"Path\":\"/etc\"}].", name)
 			}
 			if len(value) > longestParameter {
 				return inventory.Errorf(inventory.InvalidParameters, "Parameter %q is longer than %d bytes.", name, longestParameter)

@@ -98,7 +98,7 @@ func (s *Service) DescribeAssociation(ctx context.Context, p inventory.Partition
 func (s *Service) associationVersion(ctx context.Context, p inventory.Partition, id string, version int) (Association, error) {
 	rec, err := s.store.Record(ctx, associationVersionKey(p, id, version))
 	if errors.Is(err, store.ErrNotFound) {
-		return Association{}, inventory.Errorf(inventory.InvalidAssociationVersion, "The association has no version %d. ListAssociationVersions lists those it has.", version)
+		return Association{}, inventory.Errorf(inventory.InvalidAssociationVersion, "The association has no such version. ListAssociationVersions lists those it has.")
 	}
 	if err != nil {
 		return Association{}, err

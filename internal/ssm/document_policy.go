@@ -81,7 +81,7 @@ func parsePolicy(name, text string, created time.Time) (*Policy, error) {
 
 // builtInPolicies gives the policies of the service, by name.
 func builtInPolicies() ([]*Policy, error) {
-	gather, err := parsePolicy(GatherInventory, gatherText, time.Date(2026, 11, 21, 0, 0, 0, 0, time.UTC))
+	gather, err := parsePolicy(GatherInventory, gatherText, time.Date(2026, 1, 1, 0, 0, 0, 0, time.UTC))
 	return []*Policy{gather}, err
 }
 
