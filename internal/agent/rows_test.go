@@ -59,3 +59,56 @@ func TestEveryRowAndEveryCaller(t *testing.T) {
 		}
 	}
 }
+
+// elsewhere are requests of an agent's that name a node, in the place of %s.
+var elsewhere = map[string]string{
+	"PutInventory":              `{"InstanceId":"%s","Items":[{"TypeName":"AWS:Network","SchemaVersion":"1.0","CaptureTime":"2026-01-02T03:04:05Z","Content":[]}]}`,
+	"UpdateInstanceInformation": `{"InstanceId":"%s","AgentName":"amazon-ssm-agent","AgentVersion":"3.3.0.0","PlatformType":"Linux"}`,
+	"ListInstanceAssociations":  `{"InstanceId":"%s","MaxResults":20}`,
+	"ListAssociations":          `{"AssociationFilterList":[{"key":"InstanceId","value":"%s"}],"MaxResults":1}`,
+	"DescribeAssociation":       `{"InstanceId":"%s","Name":"AWS-GatherSoftwareInventory"}`,
+	"UpdateAssociationStatus": `{"InstanceId":"%s","Name":"AWS-GatherSoftwareInventory",` +
+		`"AssociationStatus":{"Date":1,"Name":"Success","Message":"m"}}`,
+	"UpdateInstanceAssociationStatus": `{"InstanceId":"%s","AssociationId":"8a4f1e0c-0000-4000-8000-000000000001",` +
+		`"ExecutionResult":{"Status":"Success","ErrorCode":"","ExecutionDate":1,"ExecutionSummary":"s"}}`,
+	"PutComplianceItems": `{"ResourceId":"%s","ResourceType":"ManagedInstance","ComplianceType":"Association",` +
+		`"ExecutionSummary":{"ExecutionTime":1},"Items":[]}`,
+	"GetMessages":        `{"Destination":"%s","MessagesRequestId":"8a4f1e0c-0000-4000-8000-000000000001","VisibilityTimeoutInSeconds":10}`,
+	"AcknowledgeMessage": `{"MessageId":"aws.ssm.8a4f1e0c-0000-4000-8000-000000000001.%s"}`,
+	"SendReply": `{"MessageId":"aws.ssm.8a4f1e0c-0000-4000-8000-000000000001.%s","Payload":"{}",` +
+		`"ReplyId":"8a4f1e0c-0000-4000-8000-000000000002"}`,
+	"FailMessage":   `{"MessageId":"aws.ssm.8a4f1e0c-0000-4000-8000-000000000001.%s","FailureType":"NoHandlerExists"}`,
+	"DeleteMessage": `{"MessageId":"aws.ssm.8a4f1e0c-0000-4000-8000-000000000001.%s"}`,
+}
+
+// TestNodeActsForItselfAlone has a node, and a key bound to others, name another node, and no node at all, in every action
+// of an agent's that is done to one.
+func TestNodeActsForItselfAlone(t *testing.T) {
+	s := memoryStore(t, nil)
+	a := s.activate(`,"RegistrationLimit":2`)
+	own, other := s.register(a, pairs()[0]), s.register(a, pairs()[1])
+	mine := by(s.token(own, pairs()[0]).credentials())
+	for _, row := range append(api.Rows(s.service), agent.Rows(s.service, agent.Config{})...) {
+		if strings.HasPrefix(row.Target, "Stocktake.") || !slices.Contains(agentMay, row.Action) {
+			continue
+		}
+		if strings.HasSuffix(row.Action, "Document") { // of no node
+			continue
+		}
+		body, ok := elsewhere[row.Action]
+		if !ok {
+			t.Errorf("no request for %s", row.Action)
+		}
+		for _, who := range []sign{mine, by(bound)} {
+			if got := s.call(row.Target, strings.ReplaceAll(body, "%s", other), who); got.code() != "AccessDeniedException" {
+				t.Errorf("%s for another node: answered %d %s", row.Target, got.status, got.body)
+			}
+		}
+		if row.Action == "GetMessages" {
+			continue // it waits
+		}
+		if got := s.call(row.Target, strings.ReplaceAll(body, "%s", own), mine); got.code() == "AccessDeniedException" || got.status >= 500 || got.code() == "ValidationException" {
+			t.Errorf("%s for itself: answered %d %s", row.Target, got.status, got.body)
+		}
+	}
+}
