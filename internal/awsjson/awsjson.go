@@ -194,7 +194,7 @@ func (h *Handler) answer(w http.ResponseWriter, r *http.Request, buffer *[]byte,
 // permitted judges whether a caller may do an action at all.
 func permitted(c Caller, row Row) error {
 	switch {
-	case c.Principal == nil: // let in by an anonymous row
+	case c.Principal == nil && row.Auth == Anonymous:
 		return nil
 	case !c.Principal.MayAct(row.Permission):
 		return denied(c, row, "")
