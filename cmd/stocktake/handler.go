@@ -36,7 +36,7 @@ func (s *server) handler() (http.Handler, error) {
 			func() float64 { return float64(limits.Work.Used()) }),
 	)
 	requests := httpd.Requests{Log: s.log, Metrics: s.metrics, Actions: actions}
-	return httpd.Chain(protocol, requests.Middleware, limits.Middleware), err
+	return httpd.Chain(agent.WithoutChannel(protocol), requests.Middleware, limits.Middleware), err
 }
 
 // priority puts the sign of life of a node before all else: a service that is too busy to hear it would take the node for
@@ -75,6 +75,8 @@ func (s *server) register() error {
 		outcome("refused", func(_, _, n int64) int64 { return n }),
 		m.Counter("stocktake_unknown_attributes_total", "Attributes kept that the type of AWS does not have.", nil,
 			func() float64 { return float64(counters.UnknownAttributes()) }),
+		m.Counter("stocktake_heartbeats_total", "Heartbeats of agents taken.", nil, func() float64 { return float64(counters.Heartbeats()) }),
+		m.Gauge("stocktake_polls", "Nodes waiting for messages.", nil, func() float64 { return float64(s.service.OpenPolls()) }),
 		m.Gauge("stocktake_nodes", "Nodes known.", nil, func() float64 { return float64(s.indexed().nodes) }),
 		m.Gauge("stocktake_entries", "Pairs of a node and a distinct entry of it.", nil, func() float64 { return float64(s.indexed().entries) }),
 		m.Gauge("stocktake_index_bytes", "Memory of the index, as it estimates it.", nil, func() float64 { return float64(s.indexed().bytes) }),

@@ -107,7 +107,7 @@ func (s *server) run(ctx context.Context) error {
 	s.log.Info("ready", "duration", time.Since(started), "version", version())
 	server := httpd.Server{
 		Name: "api", Handler: handler, Log: s.log,
-		BeforeStop: s.health.Stop, LameDuck: time.Duration(s.config.StopDelay),
+		BeforeStop: s.health.Stop, LameDuck: time.Duration(s.config.StopDelay), BeforeDrain: s.service.EndPolls,
 		MaxConnections: s.config.MaxConnections,
 	}
 	if s.tls != nil {
@@ -320,7 +320,7 @@ func (s *server) openService(ctx context.Context) error {
 		Limits: limits, Extensions: s.config.Extensions, StrictEnrollment: s.config.Enrollment == "strict",
 		RefuseUnknownAttributes: s.config.UnknownAttributes == "refuse", FeedAge: time.Duration(s.config.FeedAge),
 		ConnectionLostAfter: time.Duration(s.config.ConnectionLostAfter), ScheduleFloor: time.Duration(s.config.ScheduleFloor),
-		Exclusive:           options.Shared == nil, Logger: s.log,
+		Exclusive: options.Shared == nil, Logger: s.log,
 	})
 	if err != nil {
 		return errors.Join(err, index.Close())

@@ -38,5 +38,5 @@ func Rows(service *ssm.Service, c Config) []awsjson.Row {
 	if c.Log == nil {
 		c.Log = slog.Default()
 	}
-	return slices.Concat(registrationRows(service, c), associationRows(service), heartbeatRows(service))
+	return slices.Concat(registrationRows(service, c), associationRows(service), heartbeatRows(service), messageRows(service))
 }

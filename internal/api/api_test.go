@@ -22,7 +22,8 @@ import (
 //	call ACTION [key=NAME] [region=R] [token=NAME] [id=NAME]   the input is the body; prints status and body, members sorted.
 //	     token and id save the answer's NextToken and DeletionId, association and execution the ids of the first of those
 //	     in it; $NAME in any input stands for what was saved, $now for the time in seconds and $ago for a minute before.
-//	     Also: only=MEMBER (to print), target=T, type=CONTENT-TYPE, clock=DURATION (of the signature), unsigned.
+//	     Also: only=MEMBER (to print), target=T, type=CONTENT-TYPE, clock=DURATION and service=NAME (of the
+//	     signature), unsigned.
 //	put [NODE] [key=NAME]     a report; each line is an item: TYPE VERSION [hash=H] [at=TIME] [context=JSON] [CONTENT].
 //	     Without NODE each line is a report of its own and begins with the node; prints those not answered with 200 {}.
 //	find [max=N]              GetInventory, all pages; each line is a filter: KEY OPERATOR VALUE|VALUE ("" is the empty
@@ -123,6 +124,7 @@ func (s *script) ask(t *testing.T, d *datadriven.TestData, action, body string) 
 	q := request{
 		target: targetOf(action), body: body, key: option(d, "key", "root"), region: option(d, "region", defaultRegion),
 		contentType: option(d, "type", "application/x-amz-json-1.1"), unsigned: d.HasArg("unsigned"),
+		service: option(d, "service", ""),
 	}
 	q.target = strings.Trim(option(d, "target", q.target), `"`)
 	if clock := option(d, "clock", ""); clock != "" {

@@ -1,6 +1,7 @@
 package api_test
 
 import (
+	"cmp"
 	"context"
 	"crypto/sha256"
 	"io"
@@ -123,6 +124,7 @@ type request struct {
 	key         string
 	region      string
 	contentType string
+	service     string        // of the signature; empty: ssm
 	clock       time.Duration // of the signature, from now
 	unsigned    bool
 }
@@ -142,7 +144,7 @@ func (s *stack) do(t testing.TB, q request) (status int, contentType, body strin
 		if !ok {
 			t.Fatalf("there is no key %q", q.key)
 		}
-		if err := sigv4.Sign(r, sha256.Sum256([]byte(q.body)), credentials, q.region, "ssm", time.Now().Add(q.clock)); err != nil {
+		if err := sigv4.Sign(r, sha256.Sum256([]byte(q.body)), credentials, q.region, cmp.Or(q.service, "ssm"), time.Now().Add(q.clock)); err != nil {
 			t.Fatal(err)
 		}
 	}

@@ -183,6 +183,9 @@ func (h *Handler) answer(w http.ResponseWriter, r *http.Request, buffer *[]byte,
 	if err := permitted(caller, row); err != nil {
 		return nil, err
 	}
+	if row.Waits {
+		h.shrink(buffer)
+	}
 	encode, err := row.serve(r.Context(), caller, row, *buffer)
 	if err != nil {
 		return nil, err

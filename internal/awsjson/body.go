@@ -30,6 +30,13 @@ func (h *Handler) giveBack(b *[]byte) {
 	}
 }
 
+// shrink leaves in the buffer what it holds, in as much memory as that takes, and lets others use the rest.
+func (h *Handler) shrink(b *[]byte) {
+	large := *b
+	*b = append(make([]byte, 0, len(large)), large...)
+	h.giveBack(&large)
+}
+
 // readBody appends the body, announced with a length that is -1 where unknown, to dst.
 func readBody(from io.Reader, length int64, dst []byte) ([]byte, error) {
 	// One byte more than announced, to meet the end without growing.

@@ -72,3 +72,13 @@ func TestBrokenBodyIsTheCallersFault(t *testing.T) {
 		t.Errorf("log: %s", log)
 	}
 }
+
+// TestShrinkKeepsLittle has a small body in a large buffer, as those of requests before leave behind.
+func TestShrinkKeepsLittle(t *testing.T) {
+	h := &Handler{}
+	b := append(make([]byte, 0, 1<<20), "a poll"...)
+	h.shrink(&b)
+	if string(b) != "a poll" || cap(b) > 64 {
+		t.Errorf("left is %q in %d bytes", b, cap(b))
+	}
+}

@@ -49,6 +49,10 @@ type Row struct {
 	// of such a kind pay it no heed.
 	MostResults int32
 
+	// Waits is of an action whose method may take long because there is nothing to say yet. Requests of it hold no more memory
+	// than their own while they wait.
+	Waits bool
+
 	// serve decodes body, holds it to the model and to what the caller may touch, calls the method, and gives what writes
 	// the answer. It keeps no part of body.
 	serve func(ctx context.Context, c Caller, row Row, body []byte) (encode func(dst []byte) []byte, err error)

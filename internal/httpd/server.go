@@ -29,6 +29,8 @@ type Server struct {
 	BeforeStop func()
 	// LameDuck is how long the server still takes new requests after that, for load balancers to notice. 0: not at all.
 	LameDuck time.Duration
+	// BeforeDrain is called once when no new requests are taken any more, to end those that only wait. nil: nothing to do.
+	BeforeDrain func()
 	// DrainTimeout is how long requests in flight then get to finish. 25 s.
 	DrainTimeout time.Duration
 
@@ -38,7 +40,7 @@ type Server struct {
 // Connections gives the number of open connections.
 func (s *Server) Connections() int64 { return s.open.Load() }
 
-// Run serves until ctx is done, then stops gracefully: BeforeStop, LameDuck, no new connections, requests in flight finish.
+// Run serves until ctx is done, then stops gracefully: BeforeStop, LameDuck, BeforeDrain, no new connections, requests in flight finish.
 // It closes the listener. nil means that every request was finished; an error, that the listener failed or that requests
 // were cut after DrainTimeout.
 func (s *Server) Run(ctx context.Context, l net.Listener) error {
@@ -71,6 +73,9 @@ func (s *Server) stop(server *http.Server) error {
 		s.BeforeStop()
 	}
 	time.Sleep(s.LameDuck)
+	if s.BeforeDrain != nil {
+		s.BeforeDrain()
+	}
 	limit := orDefault(s.DrainTimeout, 25*time.Second)
 	ctx, cancel := context.WithTimeout(context.Background(), limit)
 	defer cancel()

@@ -244,3 +244,26 @@ func TestListenOnATakenPort(t *testing.T) {
 		t.Errorf("got %v", err)
 	}
 }
+
+// TestWaitingRequestsEndBeforeTheDrain has a request that would wait for ever but for being told.
+func TestWaitingRequestsEndBeforeTheDrain(t *testing.T) {
+	inside, told := make(chan struct{}), make(chan struct{})
+	h := http.HandlerFunc(func(http.ResponseWriter, *http.Request) {
+		close(inside)
+		<-told
+	})
+	s := serve(t, h, func(s *Server) { s.BeforeDrain = func() { close(told) } })
+	c := client(t, false, nil)
+	status := make(chan int, 1)
+	go func() {
+		answer, _ := post(t, c, s.url(), nil)
+		status <- answer.StatusCode
+	}()
+	<-inside
+	if err := s.stop(); err != nil {
+		t.Error(err)
+	}
+	if got := <-status; got != 200 {
+		t.Errorf("the request that waited is answered with %d", got)
+	}
+}

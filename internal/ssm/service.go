@@ -69,6 +69,7 @@ type Service struct {
 	activations keyLocks // one registration with an activation takes its slot at a time
 	known       *knownNodes
 	heard       *heartbeats
+	polls       *polls
 	schemas     *schemaRegistry
 	answers     *answerCache
 	counters    Counters
@@ -109,7 +110,7 @@ func New(st store.Store, rep *replica.Replica, cfg Config) (*Service, error) {
 	base, stop := context.WithCancel(context.Background())
 	s := &Service{
 		store: st, replica: rep, cfg: cfg, log: cfg.Logger,
-		schemas: newSchemaRegistry(st), answers: newAnswerCache(), seal: seal, heard: newHeartbeats(),
+		schemas: newSchemaRegistry(st), answers: newAnswerCache(), seal: seal, heard: newHeartbeats(), polls: newPolls(),
 		leases: map[string]*lease{}, newDeletion: make(chan struct{}, 1),
 		policies: policies, lists: associationLists{known: map[inventory.Partition]*associationList{}}, runs: newRunTable(st, cfg.Exclusive),
 		base: base, stop: stop,
