@@ -296,5 +296,5 @@ func parseNetwork(text string) (netip.Prefix, bool) {
 		}
 		network = netip.PrefixFrom(address.Unmap(), bits)
 	}
-	return network.Masked(), true
+	return network, true
 }
