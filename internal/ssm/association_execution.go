@@ -24,8 +24,7 @@ type Execution struct {
 	Begun       time.Time
 	Last        time.Time // when any of its nodes last said anything
 	Status      string
-	Counts      []StatusCount
-	Nodes       []ExecutionNode // by id
+	Counts      []StatusCount // of nodes
 }
 
 // ExecutionNode is one node in an execution.
@@ -55,17 +54,21 @@ func (s *Service) executions(ctx context.Context, p inventory.Partition, id stri
 		version int
 		begun   int64
 	}
-	all := map[name]*Execution{}
-	err := s.runs.each(ctx, p, id, func(node inventory.NodeID, r runFacts) {
+	type sum struct {
+		Execution
+		counts map[string]int
+	}
+	all := map[name]*sum{}
+	err := s.runs.each(ctx, p, id, func(_ inventory.NodeID, r runFacts) {
 		for _, past := range r.past {
 			n := name{past.Version, past.Begun.UnixMilli()}
 			e := all[n]
 			if e == nil {
-				e = &Execution{Association: id, Version: past.Version, Begun: past.Begun}
+				e = &sum{Execution: Execution{Association: id, Version: past.Version, Begun: past.Begun}, counts: map[string]int{}}
 				all[n] = e
 			}
 			e.Last = later(e.Last, past.At)
-			e.Nodes = append(e.Nodes, ExecutionNode{Node: node, Status: past.Status, At: past.At})
+			e.counts[past.Status]++
 		}
 	})
 	if err != nil {
@@ -73,35 +76,27 @@ func (s *Service) executions(ctx context.Context, p inventory.Partition, id stri
 	}
 	out := make([]Execution, 0, len(all))
 	for _, e := range all {
-		e.ID = s.executionID(id, e.Version, e.Begun)
-		e.sum()
-		out = append(out, *e)
+		e.ID, e.Counts, e.Status = s.executionID(id, e.Version, e.Begun), ordered(e.counts), executionStatus(e.counts)
+		out = append(out, e.Execution)
 	}
 	slices.SortFunc(out, func(a, b Execution) int { return cmp.Or(b.Begun.Compare(a.Begun), b.Version-a.Version) })
 	return out, nil
 }
 
-// sum counts the nodes of an execution.
-func (e *Execution) sum() {
-	counts := map[string]int{}
-	for _, n := range e.Nodes {
-		counts[n.Status]++
-	}
-	e.Counts = ordered(counts)
-	slices.SortFunc(e.Nodes, func(a, b ExecutionNode) int { return strings.Compare(string(a.Node), string(b.Node)) })
-	waiting, running := counts[statusPending], counts[statusInProgress]
+// executionStatus says how an execution stands by how its nodes do.
+func executionStatus(counts map[string]int) string {
+	only := func(status string) bool { return len(counts) == 1 && counts[status] > 0 }
 	switch {
-	case waiting == len(e.Nodes):
-		e.Status = statusPending
-	case waiting+running > 0:
-		e.Status = statusInProgress
+	case only(statusPending):
+		return statusPending
+	case counts[statusPending]+counts[statusInProgress] > 0:
+		return statusInProgress
 	case counts[statusFailed]+counts[statusTimedOut] > 0:
-		e.Status = statusFailed
-	case counts[statusSuccess] > 0:
-		e.Status = statusSuccess
-	default:
-		e.Status = statusSkipped
+		return statusFailed
+	case only(statusSkipped):
+		return statusSkipped
 	}
+	return statusSuccess
 }
 
 // ResourceCount writes the counts as the API tells them: {Failed=1, Success=2}.
@@ -204,7 +199,7 @@ type ListExecutionNodesInput struct {
 
 // ListExecutionNodesOutput is one page of them, by id.
 type ListExecutionNodesOutput struct {
-	Execution Execution // without its nodes
+	Execution Execution
 	Nodes     []ExecutionNode
 	NextToken string
 }
@@ -229,9 +224,12 @@ func (s *Service) ListExecutionNodes(ctx context.Context, p inventory.Partition,
 		return out, inventory.Errorf(inventory.AssociationExecutionDoesNotExist, "The association has no execution %s. DescribeAssociationExecutions lists those of late.", clip(in.Execution))
 	}
 	out.Execution = all[at]
-	out.Execution.Nodes = nil
+	nodes, err := s.executionNodes(ctx, p, &out.Execution)
+	if err != nil {
+		return out, err
+	}
 	most := pageSize(in.MaxResults, usualPage)
-	for _, n := range all[at].Nodes {
+	for _, n := range nodes {
 		if from != nil && string(n.Node) <= from.After || slices.ContainsFunc(in.Filters, func(f ExecutionFilter) bool { return !f.meets(n) }) {
 			continue
 		}
@@ -242,6 +240,20 @@ func (s *Service) ListExecutionNodes(ctx context.Context, p inventory.Partition,
 		out.Nodes = append(out.Nodes, n)
 	}
 	return out, err
+}
+
+// executionNodes gives the nodes of an execution by id.
+func (s *Service) executionNodes(ctx context.Context, p inventory.Partition, e *Execution) ([]ExecutionNode, error) {
+	var nodes []ExecutionNode
+	err := s.runs.each(ctx, p, e.Association, func(node inventory.NodeID, r runFacts) {
+		for _, past := range r.past {
+			if past.Version == e.Version && past.Begun.Equal(e.Begun) {
+				nodes = append(nodes, ExecutionNode{Node: node, Status: past.Status, At: past.At})
+			}
+		}
+	})
+	slices.SortFunc(nodes, func(a, b ExecutionNode) int { return strings.Compare(string(a.Node), string(b.Node)) })
+	return nodes, err
 }
 
 func (f ExecutionFilter) meets(n ExecutionNode) bool {

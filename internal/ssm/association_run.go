@@ -331,6 +331,10 @@ func (s *Service) UpdateRun(ctx context.Context, p inventory.Partition, in RunRe
 		rec, err := s.store.Record(ctx, runKey(key, h.ID))
 		switch {
 		case errors.Is(err, store.ErrNotFound):
+			// It was never told. That it could have been is enough.
+			if err := s.checkMeant(ctx, l, h, key); err != nil {
+				return err
+			}
 			r.Version, r.Once = h.Version, h.Once
 		case err != nil:
 			return err
@@ -344,6 +348,15 @@ func (s *Service) UpdateRun(ctx context.Context, p inventory.Partition, in RunRe
 		}
 		return s.putRun(ctx, key, h.ID, r)
 	})
+}
+
+// checkMeant refuses a node that is not among the targets.
+func (s *Service) checkMeant(ctx context.Context, l *associationList, h *heldAssociation, key inventory.NodeKey) error {
+	tags, err := s.tagsOf(ctx, l, key)
+	if err == nil && !h.meant(key.Node, tags) {
+		return inventory.Errorf(inventory.AssociationDoesNotExist, "The association %s isn't for the node %s.", h.ID, key.Node)
+	}
+	return err
 }
 
 // shorten cuts a text to so many bytes, between characters.
