@@ -107,11 +107,12 @@ func (a *Association) claims(p inventory.Partition) []claim {
 }
 
 // putAssociation writes an association over its record as it was read, of revision 0 for a new one. What it claims it
-// takes before and looks at again after: of two that race for one claim, the one that lost it takes itself back.
+// takes before and takes once more after: who found the association missing in between, and is about to take the claim
+// over, finds that the claim has moved. Of two that race for one claim, the one that lost it takes itself back.
 func (s *Service) putAssociation(ctx context.Context, p inventory.Partition, a Association, before store.Record) error {
 	claims := a.claims(p)
 	for _, c := range claims {
-		if err := retry(ctx, func() error { return s.take(ctx, p, c, a.ID) }); err != nil {
+		if err := retry(ctx, func() error { return s.take(ctx, p, c, a.ID, false) }); err != nil {
 			return err
 		}
 	}
@@ -124,7 +125,7 @@ func (s *Service) putAssociation(ctx context.Context, p inventory.Partition, a A
 		return err
 	}
 	for _, c := range claims {
-		refused := retry(ctx, func() error { return s.take(ctx, p, c, a.ID) })
+		refused := retry(ctx, func() error { return s.take(ctx, p, c, a.ID, true) })
 		if refused == nil {
 			continue
 		}
@@ -133,20 +134,26 @@ func (s *Service) putAssociation(ctx context.Context, p inventory.Partition, a A
 		} else {
 			_, err = s.store.PutRecord(ctx, store.Record{Key: before.Key, Value: before.Value, Revision: revision})
 		}
-		return errors.Join(refused, err)
+		// Lists made meanwhile have what was taken back.
+		return errors.Join(refused, err, s.touchAssociations(ctx, p))
 	}
 	return s.touchAssociations(ctx, p)
 }
 
-// take takes a claim for an association, unless another has it and is what it claimed to be.
-func (s *Service) take(ctx context.Context, p inventory.Partition, c claim, id string) error {
+// take takes a claim for an association, unless another has it and is what it claimed to be. One it has already it leaves
+// alone, or writes anew.
+func (s *Service) take(ctx context.Context, p inventory.Partition, c claim, id string, anew bool) error {
 	rec, err := s.store.Record(ctx, c.key)
 	if err != nil && !errors.Is(err, store.ErrNotFound) {
 		return err
 	}
-	if holder := string(rec.Value); holder == id {
-		return nil
-	} else if holder != "" {
+	switch holder := string(rec.Value); holder {
+	case id:
+		if !anew {
+			return nil
+		}
+	case "":
+	default:
 		other, err := s.store.Record(ctx, associationKey(p, holder))
 		if err != nil && !errors.Is(err, store.ErrNotFound) {
 			return err

@@ -178,6 +178,11 @@ func assign(found []*heldAssociation, runs map[string]heldRun, enrolled, now tim
 		switch {
 		case a.rank > best:
 			v = overridden
+		case len(rivals) > 1 && best == rankGlobal:
+			// There is but one for every node, unless one is just being taken back.
+			if a.ID != rivals[0] {
+				v = overridden
+			}
 		case len(rivals) > 1:
 			v, a.rivals = conflicting, rivals
 		}

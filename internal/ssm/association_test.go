@@ -328,7 +328,9 @@ func TestAssociationRefusals(t *testing.T) {
 		{inventory.InvalidParameters, change(func(in *ssm.CreateAssociationInput) { in.Parameters = map[string][]string{"services": {"enabled"}} })},
 		{inventory.InvalidParameters, change(func(in *ssm.CreateAssociationInput) { in.Parameters = map[string][]string{"services": {}} })},
 		{inventory.InvalidParameters, change(func(in *ssm.CreateAssociationInput) { in.Parameters = map[string][]string{"files": {"/etc"}} })},
-		{inventory.InvalidParameters, change(func(in *ssm.CreateAssociationInput) { in.Parameters = map[string][]string{"windowsRegistry": {`{"Path":"a"}`}} })},
+		{inventory.InvalidParameters, change(func(in *ssm.CreateAssociationInput) {
+			in.Parameters = map[string][]string{"windowsRegistry": {`{"Path":"a"}`}}
+		})},
 		{inventory.TooManyTags, change(func(in *ssm.CreateAssociationInput) { in.Tags = tags })},
 	} {
 		_, err := tr.CreateAssociation(t.Context(), home, c.in)
