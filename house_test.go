@@ -57,7 +57,7 @@ var rooms = []room{
 	{name: "pgtest", imports: []string{"pgcluster"}, testing: true},
 	{name: "simulate", imports: []string{"inventory", "wire"}},
 	{name: "simulate/agent", imports: []string{"simulate", "inventory", "sigv4"}, tests: []string{"agent", "api", "awsjson", "client", "httpd", "iam", "pgtest", "replica", "ssm", "store", "store/storetest", "store/storetest/stores"}},
-	{name: "bench", imports: []string{"client", "simulate", "wire", "inventory"}, tests: []string{"sigv4"}},
+	{name: "bench", imports: []string{"client", "simulate", "simulate/agent", "wire", "inventory"}, tests: []string{"sigv4"}},
 	{name: "bench/baseline", imports: []string{"wire"}, tests: []string{"pgtest", "pgcluster", "simulate"}},
 	{name: "bench/front", imports: []string{"sigv4"}, tests: []string{"client"}},
 	{name: "cmd/stocktake", imports: []string{anyRoom}},

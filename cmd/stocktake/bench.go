@@ -32,6 +32,10 @@ type benchCommand struct {
 	JSON        string   `name:"json" placeholder:"FILE" help:"Write the figures to this file too."`
 	HTML        string   `name:"html" placeholder:"FILE" help:"Write a page with charts to this file."`
 	Allocations string   `placeholder:"FILE" help:"Fail when a request allocates more objects than this file allows: lines of a number and an operation."`
+
+	Agents   int           `placeholder:"N" help:"Measure something else: so many simulated agents that register, poll and report on their schedules."`
+	For      time.Duration `default:"10m" placeholder:"TIME" help:"With --agents: how long they are measured once all have registered (${default})."`
+	Packages int           `default:"60" placeholder:"N" help:"With --agents: packages on each node (${default})."`
 }
 
 // Help is shown below the usage.
@@ -47,11 +51,18 @@ starts them again in every way, and prints what all that took, side by side; doc
 With --endpoint-url a running server is measured in place of embedded: the account and region must hold nothing yet, and the
 fleet stays there. The same holds for --peer.
 
+With --agents one server is measured with agents on their schedules: heartbeats every 5 minutes, polls for associations every
+10, reports every 30, and a poll for messages open all the time; all spread evenly. Then the server is killed and started
+again, and all agents come back at once. Exit code 1: a node was lost, a call failed, or on their schedules p99 was over 250 ms.
+
 Every answer of every side is held against the simulation: a wrong one is exit code 1. Ctrl-C leaves nothing behind.`
 }
 
 // Run measures and prints.
 func (c *benchCommand) Run(p *process) error {
+	if c.Agents != 0 {
+		return c.runAgents(p)
+	}
 	if c.Rounds < 1 || c.Samples < 1 || c.Workers < 1 || len(c.Nodes) == 0 || slices.Min(c.Nodes) < c.Rounds {
 		return &usageError{"rounds, samples and workers are numbers from 1, and nodes from that of the rounds", ""}
 	}
@@ -112,14 +123,8 @@ func (c *benchCommand) ceilings() (bench.Ceilings, error) {
 
 // write writes the files that were asked for.
 func (c *benchCommand) write(report *bench.Report) error {
-	if c.JSON != "" {
-		text, err := json.MarshalIndent(report, "", "  ")
-		if err != nil {
-			return err
-		}
-		if err := os.WriteFile(c.JSON, append(text, '\n'), 0o644); err != nil {
-			return err
-		}
+	if err := c.writeJSON(report); err != nil {
+		return err
 	}
 	if c.HTML == "" {
 		return nil
@@ -129,6 +134,17 @@ func (c *benchCommand) write(report *bench.Report) error {
 		return err
 	}
 	return errors.Join(report.Page(f), f.Close())
+}
+
+func (c *benchCommand) writeJSON(result any) error {
+	if c.JSON == "" {
+		return nil
+	}
+	text, err := json.MarshalIndent(result, "", "  ")
+	if err != nil {
+		return err
+	}
+	return os.WriteFile(c.JSON, append(text, '\n'), 0o644)
 }
 
 // phases shows how far each phase is: on a terminal as a bar, elsewhere by a line when it begins.

@@ -44,20 +44,27 @@ func (s *sides) remove() error {
 }
 
 // open makes the sides that were asked for, and the floors.
-func (s *sides) open() (err error) {
-	if s.binary, err = os.Executable(); err != nil {
+func (s *sides) open() error {
+	if err := s.folder(); err != nil {
 		return err
 	}
-	if s.dir, err = os.MkdirTemp(s.command.Data, "stocktake-bench-"); err != nil {
-		return err
-	}
-	s.undo = append(s.undo, func() error { return os.RemoveAll(s.dir) })
 	for _, name := range s.names() {
 		if err := s.add(name); err != nil {
 			return fmt.Errorf("%s: %w", name, err)
 		}
 	}
 	return nil
+}
+
+// folder makes the temporary folder that all servers are in.
+func (s *sides) folder() (err error) {
+	if s.binary, err = os.Executable(); err != nil {
+		return err
+	}
+	if s.dir, err = os.MkdirTemp(s.command.Data, "stocktake-bench-"); err == nil {
+		s.undo = append(s.undo, func() error { return os.RemoveAll(s.dir) })
+	}
+	return err
 }
 
 // names gives the sides to measure, the floors last.
