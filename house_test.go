@@ -43,6 +43,7 @@ var rooms = []room{
 	{name: "store/postgres", imports: []string{"store", "inventory"}, tests: []string{"store/storetest", "pgtest", "pgcluster"}},
 	{name: "replica", imports: []string{"store", "index", "inventory"}, tests: []string{"store/memory", "store/pebble", "store/storetest", "index/indextest"}},
 	{name: "transfer", imports: []string{"store", "inventory"}, tests: []string{"store/storetest", "store/storetest/stores"}},
+	{name: "verify", imports: []string{"transfer", "index", "store", "inventory"}, tests: []string{"backup", "replica", "store/memory", "store/storetest", "store/storetest/stores"}},
 	{name: "backup", imports: []string{"transfer", "store", "inventory"}, tests: []string{"store/memory", "store/storetest", "store/storetest/stores"}},
 	{name: "iam", imports: []string{"store", "inventory"}, tests: []string{"store/memory"}},
 	{name: "iam/policy", imports: []string{"inventory"}},

@@ -52,6 +52,9 @@ func TestBackupOfRunningService(t *testing.T) {
 	if code, out, log := command(t, "backup", "--data", data, "--to", file); code != 0 || !strings.Contains(out, "backed up 1 nodes") {
 		t.Fatalf("backup ended with %d: %s%s", code, out, log)
 	}
+	if code, out, log := command(t, "verify", "--data", data); code != 0 || !strings.Contains(out, "looked at 1 nodes") || !strings.Contains(out, "all fits together") {
+		t.Errorf("verify ended with %d: %s%s", code, out, log)
+	}
 	if status, body := s.do(t, "GetInventory", `{}`); status != http.StatusOK || !strings.Contains(body, "i-12345678") {
 		t.Errorf("after a backup: %d %s", status, body)
 	}
@@ -59,6 +62,9 @@ func TestBackupOfRunningService(t *testing.T) {
 	restored := filepath.Join(t.TempDir(), "restored")
 	if code, out, log := command(t, "restore", "--from", file, "--data", restored); code != 0 {
 		t.Fatalf("restore ended with %d: %s%s", code, out, log)
+	}
+	if code, out, log := command(t, "verify", "--data", restored); code != 0 {
+		t.Errorf("verify of the restored store ended with %d: %s%s", code, out, log)
 	}
 	again := serveHere(t, "--data", restored)
 	if status, body := again.do(t, "ListInventoryEntries", `{"InstanceId":"i-12345678","TypeName":"Custom:RackInfo"}`); status != http.StatusOK || !strings.Contains(body, "r1") {

@@ -77,38 +77,51 @@ func (s *server) openControl(ctx context.Context) error {
 	return nil
 }
 
-// controlHandler answers until running is done.
+// controlHandler answers until running is done: one command at a time, as each reads the whole store.
 func (s *server) controlHandler(running context.Context) http.Handler {
 	mux := http.NewServeMux()
 	one := make(chan struct{}, 1)
-	mux.HandleFunc("GET /backup", func(w http.ResponseWriter, r *http.Request) {
-		select {
-		case one <- struct{}{}:
-			defer func() { <-one }()
-		default:
-			http.Error(w, "another backup is being made", http.StatusConflict)
-			return
-		}
-		ctx, cancel := context.WithCancel(r.Context())
-		defer cancel()
-		started := time.Now()
-		w.Header().Set("Trailer", errorTrailer)
-		out := &unstalled{control: http.NewResponseController(w), w: w}
-		defer context.AfterFunc(running, func() {
-			cancel()
-			out.stop()
-		})()
-		if err := writeBackup(ctx, s.store, out, transfer.Options{Workers: 1}); err != nil {
-			if running.Err() != nil {
-				err = errors.New("the service stops")
+	answers := map[string]func(ctx context.Context, w io.Writer) error{
+		"backup": func(ctx context.Context, w io.Writer) error {
+			return writeBackup(ctx, s.store, w, transfer.Options{Workers: 1})
+		},
+		"verify": func(ctx context.Context, w io.Writer) error { return verifyHere(ctx, s.store, w) },
+	}
+	for name, answer := range answers {
+		mux.HandleFunc("GET /"+name, func(w http.ResponseWriter, r *http.Request) {
+			select {
+			case one <- struct{}{}:
+				defer func() { <-one }()
+			default:
+				http.Error(w, "another backup is being made, or the store looked over", http.StatusConflict)
+				return
 			}
-			s.log.Error("backup not made", "error", err)
-			w.Header().Set(errorTrailer, err.Error())
-			return
-		}
-		s.log.Info("backup sent", "bytes", out.bytes, "duration", time.Since(started))
-	})
+			s.control(running, w, r, name, answer)
+		})
+	}
 	return mux
+}
+
+// control gives one answer, with an error in its trailer.
+func (s *server) control(running context.Context, w http.ResponseWriter, r *http.Request, name string, answer func(ctx context.Context, w io.Writer) error) {
+	ctx, cancel := context.WithCancel(r.Context())
+	defer cancel()
+	started := time.Now()
+	w.Header().Set("Trailer", errorTrailer)
+	out := &unstalled{control: http.NewResponseController(w), w: w}
+	defer context.AfterFunc(running, func() {
+		cancel()
+		out.stop()
+	})()
+	if err := answer(ctx, out); err != nil {
+		if running.Err() != nil {
+			err = errors.New("the service stops")
+		}
+		s.log.Error("command not carried out", "command", name, "error", err)
+		w.Header().Set(errorTrailer, err.Error())
+		return
+	}
+	s.log.Info("command carried out", "command", name, "bytes", out.bytes, "duration", time.Since(started))
 }
 
 // unstalled writes an answer for as long as the client takes it, and until it is stopped.

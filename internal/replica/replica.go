@@ -55,7 +55,7 @@ const (
 
 // Replica owns an index. Its methods may be called from any goroutine.
 type Replica struct {
-	store store.Store
+	store store.View // of it the replica only reads
 	index *index.Index
 	opt   Options
 	log   *slog.Logger

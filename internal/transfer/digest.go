@@ -177,8 +177,7 @@ func (r *running) digest() (sum [sha256.Size]byte) {
 // sumShard reads a shard, and sumRecords the records.
 func sumShard(ctx context.Context, s store.View, shard int, track *tracker) (Sum, error) {
 	sums := NewSums(s.Identity())
-	l := &loading{from: s, to: sums, shard: shard, sent: map[dictionary]map[inventory.ShapeID]struct{}{}, track: track}
-	if err := l.run(ctx); err != nil {
+	if err := streamShard(ctx, s, shard, sums, track); err != nil {
 		return Sum{}, err
 	}
 	return sums.Shard(shard), nil
@@ -186,7 +185,7 @@ func sumShard(ctx context.Context, s store.View, shard int, track *tracker) (Sum
 
 func sumRecords(ctx context.Context, s store.View) (Sum, error) {
 	sums := NewSums(s.Identity())
-	err := streamRecords(ctx, s, sums)
+	err := StreamRecords(ctx, s, sums)
 	return sums.Records(), err
 }
 

@@ -171,7 +171,3 @@ func eachRecords(ctx context.Context, s store.View, f func([]store.Record) error
 		}
 	}
 }
-
-func streamRecords(ctx context.Context, from store.View, to store.Loader) error {
-	return eachRecords(ctx, from, func(records []store.Record) error { return another(to.LoadRecords(ctx, records)) })
-}

@@ -15,9 +15,8 @@ func Stream(ctx context.Context, from store.View, to store.Loader, o Options, en
 	shards := from.Identity().Shards
 	track := &tracker{phase: Reading, of: shards, tell: o.Progress}
 	err := eachShard(ctx, shards, o.Workers, func(ctx context.Context, shard int) error {
-		l := &loading{from: from, to: to, shard: shard, sent: map[dictionary]map[inventory.ShapeID]struct{}{}, track: track}
-		if err := l.run(ctx); err != nil {
-			return fmt.Errorf("shard %d: %w", shard, err)
+		if err := streamShard(ctx, from, shard, to, track); err != nil {
+			return err
 		}
 		if ended != nil {
 			if err := ended(shard); err != nil {
@@ -30,5 +29,23 @@ func Stream(ctx context.Context, from store.View, to store.Loader, o Options, en
 	if err != nil {
 		return err
 	}
-	return streamRecords(ctx, from, to)
+	return StreamRecords(ctx, from, to)
+}
+
+// StreamShard gives one shard to a loader as Stream does.
+func StreamShard(ctx context.Context, from store.View, shard int, to store.Loader) error {
+	return streamShard(ctx, from, shard, to, nil)
+}
+
+func streamShard(ctx context.Context, from store.View, shard int, to store.Loader, track *tracker) error {
+	l := &loading{from: from, to: to, shard: shard, sent: map[dictionary]map[inventory.ShapeID]struct{}{}, track: track}
+	if err := l.run(ctx); err != nil {
+		return fmt.Errorf("shard %d: %w", shard, err)
+	}
+	return nil
+}
+
+// StreamRecords gives the records to a loader as Stream does.
+func StreamRecords(ctx context.Context, from store.View, to store.Loader) error {
+	return eachRecords(ctx, from, func(records []store.Record) error { return another(to.LoadRecords(ctx, records)) })
 }

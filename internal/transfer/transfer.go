@@ -93,7 +93,7 @@ func Copy(ctx context.Context, from, to store.Store, o Options) (Report, error) 
 	if err := copyShards(ctx, from, to, m, o); err != nil {
 		return report, moved(err)
 	}
-	if err := streamRecords(ctx, from, to); err != nil {
+	if err := StreamRecords(ctx, from, to); err != nil {
 		return report, moved(err)
 	}
 	verified, err := Verify(ctx, from, to, o)
