@@ -4,18 +4,22 @@ import (
 	"errors"
 	"log/slog"
 	"net/http"
+	"slices"
 
 	"stocktake/internal/agent"
 	"stocktake/internal/api"
 	"stocktake/internal/awsjson"
 	"stocktake/internal/httpd"
+	"stocktake/internal/inventory"
+	"stocktake/internal/wire"
 )
 
 // handler wraps the protocol, with the rows of every action in it, in the floor of all HTTP.
 func (s *server) handler() (http.Handler, error) {
-	rows := append(api.Rows(s.service), agent.Rows(s.service, s.config.agent(s.log))...)
+	public, agents := api.Rows(s.service), agent.Rows(s.service, s.config.agent(s.log))
+	rows := slices.Concat(public, agents)
 	protocol, err := awsjson.New(awsjson.Config{
-		Keys: s.keys, Nodes: agent.Keys(s.service), Rows: rows, Regions: s.config.Regions, Log: s.log, Observe: observe,
+		Keys: s.keys, Nodes: agent.Keys(s.service), Rows: rows, Regions: s.config.Regions, Log: s.log, Observe: s.observer(agents),
 	})
 	if err != nil {
 		return nil, err
@@ -49,6 +53,20 @@ func priority(r *http.Request) httpd.Priority {
 		return httpd.Idle
 	}
 	return httpd.Ordinary
+}
+
+// observer gives what looks at every request: it keeps what nodes are refused for, and tells the log.
+func (s *server) observer(agents []awsjson.Row) func(*http.Request, awsjson.Observation) {
+	reports := map[string]bool{"PutInventory": true, "PutComplianceItems": true}
+	for _, row := range agents {
+		reports[row.Action] = true
+	}
+	return func(r *http.Request, o awsjson.Observation) {
+		if o.Code != "" && o.Code != wire.InternalServerError && reports[o.Action] && o.Node != "" && o.Partition.Account != "" {
+			s.service.NoteRefusal(inventory.NodeKey{Partition: o.Partition, Node: o.Node}, o.Action, o.Code, o.Text)
+		}
+		observe(r, o)
+	}
 }
 
 // observe tells the log line of a request who asked and how it ended.

@@ -16,6 +16,7 @@ import (
 type nodeCommand struct {
 	Register  nodeRegisterCommand  `cmd:"" help:"Make nodes known, or known again after they were terminated."`
 	List      nodeListCommand      `cmd:"" help:"List the nodes."`
+	Explain   nodeExplainCommand   `cmd:"" help:"Tell why a node is stale, or that it is not."`
 	Stop      nodeStopCommand      `cmd:"" help:"Mark nodes as stopped until they are heard of again."`
 	Terminate nodeTerminateCommand `cmd:"" help:"Mark nodes as gone for good: they stay in answers, and their reports are refused."`
 	Remove    nodeRemoveCommand    `cmd:"" help:"Forget nodes and all they reported."`

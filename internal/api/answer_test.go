@@ -59,6 +59,7 @@ var answers = map[string]func() interface{ Decode(body []byte) error }{
 	"DescribeInstanceProperties":  func() interface{ Decode(body []byte) error } { return &wire.DescribeInstancePropertiesResponse{} },
 	"ListNodes":                   func() interface{ Decode(body []byte) error } { return &wire.ListManagedNodesResponse{} },
 	"ListNodesSummary":            func() interface{ Decode(body []byte) error } { return &wire.ListNodesSummaryResponse{} },
+	"Stocktake.ExplainNode":       func() interface{ Decode(body []byte) error } { return &wire.ExplainNodeResponse{} },
 	"PutComplianceItems":          func() interface{ Decode(body []byte) error } { return &wire.EmptyMessage{} },
 }
 
@@ -84,7 +85,11 @@ func (s *script) printed(t testing.TB, status int, body string) string {
 var uuid = regexp.MustCompile(`^[0-9a-f]{8}-[0-9a-f]{4}-4[0-9a-f]{3}-[89ab][0-9a-f]{3}-[0-9a-f]{12}$`)
 
 // signatureTime is how refusals of signatures write times.
-var signatureTime = regexp.MustCompile(`\d{8}T\d{6}Z`)
+var (
+	signatureTime = regexp.MustCompile(`\d{8}T\d{6}Z`)
+	// moment is how explanations write them.
+	moment = regexp.MustCompile(`\d{4}-\d\d-\d\d \d\d:\d\d:\d\d UTC`)
+)
 
 func (s *script) normal(t testing.TB, member string, v any) any {
 	switch v := v.(type) {
@@ -131,7 +136,7 @@ func (s *script) normalText(member, text string) string {
 			text = strings.ReplaceAll(text, s.saved[name], "<"+name+">")
 		}
 	}
-	text = signatureTime.ReplaceAllString(text, "<time>")
+	text = moment.ReplaceAllString(signatureTime.ReplaceAllString(text, "<time>"), "<moment>")
 	switch {
 	case strings.HasPrefix(text, "<"):
 	case member == "NextToken":

@@ -30,6 +30,7 @@ func Rows(service *ssm.Service) []awsjson.Row {
 		awsjson.NewOwnRow("StopNode", nodeOf, n.stopNode),
 		awsjson.NewOwnRow("TerminateNode", nodeOf, n.terminateNode),
 		awsjson.NewOwnRow("RemoveNode", nodeOf, n.removeNode),
+		awsjson.NewOwnRow("ExplainNode", nodeOf, n.explain),
 		awsjson.NewOwnRow("ListNodes", nil, n.listNodes),
 		awsjson.NewOwnRow("RunRetention", nil, n.runRetention),
 	}

@@ -46,3 +46,36 @@ func (a nodeActions) runRetention(ctx context.Context, c awsjson.Caller, _ *wire
 	report, err := a.service.RunRetention(ctx, c.Partition)
 	return &wire.RunRetentionResponse{DocumentCount: int32(report.Documents), DroppedCount: int32(report.Expired)}, err
 }
+
+func (a nodeActions) explain(ctx context.Context, c awsjson.Caller, r *wire.NodeRequest) (*wire.ExplainNodeResponse, error) {
+	e, err := a.service.ExplainNode(ctx, c.Partition, inventory.NodeID(r.NodeId))
+	if err != nil {
+		return nil, err
+	}
+	answer := &wire.ExplainNodeResponse{
+		NodeId: string(e.Node), Status: string(e.Status), PingStatus: e.Ping, StatusTime: e.Since, EnrolledTime: e.Enrolled,
+		LastHeartbeatTime: e.Heartbeat, Information: wire.Entry(e.Information), Verdict: e.Why, NextSteps: e.Next,
+	}
+	for _, state := range e.Reports {
+		answer.Types = append(answer.Types, wire.ExplainedType{
+			TypeName: string(state.Type), SubType: state.SubType, SchemaVersion: state.SchemaVersion, ArrivalTime: state.Arrival,
+			CaptureTime: state.CaptureTime, EntryCount: int32(state.Entries), HasHash: state.Hash != "",
+		})
+	}
+	if r := e.Refusal; r != nil {
+		answer.LastRefusal = &wire.ExplainedRefusal{Action: r.Action, Code: r.Code, Text: r.Text, Time: r.Time}
+	}
+	if !e.Registered.IsZero() {
+		answer.Registration = &wire.ExplainedRegistration{
+			ActivationId: e.Activation, IamRole: e.Role, Name: e.Name, RegistrationTime: e.Registered, KeyTime: e.KeySince,
+		}
+	}
+	for _, run := range e.Runs {
+		answer.Associations = append(answer.Associations, wire.ExplainedAssociation{
+			AssociationId: run.AssociationID, AssociationName: run.AssociationName, DocumentName: run.Document,
+			DetailedStatus: run.DetailedStatus, ErrorCode: run.ErrorCode, LastRunTime: run.Last, LastSuccessTime: run.LastSuccess,
+			NextRunTime: run.Next, Summary: run.Summary,
+		})
+	}
+	return answer, nil
+}

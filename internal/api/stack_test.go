@@ -104,8 +104,15 @@ func (s *stack) start(t testing.TB) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if s.handler, err = awsjson.New(awsjson.Config{Keys: directory, Rows: slices.Concat(api.Rows(s.service), agent.Rows(s.service, agent.Config{Log: discard})), Log: discard}); err != nil {
+	if s.handler, err = awsjson.New(awsjson.Config{Keys: directory, Rows: slices.Concat(api.Rows(s.service), agent.Rows(s.service, agent.Config{Log: discard})), Log: discard, Observe: s.observe}); err != nil {
 		t.Fatal(err)
+	}
+}
+
+// observe keeps what nodes are refused for, as the server does.
+func (s *stack) observe(_ *http.Request, o awsjson.Observation) {
+	if o.Code != "" && o.Node != "" && (o.Action == "PutInventory" || o.Action == "UpdateInstanceInformation") {
+		s.service.NoteRefusal(inventory.NodeKey{Partition: o.Partition, Node: o.Node}, o.Action, o.Code, o.Text)
 	}
 }
 

@@ -102,6 +102,10 @@ type Observation struct {
 	Code      string              // the error's name; empty: answered with 200
 	Partition inventory.Partition // zero until the signature is verified
 	Principal *iam.Principal      // nil until the signature is verified
+	// Node is, of a refusal, the node it is about, where the request named one that its form allows, or else the managed node
+	// that signed. Text is what the caller is told.
+	Node inventory.NodeID
+	Text string
 }
 
 // A Handler answers requests; see the package's documentation for the order of its checks.
@@ -150,7 +154,7 @@ func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	answer, err := h.answer(w, r, buffer, &o)
 	if err != nil {
 		f := h.failure(w, r, err, o)
-		o.Code = f.name
+		o.Code, o.Text, o.Node = f.name, f.body.Text(), refusedNode(err, o.Principal)
 		h.observe(r, o)
 		f.write(w)
 		return

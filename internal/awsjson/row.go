@@ -3,6 +3,7 @@ package awsjson
 import (
 	"context"
 	"crypto/rsa"
+	"errors"
 
 	"stocktake/internal/iam"
 	"stocktake/internal/inventory"
@@ -70,6 +71,26 @@ type response interface {
 	AppendJSON(dst []byte) []byte
 }
 
+// aboutNode is a refusal with the node it is about; empty: none.
+type aboutNode struct {
+	error
+	node inventory.NodeID
+}
+
+func (a aboutNode) Unwrap() error { return a.error }
+
+// refusedNode gives the node that a refusal is about.
+func refusedNode(err error, p *iam.Principal) inventory.NodeID {
+	var about aboutNode
+	switch {
+	case errors.As(err, &about) && about.node != "":
+		return about.node
+	case p != nil:
+		return p.Node().Node
+	}
+	return ""
+}
+
 // NewRow makes the row of an action. Node gives the node that a request is done to; nil for an action that is done to no
 // single one. Method is called with a valid request that the caller is allowed; its error is an [*inventory.Error], or
 // one that the caller is not told of.
@@ -93,14 +114,15 @@ func NewRow[T any, Request request[T], Response response](
 		if err := r.Validate(); err != nil {
 			return nil, err
 		}
+		var id inventory.NodeID
 		if node != nil {
-			if id := node(r); !c.mayReach(id) {
-				return nil, denied(c, row, id)
+			if id = node(r); !c.mayReach(id) {
+				return nil, aboutNode{denied(c, row, id), id}
 			}
 		}
 		answer, err := method(ctx, c, r)
 		if err != nil {
-			return nil, err
+			return nil, aboutNode{err, id}
 		}
 		return answer.AppendJSON, nil
 	}

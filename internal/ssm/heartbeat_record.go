@@ -17,7 +17,7 @@ const bucketVersion = 1
 var errBucket = errors.New("heartbeats are cut short or of another version")
 
 // encodeBucket gives the record of a bucket: the version; a moment all times are near; the number of heartbeats, and for
-// each, by node, the id and the time from that moment; then the same of refusals, with their texts.
+// each, by node, the id and the time from that moment; then the same of refusals, to the millisecond and with their texts.
 func encodeBucket(b *bucket) []byte {
 	var base int64
 	for _, heard := range b.beats {
@@ -34,7 +34,7 @@ func encodeBucket(b *bucket) []byte {
 	for _, id := range slices.Sorted(maps.Keys(b.refusals)) {
 		r := b.refusals[id]
 		out = appendText(out, string(id))
-		out = binary.AppendVarint(out, r.Time.Unix()-base)
+		out = binary.AppendVarint(out, r.Time.UnixMilli()-1000*base)
 		for _, text := range [...]string{r.Action, r.Code, r.Text} {
 			out = appendText(out, text)
 		}
@@ -61,8 +61,8 @@ func decodeBucket(text []byte) (*bucket, error) {
 	}
 	for range r.length() {
 		id := inventory.NodeID(r.string())
-		at := r.time(base)
-		b.refusals[id] = Refusal{Time: time.Unix(at, 0).UTC(), Action: r.string(), Code: r.string(), Text: r.string()}
+		at := r.scaled(base, 1000)
+		b.refusals[id] = Refusal{Time: time.UnixMilli(at).UTC(), Action: r.string(), Code: r.string(), Text: r.string()}
 	}
 	if r.bad || len(r.text) > 0 {
 		return nil, errBucket
@@ -90,14 +90,17 @@ func (r *bucketReader) number() int64 {
 	return v
 }
 
-// time reads a time from a moment. What no clock can say is taken for damage.
-func (r *bucketReader) time(base int64) int64 {
+func (r *bucketReader) time(base int64) int64 { return r.scaled(base, 1) }
+
+// scaled reads a time from a moment in seconds, in so many parts of a second. What no clock can say is taken for damage.
+func (r *bucketReader) scaled(base, parts int64) int64 {
+	const most = 4 * math.MaxInt32
 	from := r.number()
-	if base < 0 || base > math.MaxInt32*4 || from < -base || from > math.MaxInt32*4 {
+	if base < 0 || base > most || from < -base*parts || from > most*parts {
 		r.bad, r.text = true, nil
 		return 0
 	}
-	return base + from
+	return base*parts + from
 }
 
 // length reads how much follows, at most as many as there are bytes.

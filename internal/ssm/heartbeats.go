@@ -381,6 +381,6 @@ func (s *Service) NoteRefusal(key inventory.NodeKey, action, code, text string) 
 		text = strings.ToValidUTF8(text[:refusalText], "") + "..."
 	}
 	s.heard.refuse(key, Refusal{
-		Action: strings.Clone(action), Code: strings.Clone(code), Text: strings.Clone(text), Time: time.Now().UTC().Truncate(time.Second),
+		Action: strings.Clone(action), Code: strings.Clone(code), Text: strings.Clone(text), Time: time.Now().UTC().Truncate(time.Millisecond),
 	})
 }
