@@ -48,6 +48,7 @@ func (a *AssociationSettings) checkTargets() error {
 	if len(a.Targets) == 0 {
 		return inventory.Errorf(inventory.InvalidTarget, "Instance ID or targets must be specified.")
 	}
+	a.Targets = slices.Clone(a.Targets) // they are the caller's
 	keys := map[string]bool{}
 	for i := range a.Targets {
 		t := &a.Targets[i]
