@@ -151,7 +151,7 @@ func (c *collectCommand) keepOn(p *process, r *reporter) error {
 }
 
 func (c *collectCommand) sender(r *reporter) *collect.Sender {
-	return &collect.Sender{Service: r.remote(), Endpoint: r.endpoint, StateDir: c.StateDir, Managed: r.options.Managed}
+	return &collect.Sender{Service: r.remote(), Endpoint: r.service, StateDir: c.StateDir, Managed: r.options.Managed}
 }
 
 // printReport prints the body of the PutInventory that would be sent.

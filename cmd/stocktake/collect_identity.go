@@ -27,7 +27,9 @@ type reporter struct {
 	options  collect.Options
 	origin   collect.Origin
 	endpoint string
-	client   *client.Client // nil: to nobody
+	// service names what the state is of: a registered node has one service, by whatever endpoint it is reached.
+	service string
+	client  *client.Client // nil: to nobody
 }
 
 func (r *reporter) remote() collect.Remote { return collect.Remote{Caller: r.client} }
@@ -91,7 +93,7 @@ func (c *collectCommand) byKeys(p *process, r *reporter) (err error) {
 	if err != nil {
 		return err
 	}
-	r.endpoint = config.Endpoint
+	r.endpoint, r.service = config.Endpoint, config.Endpoint
 	r.client, err = client.New(config)
 	return err
 }
@@ -113,7 +115,7 @@ func (c *collectCommand) byIdentity(p *process, r *reporter, i client.Identity) 
 			return err
 		}
 	}
-	if r.endpoint = i.Endpoint; c.EndpointURL != "" {
+	if r.endpoint, r.service = i.Endpoint, i.Endpoint; c.EndpointURL != "" {
 		r.endpoint = c.EndpointURL
 	}
 	log := slog.New(slog.NewTextHandler(p.stderr, nil))
