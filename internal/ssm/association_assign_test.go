@@ -2,6 +2,7 @@ package ssm
 
 import (
 	"fmt"
+	"math/rand/v2"
 	"strings"
 	"testing"
 	"time"
@@ -301,5 +302,78 @@ func TestTargetsMean(t *testing.T) {
 		if got := len(l.of("i-00000001", tags)) == 1; got != c.want {
 			t.Errorf("%v: listed %v, want %v", c.targets, got, c.want)
 		}
+	}
+}
+
+// TestEveryChangeIsRunOnce plays an agent against a server whose associations change at any moment: once the agent had time
+// to ask and run twice, it has run what was last wanted, and is told to run nothing more.
+func TestEveryChangeIsRunOnce(t *testing.T) {
+	for range 200 {
+		seed := rand.Uint64()
+		r := rand.New(rand.NewPCG(seed, 2))
+		w := newWorkshop(t)
+		w.make("a", 1, AssociationSettings{})
+		a := &playedAgent{w: w}
+		for range 60 {
+			w.pass(time.Duration(r.IntN(300)) * time.Second)
+			switch r.IntN(6) {
+			case 0:
+				w.make("a", w.held[0].Version+1, AssociationSettings{})
+				a.wanted = w.now
+			case 1:
+				w.held[0].Once = w.now
+				a.wanted = w.now
+			case 2:
+				a.left = nil // the agent died
+			case 3:
+				a.ask()
+			default:
+				a.step()
+			}
+		}
+		for range 2 {
+			a.ask()
+			for len(a.left) > 0 {
+				w.pass(time.Second)
+				a.step()
+			}
+		}
+		if a.begun.Before(a.wanted) {
+			t.Fatalf("seed %d: last run began at %s, and one was wanted at %s", seed, a.begun, a.wanted)
+		}
+		runs := a.runs
+		a.ask()
+		if a.runs != runs {
+			t.Fatalf("seed %d: a run more is told of: %+v", seed, w.runs["a"])
+		}
+		for i, p := range w.runs["a"].Past {
+			if i > 0 && underWay(p.Status) || i >= pastRuns {
+				t.Fatalf("seed %d: past is %s", seed, w.past("a"))
+			}
+		}
+	}
+}
+
+// playedAgent asks, and runs what it is told to as the stock agent does: one run at a time, in steps.
+type playedAgent struct {
+	w      *workshop
+	left   []string // steps of the run under way
+	begun  time.Time
+	wanted time.Time
+	runs   int
+}
+
+func (a *playedAgent) ask() {
+	if strings.Contains(a.w.poll(), statusPending) && len(a.left) == 0 {
+		a.left, a.begun = []string{statusPending, statusInProgress, statusInProgress, statusSuccess}, a.w.now
+		a.runs++
+		a.step() // it says that it begins before it asks again
+	}
+}
+
+func (a *playedAgent) step() {
+	if len(a.left) > 0 {
+		a.w.says("a", a.left[0])
+		a.left = a.left[1:]
 	}
 }

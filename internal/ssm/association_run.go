@@ -78,9 +78,7 @@ const (
 	conflicting verdict = "Conflict"
 )
 
-func final(status string) bool {
-	return status != statusPending && status != statusInProgress && status != ""
-}
+func underWay(status string) bool { return status == statusPending || status == statusInProgress }
 
 // state gives how the association stands on the node, as it is told of.
 func (r *run) state() (status, detailed string) {
@@ -199,18 +197,20 @@ func (a *assignment) judge(v verdict, now time.Time) {
 	if r.Verdict != v || !r.Gone.IsZero() {
 		r.Verdict, r.Gone, a.changed = v, time.Time{}, true
 	}
+	waiting := r.Due
 	if v != "" {
 		if r.Version != a.Version || r.Due {
 			r.Version, r.Due, a.changed = a.Version, false, true
 		}
 		if a.changed {
 			status, _ := r.state()
-			r.begin(pastRun{Version: a.Version, Begun: a.begun(now), Status: status, At: now})
+			r.Flight = underWay(r.Status)
+			r.begin(pastRun{Version: a.Version, Begun: a.begun(now), Status: status, At: now}, waiting)
 		}
 		return
 	}
-	if r.Due && len(r.Past) > 0 && a.over(r.Past[0].At, now) {
-		r.Due, r.Flight, a.changed = false, false, true
+	if waiting && len(r.Past) > 0 && a.over(r.Past[0].At, now) {
+		waiting, r.Due, r.Flight, a.changed = false, false, false, true
 		r.Past[0].Status = statusTimedOut
 	}
 	var due time.Time
@@ -231,8 +231,8 @@ func (a *assignment) judge(v verdict, now time.Time) {
 	if due.IsZero() || a.over(due, now) {
 		return
 	}
-	a.changed, r.Due, r.Flight = true, true, r.Status == statusPending || r.Status == statusInProgress
-	r.begin(pastRun{Version: a.Version, Begun: a.begun(now), Status: statusPending, At: now})
+	a.changed, r.Due, r.Flight = true, true, underWay(r.Status)
+	r.begin(pastRun{Version: a.Version, Begun: a.begun(now), Status: statusPending, At: now}, waiting)
 }
 
 // over reports whether it is too late to begin what was due at a time.
@@ -240,9 +240,10 @@ func (a *assignment) over(due, now time.Time) bool {
 	return a.DurationHours > 0 && now.Sub(due) > time.Duration(a.DurationHours)*time.Hour
 }
 
-// begin puts a run before the others; one of the same execution it takes the place of.
-func (r *run) begin(p pastRun) {
-	if len(r.Past) > 0 && r.Past[0].Version == p.Version && r.Past[0].Begun.Equal(p.Begun) {
+// begin puts a run before the others. It takes the place of one of the same execution, and of one that the node was told of
+// and that never began (waiting).
+func (r *run) begin(p pastRun, waiting bool) {
+	if len(r.Past) > 0 && (waiting || r.Past[0].Version == p.Version && r.Past[0].Begun.Equal(p.Begun)) {
 		r.Past[0] = p
 		return
 	}
@@ -272,13 +273,17 @@ func (r *run) take(said runReport, begun time.Time) bool {
 	r.Past = slices.Clone(r.Past)
 	at := 0
 	switch {
-	case r.Due && r.Flight && said.status != statusPending:
-		at = 1 // of the run that was under way
-		r.Flight = !final(said.status)
+	case r.Flight && said.status != statusPending:
+		at = r.flight()
+		r.Flight = underWay(said.status)
 	case r.Due:
+		if lost := r.flight(); r.Flight && lost < len(r.Past) {
+			r.Past[lost].Status = statusTimedOut // the agent begins anew, and will not tell of its end
+		}
 		r.Due, r.Flight = false, false
-	case len(r.Past) == 0 || final(r.Past[0].Status) && (!final(said.status) || !r.Past[0].Begun.Equal(begun)):
-		r.begin(pastRun{Version: r.Version, Begun: begun})
+	case len(r.Past) == 0 || !underWay(r.Past[0].Status) && (underWay(said.status) || !r.Past[0].Begun.Equal(begun)):
+		r.Flight = false
+		r.begin(pastRun{Version: r.Version, Begun: begun}, false)
 	}
 	if at < len(r.Past) {
 		r.Past[at].Status, r.Past[at].At = said.status, said.at
@@ -289,6 +294,16 @@ func (r *run) take(said runReport, begun time.Time) bool {
 		r.LastSuccess = said.at
 	}
 	return true
+}
+
+// flight gives the place of the run that was under way when the node was told of another; past all where there is none.
+func (r *run) flight() int {
+	for i := 1; i < len(r.Past); i++ {
+		if underWay(r.Past[i].Status) {
+			return i
+		}
+	}
+	return len(r.Past)
 }
 
 // begun gives when the execution began that a run beginning now is of.
