@@ -135,7 +135,7 @@ func (r *report) complete(ctx context.Context, upload *complianceUpload, items [
 	}
 	// A time that has not come is of a clock that lied, and must not keep true ones out until then.
 	executed, _ := state.Context.Get("ExecutionTime")
-	if upload.executed < executed && executed <= captureTime(r.now.Add(heartbeatAhead)) {
+	if upload.executed < executed && executed <= captureTime(r.now.Add(aheadMost)) {
 		return nil, true, nil
 	}
 	if !upload.partial {

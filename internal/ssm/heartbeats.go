@@ -22,8 +22,8 @@ const (
 	heartbeatLast = 5 * time.Second
 	// heartbeatBuckets is how many records the heartbeats of a partition are spread over. It never changes.
 	heartbeatBuckets = 64
-	// heartbeatAhead is how far in the future a heartbeat may lie that another server wrote: further, a clock lied.
-	heartbeatAhead = 10 * time.Minute
+	// aheadMost is how far in the future a time may lie that another's clock gave: further, that clock lied.
+	aheadMost = 10 * time.Minute
 	// forgottenFrom is how old the heartbeat of a node that is not known must be to be forgotten: a younger one may be of a
 	// node this server does not know yet.
 	forgottenFrom = time.Hour
@@ -50,6 +50,8 @@ type beat struct {
 	at int64
 	// seen is when this server learnt of it, on the monotonic clock since it began.
 	seen time.Duration
+	// told is what the record said that it was learnt from; 0: it was heard here.
+	told int64
 }
 
 // heartbeats remembers when each node was last heard of, and what it was last refused for. A heartbeat costs memory alone;
@@ -232,22 +234,22 @@ func (h *heartbeats) behind(k bucketKey, revision uint64) bool {
 	return h.bucket(k).revision != revision
 }
 
-// merge takes in what a record says: of each node the later word. What lies far ahead is of a clock that lied, and would
-// hide every true heartbeat until it has come.
+// merge takes in what a record says: of each node the later word. What another server heard moves a node on even where that
+// server's clock is ahead, but only when it is told anew, and never to a time that has not come: that would hide every true
+// heartbeat until then.
 func (h *heartbeats) merge(k bucketKey, said *bucket, revision uint64) {
-	now := h.now()
-	ahead := time.Now().Add(heartbeatAhead)
+	seen, now := h.now(), time.Now()
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	b := h.bucket(k)
 	b.revision = revision
 	for id, heard := range said.beats {
-		if mine, ok := b.beats[id]; heard.at <= ahead.Unix() && (!ok || heard.at > mine.at) {
-			b.beats[id] = beat{at: heard.at, seen: now}
+		if mine, ok := b.beats[id]; !ok || heard.at > mine.at && heard.at != mine.told {
+			b.beats[id] = beat{at: min(heard.at, now.Unix()), told: heard.at, seen: seen}
 		}
 	}
 	for id, r := range said.refusals {
-		if mine, ok := b.refusals[id]; !r.Time.After(ahead) && (!ok || r.Time.After(mine.Time)) {
+		if mine, ok := b.refusals[id]; !r.Time.After(now.Add(aheadMost)) && (!ok || r.Time.After(mine.Time)) {
 			b.refusals[id] = r
 		}
 	}

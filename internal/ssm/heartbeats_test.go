@@ -5,6 +5,7 @@ import (
 	"reflect"
 	"strings"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/google/go-cmp/cmp"
@@ -46,12 +47,38 @@ func TestMergeTakesTheLater(t *testing.T) {
 	}}, 2)
 	got := map[inventory.NodeID]int64{}
 	for id, heard := range h.buckets[k].beats {
-		got[id] = heard.at - now
+		got[id] = min(heard.at-now, 0) // a second may have passed
+		if heard.at > now+5 {
+			t.Errorf("%s was heard of %d seconds ahead", id, heard.at-now)
+		}
 	}
-	want := map[inventory.NodeID]int64{"i-00000001": -50, "i-00000002": -10, "i-00000004": 60}
+	want := map[inventory.NodeID]int64{"i-00000001": -50, "i-00000002": -10, "i-00000003": 0, "i-00000004": 0}
 	if diff := cmp.Diff(want, got); diff != "" {
 		t.Error(diff)
 	}
+}
+
+// TestClocksAheadMoveNodesOnOnce has a server whose clock is a day ahead tell of a node, the same again, and then anew.
+func TestClocksAheadMoveNodesOnOnce(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		key := inventory.NodeKey{Partition: somewhere, Node: "i-00000001"}
+		k := bucketOf(key)
+		h := newHeartbeats()
+		tell := func(ahead time.Duration) {
+			h.merge(k, &bucket{beats: map[inventory.NodeID]beat{key.Node: {at: time.Now().Add(ahead).Unix()}}}, 1)
+			h.synced = h.now()
+		}
+		tell(24 * time.Hour)
+		time.Sleep(time.Hour)
+		tell(23 * time.Hour) // the same time
+		if d, ok := h.silence(key); !ok || d != time.Hour {
+			t.Errorf("told the same again, the node has been silent for %v, %v", d, ok)
+		}
+		tell(24 * time.Hour)
+		if d, ok := h.silence(key); !ok || d != 0 {
+			t.Errorf("told anew, the node has been silent for %v, %v", d, ok)
+		}
+	})
 }
 
 // TestOwnEarsAreTrusted has a node heard of after a clock that was ahead was put right.

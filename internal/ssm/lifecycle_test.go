@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"stocktake/internal/inventory"
+	"stocktake/internal/ssm"
 	"stocktake/internal/store"
 )
 
@@ -185,6 +186,29 @@ func TestServersHearTogether(t *testing.T) {
 			s.wantStatus("heard by the first", node(0), inventory.Active)
 			s.wantStatus("heard by the second", node(1), inventory.Active)
 			s.wantStatus("heard by nobody", node(2), inventory.ConnectionLost)
+			s.stop()
+		}
+	})
+}
+
+// TestHeartbeatsAreSeenByAllServers asks one server of two for what the other heard, and heard again.
+func TestHeartbeatsAreSeenByAllServers(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		all := newServers(t, 2)
+		for hour := range 3 {
+			all[hour%2].beat(ping(node(1)))
+			heard := time.Now()
+			time.Sleep(time.Minute)
+			synctest.Wait()
+			for n, s := range all {
+				nodes, _, err := s.DescribeNodes(t.Context(), home, ssm.DescribeNodesInput{})
+				if err != nil || len(nodes) != 1 || nodes[0].LastPing.Unix() != heard.Unix() {
+					t.Errorf("hour %d: server %d tells of %+v, %v", hour, n, nodes, err)
+				}
+			}
+			time.Sleep(time.Hour)
+		}
+		for _, s := range all {
 			s.stop()
 		}
 	})
