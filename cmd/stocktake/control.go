@@ -189,9 +189,12 @@ func askControl(ctx context.Context, data, path string) (io.ReadCloser, error) {
 	return nil, errors.Join(fmt.Errorf("the service says: %s", text), err, a.Close())
 }
 
+// errNoControl: nobody answers at a data folder's socket.
+var errNoControl = errors.New("the process that has it cannot be asked")
+
 func noControl(data string, err error) error {
-	return fmt.Errorf("the store in %s is in use, and the process that has it cannot be asked: %w\n"+
-		"hint: run this as the user of the service or as root; or stop the service; a copy, verify or older release that has the store answers nothing", data, err)
+	return fmt.Errorf("the store in %s is in use, and %w: %w\n"+
+		"hint: run this as the user of the service or as root; or stop the service; a copy, verify or older release that has the store answers nothing", data, errNoControl, err)
 }
 
 // answer is the body of an answer, which is over only when the service said no error at its end.
