@@ -320,6 +320,7 @@ func (s *server) openService(ctx context.Context) error {
 		Limits: limits, Extensions: s.config.Extensions, StrictEnrollment: s.config.Enrollment == "strict",
 		RefuseUnknownAttributes: s.config.UnknownAttributes == "refuse", FeedAge: time.Duration(s.config.FeedAge),
 		ConnectionLostAfter: time.Duration(s.config.ConnectionLostAfter), ScheduleFloor: time.Duration(s.config.ScheduleFloor),
+		RoleTokenTTL: time.Duration(s.config.RoleTokenTTL), KeyRotation: time.Duration(s.config.KeyRotation),
 		Exclusive: options.Shared == nil, Logger: s.log,
 	})
 	if err != nil {
