@@ -25,6 +25,7 @@ type AgentsOptions struct {
 	Seed     uint64
 	Keys     int // key pairs that the agents share: the service tells nodes apart by their fingerprints too
 	Region   string
+	Speed    float64 // divides the agents' waits, as in agent.Config; 0: 1
 	// Start starts the server, or again after Kill; Kill ends it as kill -9 does. A server that runs already has no Kill,
 	// and is not started anew.
 	Start func(ctx context.Context) (Server, error)
@@ -184,7 +185,7 @@ func (a *agents) agent(n int) *one {
 	calls, messages := a.network.clients(n)
 	items := a.reports[n%len(a.reports)]
 	o.Agent = agent.New(agent.Config{
-		Endpoint: "http://" + a.server.Address, Region: a.Region, Client: calls, Messages: messages, Seed: a.Seed + uint64(n),
+		Endpoint: "http://" + a.server.Address, Region: a.Region, Client: calls, Messages: messages, Seed: a.Seed + uint64(n), Speed: a.Speed,
 		Machine: agent.Machine{
 			ComputerName: fmt.Sprintf("node-%d.example.org", n), IPAddress: fmt.Sprintf("10.%d.%d.%d", n>>16&255, n>>8&255, n&255),
 			PlatformName: "Debian GNU/Linux", PlatformVersion: "12",

@@ -1,8 +1,10 @@
 package bench
 
 import (
+	"context"
 	"errors"
 	"io"
+	"maps"
 	"net"
 	"slices"
 	"strings"
@@ -96,7 +98,7 @@ const channel = "CreateControlChannel"
 // note takes down an attempt.
 func (r *record) note(t agent.Attempt) {
 	p := r.now.Load()
-	if t.Action == channel || t.Began.Before(p.began) {
+	if t.Action == channel || t.Began.Before(p.began) || errors.Is(t.Err, context.Canceled) { // which is the run's own end
 		return
 	}
 	p.mu.Lock()
@@ -148,10 +150,10 @@ func (p *phase) result() AgentsPhase {
 	out := p.AgentsPhase
 	out.Seconds = time.Since(p.began).Seconds()
 	for name, a := range p.seen {
-		slices.Sort(a.took)
-		one := AgentsAction{Name: name, Attempts: a.attempts, Retryable: a.retryable, Errors: a.errors, Codes: a.codes}
-		if n := len(a.took); n > 0 {
-			one.P50, one.P99, one.Max = float64(a.took[n/2]), float64(a.took[n*99/100]), float64(a.took[n-1])
+		took := slices.Sorted(slices.Values(a.took))
+		one := AgentsAction{Name: name, Attempts: a.attempts, Retryable: a.retryable, Errors: a.errors, Codes: maps.Clone(a.codes)}
+		if n := len(took); n > 0 {
+			one.P50, one.P99, one.Max = float64(took[n/2]), float64(took[n*99/100]), float64(took[n-1])
 		}
 		out.Actions = append(out.Actions, one)
 	}
