@@ -211,3 +211,19 @@ func TestUnchangedHeartbeatsCostNoWrites(t *testing.T) {
 		}
 	})
 }
+
+// BenchmarkHeartbeat takes heartbeats that change nothing, of a fleet on disk.
+func BenchmarkHeartbeat(b *testing.B) {
+	const nodes = 10_000
+	tr := newPebbleTrial(b)
+	defer tr.stop()
+	for n := range nodes {
+		tr.beat(whole(node(n)))
+	}
+	b.ReportAllocs()
+	n := 0
+	for b.Loop() {
+		tr.beat(whole(node(n % nodes)))
+		n++
+	}
+}

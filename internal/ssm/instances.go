@@ -5,8 +5,11 @@ import (
 	"context"
 	"errors"
 	"slices"
+	"strings"
+	"sync"
 	"time"
 
+	"stocktake/internal/index"
 	"stocktake/internal/inventory"
 	"stocktake/internal/store"
 )
@@ -223,7 +226,8 @@ func (s *Service) candidate(ctx context.Context, scan store.NodeScan, newest map
 		c.Ping = PingLost
 	}
 	version := c.attribute("AgentVersion")
-	c.Latest = version != "" && inventory.Fold(version) == newest[inventory.Fold(c.attribute("AgentType"))]
+	best, known := newest[inventory.Fold(c.attribute("AgentType"))]
+	c.Latest = known && version != "" && inventory.CompareNatural(inventory.Fold(version), best) >= 0
 	return c, nil
 }
 
@@ -306,16 +310,54 @@ func sumUpRuns(runs []NodeRun) *AssociationsOfNode {
 	return sum
 }
 
-// newestAgents gives the newest version known of each kind of agent in a partition, both folded.
+// newestFor is how long what is known of the newest agents is good for: it takes a look at all nodes.
+const newestFor = 10 * time.Second
+
+// newestCache remembers the newest agents of each partition.
+type newestCache struct {
+	mu    sync.Mutex
+	known map[inventory.Partition]newestAgents
+}
+
+type newestAgents struct {
+	at       time.Time
+	versions map[string]string // by the agent's kind, both folded
+}
+
+func (c *newestCache) get(p inventory.Partition) (map[string]string, bool) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	n, ok := c.known[p]
+	return n.versions, ok && time.Since(n.at) < newestFor
+}
+
+func (c *newestCache) put(p inventory.Partition, versions map[string]string) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	for other, n := range c.known {
+		if time.Since(n.at) >= newestFor {
+			delete(c.known, other)
+		}
+	}
+	if c.known == nil {
+		c.known = map[inventory.Partition]newestAgents{}
+	}
+	c.known[inventory.Partition{Account: p.Account, Region: strings.Clone(p.Region)}] = newestAgents{time.Now(), versions}
+}
+
+// newestAgents gives the newest version known of each kind of agent in a partition, both folded, as of some seconds ago.
 func (s *Service) newestAgents(ctx context.Context, p inventory.Partition) (map[string]string, error) {
+	if newest, ok := s.newest.get(p); ok {
+		return newest, nil
+	}
 	idx, err := s.index(ctx)
 	if err != nil {
 		return nil, err
 	}
-	counts, err := s.allCounts(ctx, idx, fleetQuestion{partition: p, asked: []byte("newest agents")}, headsOf(idx), []inventory.Aggregator{{
+	counts, err := idx.Aggregate(ctx, p, []inventory.Aggregator{{
 		Type: inventory.TypeInstanceInformation, Attribute: "AgentType",
 		Nested: []inventory.Aggregator{{Type: inventory.TypeInstanceInformation, Attribute: "AgentVersion"}},
-	}})
+	}}, nil, documents{s, p}, index.Bounds{Work: s.cfg.Limits.AggregateWork})
 	if err != nil {
 		return nil, err
 	}
@@ -323,9 +365,10 @@ func (s *Service) newestAgents(ctx context.Context, p inventory.Partition) (map[
 	for _, row := range counts[0].Rows.Page(0, counts[0].Rows.Len()) {
 		kind, version := row.Path[0].Value, row.Path[1].Value
 		if inventory.CompareNatural(version, newest[kind]) > 0 {
-			newest[kind] = version
+			newest[strings.Clone(kind)] = strings.Clone(version)
 		}
 	}
+	s.newest.put(p, newest)
 	return newest, nil
 }
 

@@ -1,6 +1,7 @@
 package ssm_test
 
 import (
+	"fmt"
 	"testing"
 
 	"stocktake/internal/inventory"
@@ -48,6 +49,30 @@ func TestQuestionsAboutNodesAreBounded(t *testing.T) {
 	for i, id := range found {
 		if id != node(lost+i) {
 			t.Fatalf("the node number %d is %s", i, id)
+		}
+	}
+}
+
+// BenchmarkDescribeNodes asks for a page of a fleet of which a node changes before every question.
+func BenchmarkDescribeNodes(b *testing.B) {
+	const nodes = 50_000
+	tr := newTrial(b)
+	defer tr.stop()
+	said := func(n, round int) ssm.HeartbeatInput {
+		in := whole(node(n))
+		in.ComputerName = fmt.Sprintf("host-%d-%d", n, round)
+		return in
+	}
+	for n := range nodes {
+		tr.beat(said(n, 0))
+	}
+	b.ReportAllocs()
+	round := 0
+	for b.Loop() {
+		round++
+		tr.beat(said(round%nodes, round))
+		if _, _, err := tr.DescribeNodes(b.Context(), home, ssm.DescribeNodesInput{MaxResults: 50}); err != nil {
+			b.Fatal(err)
 		}
 	}
 }

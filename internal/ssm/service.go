@@ -70,6 +70,7 @@ type Service struct {
 	known       *knownNodes
 	heard       *heartbeats
 	polls       *polls
+	newest      newestCache
 	schemas     *schemaRegistry
 	answers     *answerCache
 	counters    Counters
