@@ -259,8 +259,8 @@ func worthAnother(ctx context.Context, err error) bool {
 	}
 }
 
-// renewed says whether the same request may succeed with other credentials, now that these were over.
+// renewed says whether the same request may succeed with other credentials, now that these are over or not known any more.
 func (c *Client) renewed(ctx context.Context, err error) bool {
-	var answered *Error
-	return c.renew != nil && ctx.Err() == nil && errors.As(err, &answered) && answered.Code == wire.ExpiredTokenException && c.renew()
+	over := codeOf(err) == wire.ExpiredTokenException || codeOf(err) == wire.UnrecognizedClientException
+	return c.renew != nil && ctx.Err() == nil && over && c.renew()
 }

@@ -179,7 +179,7 @@ func nextAttempt(err error, failures int) time.Duration {
 	doubling := min(time.Second<<min(failures, 12), longestWait)
 	var answered *Error
 	switch {
-	case isRefusal(err):
+	case isRefusal(err) && codeOf(err) != wire.InvalidSignatureException: // for which the clock may be the reason
 		return longestWait - rand.N(5*time.Minute)
 	case errors.As(err, &answered):
 		return min(doubling+10*time.Second+rand.N(10*time.Second), longestWait)
@@ -189,14 +189,19 @@ func nextAttempt(err error, failures int) time.Duration {
 
 // isRefusal says whether the service knows the node's key no more, or not yet.
 func isRefusal(err error) bool {
-	var answered *Error
-	if !errors.As(err, &answered) || answered.Status >= 500 {
-		return false
-	}
-	switch answered.Code {
+	switch codeOf(err) {
 	case wire.AccessDeniedException, wire.MachineFingerprintDoesNotMatch, wire.UnrecognizedClientException,
 		wire.InvalidSignatureException, wire.InvalidInstanceId:
 		return true
 	}
 	return false
+}
+
+// codeOf gives the code by which the service refused something, "" where it failed or did not answer.
+func codeOf(err error) string {
+	var answered *Error
+	if !errors.As(err, &answered) || answered.Status >= 500 {
+		return ""
+	}
+	return answered.Code
 }

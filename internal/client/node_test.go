@@ -229,6 +229,7 @@ func TestNextAttemptGrows(t *testing.T) {
 	}{
 		{&Error{Status: 400, Code: "AccessDeniedException"}, [2]time.Duration{25 * time.Minute, 30 * time.Minute}, [2]time.Duration{25 * time.Minute, 30 * time.Minute}},
 		{&Error{Status: 500, Code: "InternalServerError"}, [2]time.Duration{12 * time.Second, 22 * time.Second}, [2]time.Duration{30 * time.Minute, 30 * time.Minute}},
+		{&Error{Status: 400, Code: "InvalidSignatureException"}, [2]time.Duration{12 * time.Second, 22 * time.Second}, [2]time.Duration{30 * time.Minute, 30 * time.Minute}},
 		{&Error{Status: 503, Code: "AccessDeniedException"}, [2]time.Duration{12 * time.Second, 22 * time.Second}, [2]time.Duration{30 * time.Minute, 30 * time.Minute}},
 		{io.ErrUnexpectedEOF, [2]time.Duration{2 * time.Second, 2 * time.Second}, [2]time.Duration{30 * time.Minute, 30 * time.Minute}},
 	}
@@ -249,10 +250,12 @@ func TestExpiredCredentialsAreReplaced(t *testing.T) {
 	if _, err := n.Credentials(t.Context()); err != nil {
 		t.Fatal(err)
 	}
-	a.outages["PutInventory"] = []outage{{status: 400, code: "ExpiredTokenException"}}
-	answer, err := n.Client().Do(t.Context(), "PutInventory", nil)
-	if err != nil || !strings.Contains(string(answer), "token 2") {
-		t.Errorf("got %s, %v", answer, err)
+	for i, code := range []string{"ExpiredTokenException", "UnrecognizedClientException"} {
+		a.outages["PutInventory"] = []outage{{status: 400, code: code}}
+		answer, err := n.Client().Do(t.Context(), "PutInventory", nil)
+		if err != nil || !strings.Contains(string(answer), fmt.Sprint("token ", i+2)) {
+			t.Errorf("%s: got %s, %v", code, answer, err)
+		}
 	}
 }
 

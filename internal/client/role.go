@@ -86,11 +86,10 @@ func (n *Node) rotate(ctx context.Context) error {
 	}
 	request := struct{ NewPublicKey, NewPublicKeyType string }{public, keyType}
 	err = n.client.ask(ctx, "UpdateManagedInstancePublicKey", request, nil, n.by(n.identity.Key))
-	var answered *Error
 	switch {
 	case err == nil:
 		n.settle()
-	case errors.As(err, &answered) && answered.Code == wire.InvalidPublicKey:
+	case codeOf(err) == wire.InvalidPublicKey:
 		n.identity.Next = nil // which it will never take
 		return errors.Join(err, n.keep(n.identity))
 	}
