@@ -218,7 +218,7 @@ func (s *Service) UpdateAssociation(ctx context.Context, p inventory.Partition, 
 	err := s.changeAssociation(ctx, p, in.ID, func(a *Association, now time.Time) error {
 		switch {
 		case in.Version != 0 && in.Version != a.Version:
-			return inventory.Errorf(inventory.InvalidAssociationVersion, "Version %d of the association isn't its newest, which is %d. Only the newest can be updated.", in.Version, a.Version)
+			return inventory.Errorf(inventory.InvalidAssociationVersion, "The version named isn't the newest of the association, which is %d. Only the newest can be updated.", a.Version)
 		case a.Version >= mostAssociationVersions:
 			return inventory.Errorf(inventory.AssociationVersionLimitExceeded, "The association has %d versions, and can't have more. Delete it and make it anew.", a.Version)
 		}

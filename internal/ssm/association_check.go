@@ -5,6 +5,7 @@ import (
 	"maps"
 	"slices"
 	"strings"
+	"unicode/utf8"
 
 	"stocktake/internal/inventory"
 )
@@ -67,6 +68,9 @@ func (a *AssociationSettings) checkTargets() error {
 		default:
 			return inventory.Errorf(inventory.InvalidTarget, "Nodes can't be targeted by %s. Use InstanceIds or tag:<key>.", clip(t.Key))
 		}
+		if slices.ContainsFunc(t.Values, func(v string) bool { return utf8.RuneCountInString(v) > longestTagValue }) {
+			return inventory.Errorf(inventory.InvalidTarget, "The target %s has a value of more than %d characters, which no tag has.", clip(t.Key), longestTagValue)
+		}
 		if len(t.Values) == 0 {
 			return inventory.Errorf(inventory.InvalidTarget, "The target %s needs a value.", clip(t.Key))
 		}
@@ -108,6 +112,9 @@ func checkParameters(policy *Policy, given map[string][]string) error {
 	}
 	return nil
 }
+
+// longestTagValue is how long the value of a tag may be.
+const longestTagValue = 256
 
 // longestParameter bounds the text of a parameter: every node is told it with every poll.
 const longestParameter = 16 << 10

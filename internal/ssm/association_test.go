@@ -314,6 +314,9 @@ func TestAssociationRefusals(t *testing.T) {
 		{inventory.InvalidTarget, change(func(in *ssm.CreateAssociationInput) { in.Targets[0].Values = nil })},
 		{inventory.InvalidTarget, change(func(in *ssm.CreateAssociationInput) { in.Targets[0].Key = "resource-groups:Name" })},
 		{inventory.InvalidTarget, change(func(in *ssm.CreateAssociationInput) { in.Targets[0].Key = "tag:" })},
+		{inventory.InvalidTarget, change(func(in *ssm.CreateAssociationInput) {
+			in.Targets = []ssm.Target{{Key: "tag:a", Values: []string{strings.Repeat("v", 257)}}}
+		})},
 		{inventory.InvalidTarget, change(func(in *ssm.CreateAssociationInput) { in.Targets = append(in.Targets, in.Targets...) })},
 		{inventory.InvalidTarget, change(func(in *ssm.CreateAssociationInput) { in.Targets[0].Values = []string{"web-1"} })},
 		{inventory.InvalidTarget, change(func(in *ssm.CreateAssociationInput) { in.Targets[0].Values = []string{"*", string(id)} })},
