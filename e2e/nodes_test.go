@@ -153,6 +153,9 @@ func (s *service) testNodeExplained(t *testing.T) {
 	if err := json.Unmarshal([]byte(run("explain", node, "--json")), &e); err != nil || e.Status != "Stopped" || !strings.Contains(e.Verdict, "stopped") {
 		t.Errorf("%+v %v", e, err)
 	}
+	if _, body, err := s.get("/metrics"); err != nil || !strings.Contains(body, `stocktake_nodes_by_status{status="Stopped"} `) || strings.Contains(body, `{status="Stopped"} 0`) {
+		t.Errorf("the metrics do not tell of the stopped node: %v", err)
+	}
 	if _, stderr, err := s.command(t.Context(), nodesRegion, binary, "node", "explain", "i-0000000000000d009"); err == nil || !strings.Contains(stderr, "isn't known here") {
 		t.Errorf("a node nobody knows: %v %s", err, stderr)
 	}

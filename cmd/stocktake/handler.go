@@ -1,6 +1,7 @@
 package main
 
 import (
+	"context"
 	"errors"
 	"log/slog"
 	"net/http"
@@ -87,7 +88,14 @@ func (s *server) register() error {
 		return m.Counter("stocktake_reports_total", "Reports by outcome.", map[string]string{"outcome": name},
 			func() float64 { return float64(pick(counters.Reports())) })
 	}
+	status := func(status inventory.Status) error {
+		return m.Gauge("stocktake_nodes_by_status", "Nodes known by their status.", map[string]string{"status": string(status)}, func() float64 {
+			n, _ := s.service.CountStatus(context.Background(), status) // it fails with its context alone
+			return float64(n)
+		})
+	}
 	return errors.Join(
+		status(inventory.Active), status(inventory.ConnectionLost), status(inventory.Stopped), status(inventory.Terminated),
 		outcome("stored", func(n, _, _ int64) int64 { return n }),
 		outcome("unchanged", func(_, n, _ int64) int64 { return n }),
 		outcome("refused", func(_, _, n int64) int64 { return n }),

@@ -137,6 +137,19 @@ func (s *Service) heardOf(n inventory.Node) bool {
 	return !last.IsZero() && !last.Before(n.Enrolled.Truncate(time.Second))
 }
 
+// CountStatus gives how many nodes have a status, in all partitions, as this server's index has it.
+func (s *Service) CountStatus(ctx context.Context, status inventory.Status) (int, error) {
+	idx, sum := s.replica.Index(), 0
+	for _, p := range idx.Partitions() {
+		result, err := idx.Query(ctx, p, []inventory.Filter{statusFilter(inventory.Equal, status)})
+		if err != nil {
+			return 0, err
+		}
+		sum += result.Most() // the status is in the shapes, so that the index decides
+	}
+	return sum, nil
+}
+
 // statusFilter asks for nodes by their status.
 func statusFilter(op inventory.Operator, statuses ...inventory.Status) inventory.Filter {
 	return informationFilter(op, "InstanceStatus", statuses...)
