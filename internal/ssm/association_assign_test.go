@@ -305,32 +305,38 @@ func TestTargetsMean(t *testing.T) {
 	}
 }
 
-// TestEveryChangeIsRunOnce plays an agent against a server whose associations change at any moment: once the agent had time
-// to ask and run twice, it has run what was last wanted, and is told to run nothing more.
+// TestEveryChangeIsRunOnce plays an agent against a server whose associations change at any moment, and come and go before
+// each other: once the agent had time to ask and run twice, it has run what was last wanted, and is told to run nothing more.
 func TestEveryChangeIsRunOnce(t *testing.T) {
-	for range 200 {
+	for range 300 {
 		seed := rand.Uint64()
 		r := rand.New(rand.NewPCG(seed, 2))
 		w := newWorkshop(t)
-		w.make("a", 1, AssociationSettings{})
+		every := []Target{{Key: idTarget, Values: []string{everyNode}}}
+		w.make("a", 1, AssociationSettings{Targets: every})
 		a := &playedAgent{w: w}
-		for range 60 {
+		for range 80 {
 			w.pass(time.Duration(r.IntN(300)) * time.Second)
-			switch r.IntN(6) {
+			switch r.IntN(8) {
 			case 0:
-				w.make("a", w.held[0].Version+1, AssociationSettings{})
+				w.make("a", w.held[0].Version+1, AssociationSettings{Targets: every})
 				a.wanted = w.now
 			case 1:
 				w.held[0].Once = w.now
 				a.wanted = w.now
 			case 2:
-				a.left = nil // the agent died
+				a.id, a.left = "", nil // the agent died
 			case 3:
+				if w.held = w.held[:1]; r.IntN(2) == 0 {
+					w.make("own", 1, AssociationSettings{})
+				}
+			case 4, 5:
 				a.ask()
 			default:
 				a.step()
 			}
 		}
+		w.held = w.held[:1]
 		for range 2 {
 			a.ask()
 			for len(a.left) > 0 {
@@ -338,42 +344,55 @@ func TestEveryChangeIsRunOnce(t *testing.T) {
 				a.step()
 			}
 		}
-		if a.begun.Before(a.wanted) {
-			t.Fatalf("seed %d: last run began at %s, and one was wanted at %s", seed, a.begun, a.wanted)
-		}
-		runs := a.runs
-		a.ask()
-		if a.runs != runs {
-			t.Fatalf("seed %d: a run more is told of: %+v", seed, w.runs["a"])
-		}
-		for i, p := range w.runs["a"].Past {
-			if i > 0 && underWay(p.Status) || i >= pastRuns {
-				t.Fatalf("seed %d: past is %s", seed, w.past("a"))
-			}
-		}
+		a.judge(seed)
 	}
 }
 
 // playedAgent asks, and runs what it is told to as the stock agent does: one run at a time, in steps.
 type playedAgent struct {
 	w      *workshop
-	left   []string // steps of the run under way
+	id     string   // of the association under way
+	left   []string // steps of its run
 	begun  time.Time
 	wanted time.Time
 	runs   int
 }
 
 func (a *playedAgent) ask() {
-	if strings.Contains(a.w.poll(), statusPending) && len(a.left) == 0 {
-		a.left, a.begun = []string{statusPending, statusInProgress, statusInProgress, statusSuccess}, a.w.now
-		a.runs++
-		a.step() // it says that it begins before it asks again
+	told := a.w.poll()
+	for _, id := range []string{"a", "own"} {
+		if len(a.left) == 0 && strings.Contains("; "+told, "; "+id+" "+statusPending) {
+			a.id, a.left = id, []string{statusPending, statusInProgress, statusInProgress, statusSuccess}
+			if id == "a" {
+				a.begun = a.w.now
+			}
+			a.runs++
+			a.step() // it says that it begins before it asks again
+		}
 	}
 }
 
 func (a *playedAgent) step() {
 	if len(a.left) > 0 {
-		a.w.says("a", a.left[0])
+		a.w.says(a.id, a.left[0])
 		a.left = a.left[1:]
+	}
+}
+
+// judge looks at what came of it.
+func (a *playedAgent) judge(seed uint64) {
+	a.w.t.Helper()
+	if a.begun.Before(a.wanted) {
+		a.w.t.Fatalf("seed %d: last run began at %s, and one was wanted at %s", seed, a.begun, a.wanted)
+	}
+	runs := a.runs
+	a.ask()
+	if a.runs != runs {
+		a.w.t.Fatalf("seed %d: a run more is told of: %+v", seed, a.w.runs["a"])
+	}
+	for i, p := range a.w.runs["a"].Past {
+		if i > 0 && underWay(p.Status) || i >= pastRuns {
+			a.w.t.Fatalf("seed %d: past is %s", seed, a.w.past("a"))
+		}
 	}
 }
