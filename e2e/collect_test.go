@@ -146,7 +146,7 @@ func TestCollectKeepsOn(t *testing.T) {
 	if err != nil {
 		t.Fatalf("%v\n%s", err, log)
 	}
-	var activation struct{ ActivationId, ActivationCode string }
+	var activation struct{ ActivationId, ActivationCode string } //nolint:staticcheck // names on the wire
 	if err := json.Unmarshal([]byte(made), &activation); err != nil {
 		t.Fatal(err)
 	}

@@ -202,18 +202,19 @@ func (a *agents) agent(n int) *one {
 }
 
 func (a *agents) live(ctx context.Context, o *one, by activation) error {
-	if err := o.Register(ctx, by.ActivationId, by.ActivationCode); err != nil {
-		if ctx.Err() != nil {
-			return nil
-		}
-		return fmt.Errorf("registration: %w", err)
+	err := o.Register(ctx, by.ActivationId, by.ActivationCode)
+	if err == nil {
+		return o.Run(ctx)
 	}
-	return o.Run(ctx)
+	if ctx.Err() == nil {
+		err = fmt.Errorf("registration: %w", err)
+	}
+	return err
 }
 
 // crash takes down the first agent that crashed, which ends the run.
 func (a *agents) crash(err error) {
-	if err != nil {
+	if err != nil && !errors.Is(err, context.Canceled) { // which is the run's end
 		select {
 		case a.crashed <- err:
 		default:

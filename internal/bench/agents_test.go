@@ -94,7 +94,7 @@ func TestNetworkGivesEachAgentASourceAndKeepsWithinItsRoom(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer l.Close()
+	defer func() { _ = l.Close() }()
 	w := newNetwork(2, l.Addr().String())
 	sources := map[string]bool{}
 	var open []net.Conn

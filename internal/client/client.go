@@ -209,7 +209,7 @@ func (c *Client) request(ctx context.Context, action string, body []byte, sign s
 	r.Header.Set("X-Amz-Target", target(action))
 	r.Header.Set("User-Agent", c.config.UserAgent)
 	if err := sign(ctx, r, sha256.Sum256(body)); err != nil {
-		if _, ok := err.(*credentialsError); ok {
+		if _, ok := errors.AsType[*credentialsError](err); ok {
 			return nil, err // which has nothing to do with the action
 		}
 		return nil, fmt.Errorf("%s: %w", action, err)

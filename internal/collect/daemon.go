@@ -73,7 +73,7 @@ func (d *Daemon) turn(ctx context.Context, p *pulse) {
 	case ctx.Err() != nil:
 	case err == nil:
 		if p.failures > 0 {
-			d.Log.Info(p.name+" succeeded again", "failures", p.failures)
+			d.Log.Info("succeeded again", "what", p.name, "failures", p.failures)
 		}
 		p.failures = 0
 		p.next = later(p.next, p.every)
@@ -86,10 +86,11 @@ func (d *Daemon) turn(ctx context.Context, p *pulse) {
 			pause = refusedRetry + rand.N(5*time.Minute)
 		}
 		p.next = time.Now().Add(pause)
-		d.Log.Error(p.name+" failed", "error", err, "next", pause.Round(time.Second).String())
+		attributes := []any{"what", p.name, "error", err, "next", pause.Round(time.Second).String()}
 		if hint != "" {
-			d.Log.Error(hint)
+			attributes = append(attributes, "hint", hint)
 		}
+		d.Log.Error("failed", attributes...)
 	}
 }
 
@@ -132,7 +133,7 @@ func (d *Daemon) report(ctx context.Context) error {
 	}
 	sent, err := d.Sender.Send(ctx, d.Options.Node, gathered.Items)
 	for _, warning := range sent.Warnings {
-		d.Log.Warn(warning)
+		d.Log.Warn("something is odd about the report", "warning", warning)
 	}
 	if err != nil {
 		return err

@@ -130,7 +130,9 @@ func (w *world) start() {
 func (w *world) kill() {
 	w.wires.cut()
 	w.stop()
-	<-w.stopped // which says that requests were cut
+	if err := <-w.stopped; err != nil {
+		w.t.Logf("the server was killed: %v", err)
+	}
 	w.service.Stop()
 	if err := w.replica.Close(); err != nil {
 		w.t.Error(err)
