@@ -18,8 +18,11 @@ func associationRows(service *ssm.Service) []awsjson.Row {
 	a := associationActions{service}
 	return []awsjson.Row{
 		awsjson.NewRow("ListInstanceAssociations", func(r *wire.ListInstanceAssociationsRequest) inventory.NodeID { return nodeOf(r.InstanceId) }, a.list),
-		awsjson.NewRow("UpdateInstanceAssociationStatus",
+		awsjson.Naming(awsjson.NewRow("UpdateInstanceAssociationStatus",
 			func(r *wire.UpdateInstanceAssociationStatusRequest) inventory.NodeID { return nodeOf(r.InstanceId) }, a.update),
+			func(r *wire.UpdateInstanceAssociationStatusRequest) awsjson.Subject {
+				return awsjson.Subject{Associations: []string{text(r.AssociationId)}}
+			}),
 	}
 }
 

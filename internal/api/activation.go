@@ -16,7 +16,7 @@ type activationActions struct{ service *ssm.Service }
 func activationRows(service *ssm.Service) []awsjson.Row {
 	a := activationActions{service}
 	return []awsjson.Row{
-		awsjson.NewRow("CreateActivation", nil, a.create),
+		awsjson.Naming(awsjson.NewRow("CreateActivation", nil, a.create), activationTags),
 		awsjson.NewRow("DescribeActivations", nil, a.describe),
 		awsjson.NewRow("DeleteActivation", nil, a.delete),
 		awsjson.NewRow("DeregisterManagedInstance",

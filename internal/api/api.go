@@ -22,9 +22,9 @@ func Rows(service *ssm.Service) []awsjson.Row {
 		awsjson.NewRow("GetInventorySchema", nil, a.getInventorySchema),
 		awsjson.NewRow("DeleteInventory", nil, a.deleteInventory),
 		awsjson.NewRow("DescribeInventoryDeletions", nil, a.describeInventoryDeletions),
-		awsjson.NewRow("AddTagsToResource", func(r *wire.AddTagsToResourceRequest) inventory.NodeID { return taggedNode(&r.Resource) }, t.add),
-		awsjson.NewRow("RemoveTagsFromResource", func(r *wire.RemoveTagsFromResourceRequest) inventory.NodeID { return taggedNode(&r.Resource) }, t.remove),
-		awsjson.NewRow("ListTagsForResource", func(r *wire.ListTagsForResourceRequest) inventory.NodeID { return taggedNode(&r.Resource) }, t.list),
+		awsjson.Naming(awsjson.NewRow("AddTagsToResource", func(r *wire.AddTagsToResourceRequest) inventory.NodeID { return taggedNode(&r.Resource) }, t.add), addedTags),
+		awsjson.Naming(awsjson.NewRow("RemoveTagsFromResource", func(r *wire.RemoveTagsFromResourceRequest) inventory.NodeID { return taggedNode(&r.Resource) }, t.remove), removedTags),
+		awsjson.Naming(awsjson.NewRow("ListTagsForResource", func(r *wire.ListTagsForResourceRequest) inventory.NodeID { return taggedNode(&r.Resource) }, t.list), listedTags),
 
 		awsjson.NewOwnRow("RegisterNode", nodeOf, n.registerNode),
 		awsjson.NewOwnRow("StopNode", nodeOf, n.stopNode),

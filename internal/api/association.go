@@ -18,23 +18,23 @@ type associationActions struct{ service *ssm.Service }
 func associationRows(service *ssm.Service) []awsjson.Row {
 	a := associationActions{service}
 	return []awsjson.Row{
-		awsjson.NewRow("CreateAssociation", nil, a.create),
-		awsjson.NewRow("CreateAssociationBatch", nil, a.createBatch),
-		awsjson.NewRow("UpdateAssociation", nil, a.update),
-		awsjson.NewRow("UpdateAssociationStatus", func(r *wire.UpdateAssociationStatusRequest) inventory.NodeID { return nodeID(r.InstanceId) }, a.updateStatus),
-		awsjson.NewRow("DescribeAssociation", func(r *wire.AssociationRequest) inventory.NodeID { return nodeID(r.InstanceId) }, a.describe),
-		awsjson.NewRow("DeleteAssociation", nil, a.delete),
+		awsjson.Naming(awsjson.NewRow("CreateAssociation", nil, a.create), createNames),
+		awsjson.Naming(awsjson.NewRow("CreateAssociationBatch", nil, a.createBatch), batchNames),
+		awsjson.Naming(awsjson.NewRow("UpdateAssociation", nil, a.update), updateNames),
+		awsjson.Naming(awsjson.NewRow("UpdateAssociationStatus", func(r *wire.UpdateAssociationStatusRequest) inventory.NodeID { return nodeID(r.InstanceId) }, a.updateStatus), statusNames),
+		awsjson.Naming(awsjson.NewRow("DescribeAssociation", func(r *wire.AssociationRequest) inventory.NodeID { return nodeID(r.InstanceId) }, a.describe), associationNames),
+		awsjson.Naming(awsjson.NewRow("DeleteAssociation", nil, a.delete), associationNames),
 		awsjson.NewRow("ListAssociations", filteredNode, a.list),
-		awsjson.NewRow("ListAssociationVersions", nil, a.listVersions),
-		awsjson.NewRow("StartAssociationsOnce", nil, a.start),
+		awsjson.Naming(awsjson.NewRow("ListAssociationVersions", nil, a.listVersions), versionNames),
+		awsjson.Naming(awsjson.NewRow("StartAssociationsOnce", nil, a.start), startNames),
 		awsjson.NewRow("DescribeEffectiveInstanceAssociations",
 			func(r *wire.DescribeEffectiveInstanceAssociationsRequest) inventory.NodeID {
 				return nodeID(r.InstanceId)
 			}, a.effective),
 		awsjson.NewRow("DescribeInstanceAssociationsStatus",
 			func(r *wire.DescribeInstanceAssociationsStatusRequest) inventory.NodeID { return nodeID(r.InstanceId) }, a.nodeStatuses),
-		awsjson.NewRow("DescribeAssociationExecutions", nil, a.executions),
-		awsjson.NewRow("DescribeAssociationExecutionTargets", nil, a.executionNodes),
+		awsjson.Naming(awsjson.NewRow("DescribeAssociationExecutions", nil, a.executions), executionNames),
+		awsjson.Naming(awsjson.NewRow("DescribeAssociationExecutionTargets", nil, a.executionNodes), targetNames),
 	}
 }
 

@@ -14,8 +14,8 @@ type documentActions struct{ service *ssm.Service }
 func documentRows(service *ssm.Service) []awsjson.Row {
 	a := documentActions{service}
 	return []awsjson.Row{
-		awsjson.NewRow("GetDocument", nil, a.get),
-		awsjson.NewRow("DescribeDocument", nil, a.describe),
+		awsjson.Naming(awsjson.NewRow("GetDocument", nil, a.get), documentNames),
+		awsjson.Naming(awsjson.NewRow("DescribeDocument", nil, a.describe), describedNames),
 		awsjson.NewRow("ListDocuments", nil, a.list),
 	}
 }

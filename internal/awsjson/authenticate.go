@@ -16,21 +16,41 @@ import (
 	"stocktake/internal/sigv4"
 )
 
-// lookup finds an access key: one of the configuration, or that of a role token, which its session token makes known.
+// lookup finds an access key: one of the configuration, one of a user of the store, or that of a role token, which its
+// session token makes known.
 func (h *Handler) lookup(ctx context.Context, accessKeyID, token string) (sigv4.Key, error) {
 	if secret, principal, ok := h.config.Keys.Key(accessKeyID); ok {
 		return sigv4.Key{SecretAccessKey: secret, Identity: principal}, nil
 	}
-	if token == "" || h.config.Nodes == nil {
+	if token == "" {
+		return h.userKey(ctx, accessKeyID)
+	}
+	if h.config.Nodes == nil {
 		return sigv4.Key{}, sigv4.ErrUnknownKey
 	}
 	return h.config.Nodes.Session(ctx, accessKeyID, token)
+}
+
+// userKey finds an access key of a user of the store.
+func (h *Handler) userKey(ctx context.Context, accessKeyID string) (sigv4.Key, error) {
+	if h.config.Identities == nil {
+		return sigv4.Key{}, sigv4.ErrUnknownKey
+	}
+	secret, principal, err := h.config.Identities.Key(ctx, accessKeyID)
+	if errors.Is(err, iam.ErrUnknownKey) {
+		err = sigv4.ErrUnknownKey
+	}
+	if err != nil {
+		return sigv4.Key{}, err
+	}
+	return sigv4.Key{SecretAccessKey: secret, Identity: principal}, nil
 }
 
 // authenticate verifies the signature of a request for a row, the zero row where there is none, and leaves the body in the
 // buffer.
 func (h *Handler) authenticate(w http.ResponseWriter, r *http.Request, row Row, buffer *[]byte) (Caller, error) {
 	c := Caller{Source: sourceOf(r), RequestID: w.Header().Get(requestIDHeader)}
+	c.asking = asking{r, h.config.Now, h.config.Tags}
 	header := r.Header["Authorization"]
 	if row.Auth == Anonymous && len(header) == 0 {
 		return c, h.readBody(w, r, maxOpenBody, buffer)
@@ -68,7 +88,13 @@ func (h *Handler) authenticateKey(w http.ResponseWriter, r *http.Request, verifi
 	if err := h.readBody(w, r, h.config.MaxBody, buffer); err != nil {
 		return err
 	}
-	return claim.Verify(sha256.Sum256(*buffer))
+	if err := claim.Verify(sha256.Sum256(*buffer)); err != nil {
+		return err
+	}
+	if principal.Judged() {
+		h.config.Identities.Used(r.Context(), principal, verifier.Service, claim.Region)
+	}
+	return nil
 }
 
 // authenticateNode verifies a signature made with the key pair of a managed node, whose id is the credential's.

@@ -10,10 +10,10 @@
 //  3. the body's size
 //  4. the signature, over the bytes as received
 //  5. the target: that of a row, in exact case
-//  6. whether the key may do the action
+//  6. whether the key may do the action to anything
 //  7. the JSON: SerializationException
 //  8. the constraints of the model: ValidationException
-//  9. whether the key may touch the node
+//  9. whether the key may touch the node, or a user's policies allow the action to all that the request names
 //  10. the row's method
 //
 // No method is called for a request that is not signed, but for those of rows that say they may be ([Anonymous]). A row
@@ -43,7 +43,6 @@ import (
 	"stocktake/internal/iam"
 	"stocktake/internal/inventory"
 	"stocktake/internal/sigv4"
-	"stocktake/internal/wire"
 )
 
 const (
@@ -71,6 +70,10 @@ const (
 type Config struct {
 	Keys *iam.Directory
 	Rows []Row
+	// Identities are the users and roles of the store; nil: there are none.
+	Identities *iam.Identities
+	// Tags gives what policies ask of nodes; nil: nodes have no tags.
+	Tags Tags
 	// Nodes knows what managed nodes sign with; nil: there are none.
 	Nodes Nodes
 	// Regions are those that may be named in a signature's scope; empty: every one. Another region is answered with
@@ -198,19 +201,6 @@ func (h *Handler) answer(w http.ResponseWriter, r *http.Request, buffer *[]byte,
 	return *buffer, nil
 }
 
-// permitted judges whether a caller may do an action at all.
-func permitted(c Caller, row Row) error {
-	switch {
-	case c.Principal == nil && row.Auth == Anonymous:
-		return nil
-	case !c.Principal.MayAct(row.Permission):
-		return denied(c, row, "")
-	case row.Auth == ByKeyPair && c.PublicKey == nil:
-		return needsKeyPair(row)
-	}
-	return nil
-}
-
 func isAWSJSON(values []string) bool {
 	if len(values) != 1 {
 		return false
@@ -250,20 +240,4 @@ func write(w http.ResponseWriter, status int, media string, body []byte) {
 	w.WriteHeader(status)
 	// A peer that is gone cannot be told.
 	_, _ = w.Write(body)
-}
-
-// denied is the refusal of an action, of a node's where node is not empty (API reference, and captures of the live
-// service, of which the node's ARN as resource is inferred).
-func denied(c Caller, row Row, node inventory.NodeID) *failure {
-	at := c.Partition.Region + ":" + c.Partition.Account + ":"
-	resource := "arn:aws:ssm:" + at + "*"
-	switch {
-	case node.Activated():
-		resource = "arn:aws:ssm:" + at + "managed-instance/" + string(node)
-	case node != "":
-		resource = "arn:aws:ec2:" + at + "instance/" + string(node)
-	}
-	return frontEnd(wire.AccessDeniedException, fmt.Sprintf(
-		"User: %s is not authorized to perform: %s on resource: %s because no identity-based policy allows the %s action",
-		c.Principal.ARN, row.Permission, resource, row.Permission))
 }

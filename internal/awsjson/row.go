@@ -19,11 +19,8 @@ type Caller struct {
 	// proxy's.
 	Source    string
 	RequestID string // for the log; empty without the middleware that sets it
-}
 
-// mayReach is of a caller nobody signed for, who only calls what is open to everyone.
-func (c Caller) mayReach(node inventory.NodeID) bool {
-	return c.Principal == nil || c.Principal.MayReach(node)
+	asking asking
 }
 
 // Auth says how an action's caller is known.
@@ -53,6 +50,8 @@ type Row struct {
 	// Waits is of an action whose method may take long because there is nothing to say yet. Requests of it hold no more memory
 	// than their own while they wait.
 	Waits bool
+
+	subject func(request any) Subject // nil: the node is all that requests name
 
 	// serve decodes body, holds it to the model and to what the caller may touch, calls the method, and gives what writes
 	// the answer. It keeps no part of body.
@@ -116,9 +115,10 @@ func NewRow[T any, Request request[T], Response response](
 		}
 		var id inventory.NodeID
 		if node != nil {
-			if id = node(r); !c.mayReach(id) {
-				return nil, aboutNode{denied(c, row, id), id}
-			}
+			id = node(r)
+		}
+		if err := c.reaches(ctx, row, node != nil, id, r); err != nil {
+			return nil, aboutNode{err, id}
 		}
 		answer, err := method(ctx, c, r)
 		if err != nil {

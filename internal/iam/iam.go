@@ -12,8 +12,12 @@
 // that an agent can be given such a key; [NewNode] makes the principal of a node that has an identity of its own, which
 // may do just that.
 //
-// The package decides nothing about signatures and holds no secret but those of the keys. Policies in IAM's own JSON
-// belong here too, as another source of the same two answers.
+// Users, roles and their keys that are made while the service runs are records of the store: [Open] gives the [Identities]
+// that find and change them. What they may do is what policies in IAM's own JSON say ([Principal.Judged],
+// [Principal.Judge]), in the account they were made in.
+//
+// The package decides nothing about signatures. Secrets lie sealed in the store, and none is in an error, a log line or a
+// value printed.
 package iam
 
 import (
@@ -21,8 +25,6 @@ import (
 	"regexp"
 	"slices"
 	"strings"
-
-	"stocktake/internal/inventory"
 )
 
 // RootAccount is the account of the root key.
@@ -132,80 +134,6 @@ func (d *Directory) add(account, name string, k Key) error {
 func (d *Directory) Key(id string) (secret string, p *Principal, ok bool) {
 	c, ok := d.keys[id]
 	return c.secret, c.principal, ok
-}
-
-// NewNode makes the principal of a managed node that signs for itself, with its key pair or the role token it got for it:
-// bound to this node and its region. AccessKeyID is what it signs with, the node's id where that is the key pair.
-func NewNode(key inventory.NodeKey, role, accessKeyID string) *Principal {
-	return &Principal{
-		Account:     key.Account,
-		AccessKeyID: accessKeyID,
-		ARN:         "arn:aws:sts::" + key.Account + ":assumed-role/" + role + "/" + string(key.Node),
-		node:        key,
-	}
-}
-
-// A Principal is who signed a request.
-type Principal struct {
-	Account     string // 12 digits
-	AccessKeyID string
-	// ARN is as refusals name it: arn:aws:iam::000000000000:root, arn:aws:iam::111122223333:user/AKIA..., of a managed node
-	// arn:aws:sts::111122223333:assumed-role/ROLE/mi-...
-	ARN string
-
-	actions []string          // patterns; empty: all
-	nodes   []string          // patterns; empty: all
-	node    inventory.NodeKey // the managed node it is; the zero key: none
-}
-
-// Node gives the managed node the principal is; the zero key for one that has a configured access key.
-func (p *Principal) Node() inventory.NodeKey { return p.node }
-
-// Administrator reports whether the principal is bound to no nodes: only then may it report what the service otherwise
-// knows better than a node (AWS:InstanceInformation).
-func (p *Principal) Administrator() bool { return len(p.nodes) == 0 && p.node.Node == "" }
-
-// agentActions are what an agent does: each but the reading of documents is done to one node, to be asked with MayReach.
-var agentActions = []string{
-	"ssm:PutInventory", "ssm:UpdateInstanceInformation", "ssm:ListInstanceAssociations", "ssm:ListAssociations",
-	"ssm:DescribeAssociation", "ssm:UpdateInstanceAssociationStatus", "ssm:UpdateAssociationStatus", "ssm:GetDocument",
-	"ssm:DescribeDocument", "ssm:PutComplianceItems", "ssm:RequestManagedInstanceRoleToken", "ssm:UpdateManagedInstancePublicKey",
-	"ec2messages:GetMessages", "ec2messages:AcknowledgeMessage", "ec2messages:SendReply", "ec2messages:FailMessage",
-	"ec2messages:DeleteMessage",
-}
-
-// boundActions are what a configured key bound to nodes may do besides: each but the last is done to one node too.
-// RegisterManagedInstance is what the agent of an EC2 instance calls, to be told that it needs no registration.
-var boundActions = []string{"ssm:ListInventoryEntries", "ssm:RegisterManagedInstance", "ssm:GetInventorySchema"}
-
-// MayAct reports whether the principal may do an action, as IAM names it ("ssm:PutInventory"), to at least some node where
-// the action is done to one.
-func (p *Principal) MayAct(action string) bool {
-	if p.node.Node != "" {
-		return slices.Contains(agentActions, action)
-	}
-	if !p.Administrator() && !slices.Contains(agentActions, action) && !slices.Contains(boundActions, action) {
-		return false
-	}
-	if len(p.actions) == 0 {
-		return true
-	}
-	action = strings.ToLower(action)
-	return slices.ContainsFunc(p.actions, func(pattern string) bool { return match(strings.ToLower(pattern), action) })
-}
-
-// MayReach reports whether the principal may do to this node what it may do at all. To no node in particular, the empty
-// id, an administrator alone may.
-func (p *Principal) MayReach(node inventory.NodeID) bool {
-	switch {
-	case p.Administrator():
-		return true
-	case node == "":
-		return false
-	case p.node.Node != "":
-		return p.node.Node == node
-	}
-	return slices.ContainsFunc(p.nodes, func(pattern string) bool { return match(pattern, string(node)) })
 }
 
 // match reports whether all of s fits the pattern: * stands for any characters, ? for one byte.

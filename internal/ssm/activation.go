@@ -2,7 +2,6 @@ package ssm
 
 import (
 	"context"
-	"crypto/hmac"
 	"crypto/rand"
 	"crypto/sha256"
 	"encoding/json"
@@ -64,15 +63,8 @@ func activationKey(p inventory.Partition, id string) string {
 
 // derived makes a key of its own for a purpose, from the store's root key.
 func (s *Service) derived(purpose string, parts ...[]byte) []byte {
-	root := s.store.Identity().RootKey
-	mac := hmac.New(sha256.New, root[:])
-	mac.Write([]byte(purpose))
-	for _, part := range parts {
-		length := [2]byte{byte(len(part) >> 8), byte(len(part))} // no part is longer than 65,535 bytes
-		mac.Write(length[:])
-		mac.Write(part)
-	}
-	return mac.Sum(nil)
+	key := s.store.Identity().Derive(purpose, parts...)
+	return key[:]
 }
 
 // sealCode gives what is kept of an activation's code.

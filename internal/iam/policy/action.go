@@ -56,9 +56,9 @@ var actions = []Action{
 	{"ssm:DeleteInventory", Write, []Target{Any}, nil},
 	{"ssm:DescribeInventoryDeletions", List, []Target{Any}, nil},
 
-	{"ssm:AddTagsToResource", Tagging, []Target{Node}, ofTags},
-	{"ssm:RemoveTagsFromResource", Tagging, []Target{Node}, ofTagKeys},
-	{"ssm:ListTagsForResource", List, []Target{Node}, nil},
+	{"ssm:AddTagsToResource", Tagging, []Target{Node, Association}, ofTags},
+	{"ssm:RemoveTagsFromResource", Tagging, []Target{Node, Association}, ofTagKeys},
+	{"ssm:ListTagsForResource", List, []Target{Node, Association}, nil},
 
 	{"ssm:CreateActivation", Write, []Target{Any}, ofTags},
 	{"ssm:DescribeActivations", List, []Target{Any}, nil},
@@ -146,3 +146,16 @@ func GlobalKeys() []string {
 	}
 	return names
 }
+
+// targets are the kinds of resources of each action, by its name.
+var targets = func() map[string][]Target {
+	m := make(map[string][]Target, len(actions))
+	for _, a := range actions {
+		m[a.Name] = a.Targets
+	}
+	return m
+}()
+
+// TargetsOf gives the kinds of resources that an action, by its exact name, is done to; none of one that is not known. The
+// caller does not change it.
+func TargetsOf(name string) []Target { return targets[name] }

@@ -137,3 +137,18 @@ func evaluate(policies []*Policy, action string, v view) Decision {
 	}
 	return decision
 }
+
+// Mentions reports whether some statement allows an action on anything, under whatever conditions: where none does,
+// [Evaluate] allows no request for it. It may be true of an action that another statement denies.
+func Mentions(policies []*Policy, action string) bool {
+	action = strings.ToLower(action)
+	for _, p := range policies {
+		for i := range p.statements {
+			s := &p.statements[i]
+			if !s.deny && matchAny(s.actions, action, view{}, s.notAction, false) {
+				return true
+			}
+		}
+	}
+	return false
+}
