@@ -18,7 +18,12 @@ type config struct {
 	// Root is the key of the root account, zero where it is to be made in the data folder.
 	Root     iam.Key
 	Accounts []iam.Account
+	// SecretKey is what the secrets of users' access keys are sealed under beside the store's own key; empty: nothing.
+	SecretKey string
 }
+
+// leastSecretKey is the least length of the key that secrets are sealed under.
+const leastSecretKey = 32
 
 // resolve checks the settings and adds the secrets and accounts.
 func (s *settings) resolve(l *layers) (config, error) {
@@ -38,6 +43,12 @@ func (s *settings) resolve(l *layers) (config, error) {
 		return c, &usageError{fmt.Sprintf("%s and %s go together: only one is set", keyRootID, keyRootSecret), ""}
 	case c.Root.ID != "" && !accessKeyID.MatchString(c.Root.ID):
 		return c, &usageError{keyRootID + ": 3 to 128 letters, digits and underscores are expected", ""}
+	}
+	if c.SecretKey, err = l.secret(keySecretKey); err != nil {
+		return c, err
+	}
+	if n := len(c.SecretKey); n > 0 && n < leastSecretKey {
+		return c, &usageError{fmt.Sprintf("%s has %d characters", keySecretKey, n), fmt.Sprintf("at least %d random ones: openssl rand -base64 32", leastSecretKey)}
 	}
 	if c.Accounts, err = l.accounts(); err != nil {
 		return c, err
@@ -115,6 +126,7 @@ func (c *configPrintCommand) Run(p *process, k *kong.Context) error {
 			p.printSecret(key, origin)
 		}
 	}
+	p.printSecret(keySecretKey, p.layers.origin(keySecretKey, k))
 	for _, a := range resolved.Accounts {
 		for _, key := range a.Keys {
 			fmt.Fprintf(p.stdout, "# account %s: access key %s, secret not shown\n", a.ID, key.ID)

@@ -20,7 +20,8 @@ func (s *server) handler() (http.Handler, error) {
 	public, agents := api.Rows(s.service), agent.Rows(s.service, s.config.agent(s.log))
 	rows := slices.Concat(public, agents)
 	protocol, err := awsjson.New(awsjson.Config{
-		Keys: s.keys, Nodes: agent.Keys(s.service), Rows: rows, Regions: s.config.Regions, Log: s.log, Observe: s.observer(agents),
+		Keys: s.keys, Identities: s.users, Nodes: agent.Keys(s.service), Tags: api.Tags(s.service), Rows: rows,
+		Regions: s.config.Regions, Log: s.log, Observe: s.observer(agents),
 	})
 	if err != nil {
 		return nil, err

@@ -26,6 +26,7 @@ const (
 const (
 	keyRootID     = "root_access_key_id"
 	keyRootSecret = "root_secret_access_key"
+	keySecretKey  = "secret_key"
 	keyAccounts   = "accounts"
 )
 
@@ -120,7 +121,7 @@ func (l *layers) load(c *kong.Context) error {
 		return nil
 	}
 	l.loaded = true
-	known := []string{keyRootID, keyRootSecret, keyAccounts, keyRootID + "_file", keyRootSecret + "_file"}
+	known := []string{keyRootID, keyRootSecret, keySecretKey, keyAccounts, keyRootID + "_file", keyRootSecret + "_file", keySecretKey + "_file"}
 	known = append(known, settingKeys(c.Model.Leaves(false))...)
 	l.path = l.env[envOf("config")]
 	for _, p := range c.Path {

@@ -28,7 +28,7 @@ func TestEverySettingIsDocumented(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	keys := []string{keyRootID, keyRootSecret}
+	keys := []string{keyRootID, keyRootSecret, keySecretKey}
 	for _, f := range parser.Model.Flags {
 		if isSetting(f) {
 			keys = append(keys, keyOf(f.Name))

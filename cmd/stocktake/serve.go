@@ -64,6 +64,7 @@ type server struct {
 	health  httpd.Health
 	metrics *httpd.Metrics
 	keys    *iam.Directory
+	users   *iam.Identities
 	tls     httpd.CertificateSource // nil: plain text
 	api     net.Listener
 	store   storage
@@ -225,6 +226,9 @@ func (s *server) openKeys() (err error) {
 		s.say("root credentials", path)
 	}
 	if s.keys, err = s.config.directory(root); err != nil {
+		return err
+	}
+	if s.users, err = iam.Open(iam.Options{Store: s.store, SecretKey: s.config.SecretKey, Shared: s.config.shared(), Log: s.log}); err != nil {
 		return err
 	}
 	switch {

@@ -29,6 +29,10 @@ func TestEveryRowAndEveryCaller(t *testing.T) {
 	s := memoryStore(t, nil)
 	node := s.register(s.activate(""), pairs()[0])
 	nodes := by(s.token(node, pairs()[0]).credentials())
+	const every = `{"Effect":"Allow","Action":["ssm:*","ec2messages:*","stocktake:*"],"Resource":"*"}`
+	allowed := by(s.user("allowed", every))
+	forbidden := by(s.user("forbidden", every, `{"Effect":"Deny","Action":"*","Resource":"*"}`))
+	powerless := by(s.user("powerless"))
 	const in, signature, denied, missing = "SerializationException", "InvalidSignatureException", "AccessDeniedException", "MissingAuthenticationTokenException"
 	for _, row := range append(api.Rows(s.service), agent.Rows(s.service, agent.Config{})...) {
 		// ListNodes and the like are rows of Stocktake's own too, with another permission.
@@ -44,14 +48,17 @@ func TestEveryRowAndEveryCaller(t *testing.T) {
 			sign sign
 			want string
 		}{
-			"nobody":        {unsigned, choose(row.Action == "RegisterManagedInstance", in, missing)},
-			"key pair":      {byPair(node, pairs()[0]), choose(may(pairMay), in, signature)},
-			"another pair":  {byPair(node, pairs()[1]), signature},
-			"no node":       {byPair("mi-00000000000000000", pairs()[0]), choose(may(pairMay), denied, signature)},
-			"node":          {nodes, choose(may(agentMay), in, denied)},
-			"bound":         {by(bound), choose(may(agentMay, boundMay), in, denied)},
-			"administrator": {by(root), choose(may(pairMay), denied, in)},
-			"foreign":       {by(sigv4.Credentials{AccessKeyID: "AKIANOBODY", SecretAccessKey: root.SecretAccessKey}), "UnrecognizedClientException"},
+			"nobody":         {unsigned, choose(row.Action == "RegisterManagedInstance", in, missing)},
+			"key pair":       {byPair(node, pairs()[0]), choose(may(pairMay), in, signature)},
+			"another pair":   {byPair(node, pairs()[1]), signature},
+			"no node":        {byPair("mi-00000000000000000", pairs()[0]), choose(may(pairMay), denied, signature)},
+			"node":           {nodes, choose(may(agentMay), in, denied)},
+			"bound":          {by(bound), choose(may(agentMay, boundMay), in, denied)},
+			"administrator":  {by(root), choose(may(pairMay), denied, in)},
+			"user allowed":   {allowed, choose(may(pairMay), denied, in)},
+			"user forbidden": {forbidden, choose(row.Action == "RegisterManagedInstance", in, denied)},
+			"user powerless": {powerless, choose(row.Action == "RegisterManagedInstance", in, denied)},
+			"foreign":        {by(sigv4.Credentials{AccessKeyID: "AKIANOBODY", SecretAccessKey: root.SecretAccessKey}), "UnrecognizedClientException"},
 		} {
 			if got := s.call(row.Target, "[", c.sign); got.code() != c.want {
 				t.Errorf("%s by %s: answered %d %s, want %s", row.Target, caller, got.status, got.body, c.want)

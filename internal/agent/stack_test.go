@@ -40,7 +40,11 @@ const region = "eu-north-1"
 var (
 	root  = sigv4.Credentials{AccessKeyID: "AKIAROOT", SecretAccessKey: "root-secret-for-tests"}
 	bound = sigv4.Credentials{AccessKeyID: "AKIABOUND", SecretAccessKey: "bound-secret-for-tests"}
+	// stranger is the administrator of another account.
+	stranger = sigv4.Credentials{AccessKeyID: "AKIASTRANGER", SecretAccessKey: "stranger-secret-for-tests"}
 )
+
+const strangers = "111122223333" // the account
 
 // stack is the whole service behind HTTP, from signatures down to a store. It can be closed and opened over what the store
 // holds.
@@ -55,6 +59,7 @@ type stack struct {
 
 	replica *replica.Replica
 	service *ssm.Service
+	users   *iam.Identities
 	server  *httptest.Server
 
 	broken atomic.Bool // the store fails
@@ -133,12 +138,15 @@ func (s *stack) start() {
 	}
 	keys, err := iam.New(iam.Key{ID: root.AccessKeyID, Secret: root.SecretAccessKey}, []iam.Account{{ID: iam.RootAccount, Keys: []iam.Key{
 		{ID: bound.AccessKeyID, Secret: bound.SecretAccessKey, Nodes: []string{"i-b0*"}},
-	}}})
+	}}, {ID: strangers, Keys: []iam.Key{{ID: stranger.AccessKeyID, Secret: stranger.SecretAccessKey}}}})
 	if err != nil {
 		s.t.Fatal(err)
 	}
+	if s.users, err = iam.Open(iam.Options{Store: st, Log: log}); err != nil {
+		s.t.Fatal(err)
+	}
 	handler, err := awsjson.New(awsjson.Config{
-		Keys: keys, Nodes: agent.Keys(s.service), Rows: append(api.Rows(s.service), agent.Rows(s.service, s.agents)...), Log: log,
+		Keys: keys, Identities: s.users, Tags: api.Tags(s.service), Nodes: agent.Keys(s.service), Rows: append(api.Rows(s.service), agent.Rows(s.service, s.agents)...), Log: log,
 	})
 	if err != nil {
 		s.t.Fatal(err)

@@ -52,7 +52,7 @@ func permitted(c Caller, row Row) error {
 	case c.Principal.Judged() && row.Auth == Anonymous: // it needs no key
 		return nil
 	case !c.Principal.MayAct(row.Permission):
-		return denied(c, row.Permission, anything(c), false)
+		return denied(c, row.Permission, anything(c), c.Principal.Forbidden(row.Permission))
 	case row.Auth == ByKeyPair && c.PublicKey == nil:
 		return needsKeyPair(row)
 	}

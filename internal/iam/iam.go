@@ -44,7 +44,7 @@ var (
 // A Key is an access key as the configuration gives it.
 type Key struct {
 	ID     string // 3 to 128 letters, digits and underscores
-	Secret string // at least 16 bytes
+	Secret string `json:"-"` // at least 16 bytes
 	// Actions are the actions the key may do, as IAM writes them: "ssm:GetInventory", with * for any characters and ? for
 	// one, upper and lower case alike. Empty: all.
 	Actions []string

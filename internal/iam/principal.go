@@ -58,6 +58,11 @@ func (p *Principal) Judge(r *policy.Request) policy.Decision {
 	return policy.Evaluate(p.policies, r)
 }
 
+// Forbidden reports whether a policy denies the action whatever it is done to.
+func (p *Principal) Forbidden(action string) bool {
+	return policy.Foresee(p.policies, action) == policy.DeniedExplicitly
+}
+
 // ReadsResourceTags reports whether Judge needs the tags of resources.
 func (p *Principal) ReadsResourceTags() bool {
 	return slices.ContainsFunc(p.policies, (*policy.Policy).ReadsResourceTags)
@@ -103,7 +108,7 @@ var boundActions = []string{"ssm:ListInventoryEntries", "ssm:RegisterManagedInst
 // the action is done to one.
 func (p *Principal) MayAct(action string) bool {
 	if p.judged {
-		return policy.Mentions(p.policies, action)
+		return policy.Foresee(p.policies, action) == policy.Allowed
 	}
 	if p.node.Node != "" {
 		return slices.Contains(agentActions, action)

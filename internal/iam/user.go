@@ -44,8 +44,9 @@ func (u User) ARN() string { return policy.UserARN(u.Account, u.Path[1:]+u.Name)
 
 // An AccessKey is an access key of a user as it is shown. Secret is there only of one that was just made.
 type AccessKey struct {
-	User, ID, Secret, Status string
-	Created                  time.Time
+	User, ID, Status string
+	Secret           string `json:"-"`
+	Created          time.Time
 }
 
 // String keeps the secret out of logs.

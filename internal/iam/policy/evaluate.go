@@ -1,6 +1,9 @@
 package policy
 
-import "strings"
+import (
+	"slices"
+	"strings"
+)
 
 // A Request is what policies are asked about.
 type Request struct {
@@ -138,17 +141,30 @@ func evaluate(policies []*Policy, action string, v view) Decision {
 	return decision
 }
 
-// Mentions reports whether some statement allows an action on anything, under whatever conditions: where none does,
-// [Evaluate] allows no request for it. It may be true of an action that another statement denies.
-func Mentions(policies []*Policy, action string) bool {
+// Foresee tells what is certain of an action before its request was read: DeniedExplicitly where a statement denies it on
+// everything under no condition, NotAllowed where no statement allows it on anything; in these cases [Evaluate] allows no
+// request for it. Else it gives Allowed, and Evaluate may still say otherwise.
+func Foresee(policies []*Policy, action string) Outcome {
 	action = strings.ToLower(action)
+	outcome := NotAllowed
 	for _, p := range policies {
 		for i := range p.statements {
 			s := &p.statements[i]
-			if !s.deny && matchAny(s.actions, action, view{}, s.notAction, false) {
-				return true
+			if !matchAny(s.actions, action, view{}, s.notAction, false) {
+				continue
+			}
+			if !s.deny {
+				outcome = Allowed
+			} else if s.everything() {
+				return DeniedExplicitly
 			}
 		}
 	}
-	return false
+	return outcome
+}
+
+// everything reports whether the statement is about every resource under no condition.
+func (s *statement) everything() bool {
+	return len(s.conditions) == 0 && !s.notResource &&
+		slices.ContainsFunc(s.resources, func(p pattern) bool { return p.source == "*" })
 }

@@ -178,6 +178,27 @@ func TestBothEvaluatorsAgree(t *testing.T) {
 	}
 }
 
+// TestForesightIsCertain holds what is said before a request was read to what is decided after.
+func TestForesightIsCertain(t *testing.T) {
+	d := newDice(t)
+	seen := map[Outcome]int{}
+	for range 20_000 {
+		text := document("2012-10-17", d.statements(3)...)
+		policies, r := []*Policy{parse(t, text)}, d.request()
+		if len(r.Resources) == 0 {
+			continue
+		}
+		foreseen, decided := Foresee(policies, r.Action), Evaluate(policies, r).Outcome
+		seen[foreseen]++
+		if foreseen == DeniedExplicitly && decided != DeniedExplicitly || foreseen == NotAllowed && decided == Allowed {
+			t.Fatalf("foreseen: %s, decided: %s\n%s\n%+v", foreseen, decided, text, r)
+		}
+	}
+	if len(seen) != 3 {
+		t.Errorf("foreseen were only %v", seen)
+	}
+}
+
 // TestStatementsOnlyAddUp holds what users rely on: a further statement that denies never lets pass what was refused, one
 // that allows never refuses what was let pass, and neither their order nor their parting into policies plays a part.
 func TestStatementsOnlyAddUp(t *testing.T) {
