@@ -396,3 +396,14 @@ func (a *playedAgent) judge(seed uint64) {
 		}
 	}
 }
+
+// TestEarlyClocksBeginWithTheTick has a node whose clock is a little ahead begin before the tick it begins for.
+func TestEarlyClocksBeginWithTheTick(t *testing.T) {
+	w := newWorkshop(t)
+	w.make("a", 1, AssociationSettings{Schedule: "cron(30 * * * ? *)"})
+	w.want("a Pending cron(30 * * * ? *)")
+	w.says("a", statusPending, statusSuccess)
+	w.pass(29*time.Minute + 40*time.Second)
+	w.says("a", statusPending, statusSuccess)
+	w.wantPast("a", "v1 10 10:30:00 Success", "v1 10 10:00:00 Success")
+}

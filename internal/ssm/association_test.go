@@ -357,3 +357,19 @@ func TestNodeQuota(t *testing.T) {
 	wantCode(t, err, inventory.AssociationLimitExceeded)
 	tr.associate(gather(named(node(3))))
 }
+
+// TestClocksAheadAreHeardAgain has a node whose clock was an hour ahead: once it is right, the node is heard at once.
+func TestClocksAheadAreHeardAgain(t *testing.T) {
+	tr := newTrial(t)
+	defer tr.stop()
+	id := tr.enrol(1)[0]
+	a := tr.associate(gather(everywhere))
+	tr.wantTold(id, map[string]string{a: "v1 Pending"})
+	ahead := ssm.RunReport{Association: a, Node: id, Status: "Pending", At: time.Now().Add(time.Hour)}
+	if err := tr.UpdateRun(t.Context(), home, ahead); err != nil {
+		t.Fatal(err)
+	}
+	time.Sleep(2 * time.Millisecond) // reports are told apart by milliseconds
+	tr.say(id, a, "Success")
+	tr.wantTold(id, map[string]string{a: "v1 Success"})
+}
