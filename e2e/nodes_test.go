@@ -40,6 +40,10 @@ func (s *service) heartbeats(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
+	const unknown = `{"AgentName":"amazon-ssm-agent","InstanceId":"mi-0000000000000d003"}`
+	if _, err := c.Do(t.Context(), "UpdateInstanceInformation", []byte(unknown)); err == nil {
+		t.Fatal("the heartbeat of a node that never registered is taken")
+	}
 }
 
 var nodeSteps = []struct {
@@ -145,6 +149,9 @@ func (s *service) testNodeExplained(t *testing.T) {
 		if got := run("explain", node); !strings.Contains(got, want) {
 			t.Errorf("%q is not in\n%s", want, got)
 		}
+	}
+	if got := run("explain", "mi-0000000000000d003"); !strings.Contains(got, "UpdateInstanceInformation was answered with InvalidInstanceId") {
+		t.Errorf("a node that is refused is explained as\n%s", got)
 	}
 	if got := run("stop", node); got != node+" stopped\n" {
 		t.Errorf("stop prints %q", got)

@@ -1,8 +1,9 @@
 // Package agent holds the rows and rules of what managed nodes speak beyond the public API, as the stock agent speaks it:
-// how a machine registers and gets its credentials, and the rules of who may.
+// how a machine registers and gets its credentials, and the rules of who may; heartbeats; what a node is to run; and the
+// polls for messages, of which there are none.
 //
 // [Rows] gives the rows, for awsjson to serve beside those of api; [Keys] gives awsjson what the nodes' requests are
-// verified by. Both are over the one service.
+// verified by. Both are over the one service. [WithoutChannel] refuses what agents ask for besides.
 //
 // Promises: no answer lacks a member that the stock agent reads without looking; what is the server's fault is never told
 // as the caller's, for the agent would give up on it; neither a code nor a key nor a token is ever logged.
