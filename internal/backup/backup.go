@@ -78,7 +78,7 @@ func Write(ctx context.Context, from store.View, w io.Writer, h Header, o transf
 	if err := out.json(kindHeader, 0, h); err != nil {
 		return Summary{}, err
 	}
-	wr := &writer{out: out, sums: transfer.NewSums(h.Identity), shards: make([]shardWriter, h.Identity.Shards)}
+	wr := &writer{out: out, sums: transfer.NewSums(h.Identity), numbers: map[dictionary]map[inventory.ShapeID]uint64{}}
 	summary := Summary{Header: h}
 	var mu sync.Mutex
 	err = transfer.Stream(ctx, from, wr, o, func(shard int) error {
@@ -106,15 +106,13 @@ func (s *sections) json(kind byte, shard int, value any) error {
 	return s.write(kind, shard, text)
 }
 
-// writer is the loader that writes sections.
+// writer is the loader that writes sections. Each shard is given by one goroutine.
 type writer struct {
-	out    *sections
-	sums   *transfer.Sums
-	shards []shardWriter
-}
+	out  *sections
+	sums *transfer.Sums
 
-// shardWriter is a shard on its way into the file, which one goroutine gives it.
-type shardWriter struct {
+	// shapes is held while shapes get numbers and are written, in one order.
+	shapes  sync.RWMutex
 	numbers map[dictionary]map[inventory.ShapeID]uint64
 	next    uint64
 }
@@ -125,8 +123,9 @@ type dictionary struct {
 	Type inventory.TypeName
 }
 
-func (s *shardWriter) of(p inventory.Partition, t inventory.TypeName) numberOf {
-	numbers := s.numbers[dictionary{p, t}]
+// of gives the numbers of shapes, all of which were loaded before. The caller holds shapes for reading.
+func (w *writer) of(p inventory.Partition, t inventory.TypeName) numberOf {
+	numbers := w.numbers[dictionary{p, t}]
 	return func(id inventory.ShapeID) (uint64, bool) {
 		n, ok := numbers[id]
 		return n, ok
@@ -148,26 +147,34 @@ func (w *writer) LoadShapes(ctx context.Context, shard int, shapes []store.Typed
 	if err := w.sums.LoadShapes(ctx, shard, shapes); err != nil {
 		return err
 	}
-	s := &w.shards[shard]
+	w.shapes.Lock()
+	defer w.shapes.Unlock()
 	var e encoder
+	var last dictionary
 	for i := range shapes {
 		sh := &shapes[i]
 		in := dictionary{sh.Partition, sh.Type}
-		if s.numbers == nil {
-			s.numbers = map[dictionary]map[inventory.ShapeID]uint64{}
+		numbers := w.numbers[in]
+		if numbers == nil {
+			numbers = map[inventory.ShapeID]uint64{}
+			w.numbers[in] = numbers
 		}
-		if s.numbers[in] == nil {
-			s.numbers[in] = map[inventory.ShapeID]uint64{}
+		if _, known := numbers[sh.ID]; known {
+			continue
 		}
-		s.numbers[in][sh.ID] = s.next
-		s.next++
-		e.text(sh.Account, sh.Region, string(sh.Type), sh.Text)
-		e.raw(sh.ID[:])
-		if err := w.cut(kindShapes, shard, &e, i == len(shapes)-1); err != nil {
+		numbers[sh.ID] = w.next
+		w.next++
+		if len(e.buf) == 0 {
+			last = dictionary{}
+		}
+		e.dictionary(in, last)
+		last = in
+		e.text(sh.Text)
+		if err := w.cut(kindShapes, 0, &e, false); err != nil {
 			return err
 		}
 	}
-	return nil
+	return w.cut(kindShapes, 0, &e, true)
 }
 
 // LoadNodes implements store.Loader.
@@ -177,7 +184,7 @@ func (w *writer) LoadNodes(ctx context.Context, shard int, nodes []store.NodeSca
 	}
 	var e encoder
 	for i := range nodes {
-		if err := e.node(&nodes[i], w.shards[shard].of); err != nil {
+		if err := w.node(&e, &nodes[i]); err != nil {
 			return err
 		}
 		if err := w.cut(kindNodes, shard, &e, i == len(nodes)-1); err != nil {
@@ -195,7 +202,7 @@ func (w *writer) LoadChanges(ctx context.Context, shard int, changes []inventory
 	var e encoder
 	for i := range changes {
 		c := &changes[i]
-		if err := e.change(c, w.shards[shard].of(c.Document.Partition, c.Document.Type)); err != nil {
+		if err := w.change(&e, c); err != nil {
 			return fmt.Errorf("change %d of shard %d: %w", c.Seq, shard, err)
 		}
 		if err := w.cut(kindChanges, shard, &e, i == len(changes)-1); err != nil {
@@ -221,9 +228,20 @@ func (w *writer) LoadRecords(ctx context.Context, records []store.Record) error 
 	return nil
 }
 
+func (w *writer) node(e *encoder, n *store.NodeScan) error {
+	w.shapes.RLock()
+	defer w.shapes.RUnlock()
+	return e.node(n, w.of)
+}
+
+func (w *writer) change(e *encoder, c *inventory.Change) error {
+	w.shapes.RLock()
+	defer w.shapes.RUnlock()
+	return e.change(c, w.of(c.Document.Partition, c.Document.Type))
+}
+
 // end writes the section that ends a shard.
 func (w *writer) end(shard int) (transfer.Sum, error) {
 	sum := w.sums.Shard(shard)
-	w.shards[shard] = shardWriter{}
 	return sum, w.out.json(kindEnd, shard, ended{Sum: sum})
 }

@@ -38,12 +38,30 @@ func (e *encoder) entry(entry inventory.Entry) {
 	}
 }
 
-// numberOf gives the number of a shape of one partition and type within its shard.
+// dictionary renders what the shapes that follow are of, unless it is as before.
+func (e *encoder) dictionary(d, before dictionary) {
+	if d == before {
+		e.number(0)
+		return
+	}
+	e.number(1)
+	e.text(d.Account, d.Region, string(d.Type))
+}
+
+func (d *decoder) dictionary(before dictionary) (of dictionary) {
+	if d.number() == 0 {
+		return before
+	}
+	of.Account, of.Region, of.Type = d.text(), d.text(), inventory.TypeName(d.text())
+	return of
+}
+
+// numberOf gives the number of a shape of one partition and type.
 type numberOf func(id inventory.ShapeID) (uint64, bool)
 
 var errNoText = errors.New("a shape is named whose text was not given")
 
-// shapes renders ids as the numbers of their shapes, each by its distance to the one after that before: neighbours in one
+// shape renders an id as the numbers of their shapes, each by its distance to the one after that before: neighbours in one
 // document are so in others.
 func (e *encoder) shape(of numberOf, id inventory.ShapeID, next *uint64) error {
 	n, ok := of(id)
@@ -206,20 +224,35 @@ func (d *decoder) entry() inventory.Entry {
 	return entry
 }
 
-// texts are the shapes of a shard by their numbers.
-type texts []store.Typed
+// texts are the shapes of a file by their numbers, and which of them a shard has named so far.
+type texts struct {
+	all   []store.Typed
+	named []uint64      // a bit a shape
+	fresh []store.Typed // named since they were last taken
+}
 
-func (d *decoder) shape(of texts, next *int64) inventory.ShapeID {
+func (t *texts) name(n int) {
+	for len(t.named) <= n/64 {
+		t.named = append(t.named, 0)
+	}
+	if bit := uint64(1) << (n % 64); t.named[n/64]&bit == 0 {
+		t.named[n/64] |= bit
+		t.fresh = append(t.fresh, t.all[n])
+	}
+}
+
+func (d *decoder) shape(of *texts, next *int64) inventory.ShapeID {
 	n := *next + d.signed()
-	if n < 0 || n >= int64(len(of)) {
-		d.fail("shape %d of %d is named", n, len(of))
+	if n < 0 || n >= int64(len(of.all)) {
+		d.fail("shape %d of %d is named", n, len(of.all))
 		return inventory.ShapeID{}
 	}
 	*next = n + 1
-	return of[n].ID
+	of.name(int(n))
+	return of.all[n].ID
 }
 
-func (d *decoder) ids(of texts) []inventory.ShapeID {
+func (d *decoder) ids(of *texts) []inventory.ShapeID {
 	n := d.count()
 	if n == 0 {
 		return nil
@@ -232,7 +265,7 @@ func (d *decoder) ids(of texts) []inventory.ShapeID {
 	return ids
 }
 
-func (d *decoder) refs(of texts) []inventory.Ref {
+func (d *decoder) refs(of *texts) []inventory.Ref {
 	n := d.count()
 	if n == 0 {
 		return nil
@@ -248,7 +281,7 @@ func (d *decoder) refs(of texts) []inventory.Ref {
 	return refs
 }
 
-func (d *decoder) node(of texts) store.NodeScan {
+func (d *decoder) node(of *texts) store.NodeScan {
 	var n store.NodeScan
 	n.Node.Key.Account, n.Node.Key.Region, n.Node.Key.Node = d.text(), d.text(), inventory.NodeID(d.text())
 	n.Node.Status = inventory.Status(d.text())
@@ -269,7 +302,7 @@ func (d *decoder) node(of texts) store.NodeScan {
 	return n
 }
 
-func (d *decoder) change(shard int, of texts) inventory.Change {
+func (d *decoder) change(shard int, of *texts) inventory.Change {
 	c := inventory.Change{Shard: shard}
 	c.Seq = d.number()
 	d.raw(c.ID[:])

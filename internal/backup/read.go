@@ -63,6 +63,7 @@ type reader struct {
 	in       *sectionReader
 	sink     Sink
 	sums     *transfer.Sums
+	texts    []store.Typed
 	shards   []shardReader
 	done     int // shards that ended
 	summary  Summary
@@ -111,7 +112,9 @@ func (rd *reader) section(ctx context.Context) (more bool, err error) {
 	}
 	d := &decoder{buf: content}
 	switch f.kind {
-	case kindShapes, kindNodes, kindChanges:
+	case kindShapes:
+		rd.shapes(d)
+	case kindNodes, kindChanges:
 		if rd.shards[f.shard].ended {
 			return false, errContent(f.kind, fmt.Errorf("it follows the end of shard %d", f.shard))
 		}
@@ -132,58 +135,56 @@ func (rd *reader) section(ctx context.Context) (more bool, err error) {
 }
 
 func (rd *reader) shardSection(ctx context.Context, f fields, d *decoder) error {
-	of := &rd.shards[f.shard]
-	switch f.kind {
-	case kindShapes:
-		return rd.shapes(ctx, f.shard, of, d)
-	case kindNodes:
-		var nodes []store.NodeScan
-		for len(d.buf) > 0 {
-			nodes = append(nodes, d.node(of.texts))
-		}
-		if d.err != nil {
-			return d.err
-		}
-		if err := rd.sums.LoadNodes(ctx, f.shard, nodes); err != nil {
-			return err
-		}
-		return rd.sink.LoadNodes(ctx, f.shard, nodes)
-	}
+	of := &rd.shards[f.shard].texts
+	of.all = rd.texts
+	var nodes []store.NodeScan
 	var changes []inventory.Change
 	for len(d.buf) > 0 {
-		changes = append(changes, d.change(f.shard, of.texts))
+		if f.kind == kindNodes {
+			nodes = append(nodes, d.node(of))
+		} else {
+			changes = append(changes, d.change(f.shard, of))
+		}
 	}
 	if d.err != nil {
 		return d.err
 	}
-	if err := rd.sums.LoadChanges(ctx, f.shard, changes); err != nil {
-		return err
+	shapes := of.fresh
+	of.fresh = nil
+	for _, to := range []store.Loader{rd.sums, rd.sink.Loader} {
+		if err := give(ctx, to, f.shard, shapes, nodes, changes); err != nil {
+			return err
+		}
 	}
-	return rd.sink.LoadChanges(ctx, f.shard, changes)
+	return nil
 }
 
-func (rd *reader) shapes(ctx context.Context, shard int, of *shardReader, d *decoder) error {
-	before := len(of.texts)
+// give loads what a section holds, and before it the shapes it is the first of its shard to name.
+func give(ctx context.Context, to store.Loader, shard int, shapes []store.Typed, nodes []store.NodeScan, changes []inventory.Change) error {
+	if len(shapes) > 0 {
+		if err := to.LoadShapes(ctx, shard, shapes); err != nil {
+			return err
+		}
+	}
+	if len(nodes) > 0 {
+		return to.LoadNodes(ctx, shard, nodes)
+	}
+	return to.LoadChanges(ctx, shard, changes)
+}
+
+// shapes reads texts, and names them anew.
+func (rd *reader) shapes(d *decoder) {
+	key := rd.summary.Identity.HashKey
+	var of dictionary
 	for len(d.buf) > 0 {
-		var sh store.Typed
-		sh.Account, sh.Region, sh.Type = d.text(), d.text(), inventory.TypeName(d.text())
-		sh.Text = d.text()
-		d.raw(sh.ID[:])
-		of.texts = append(of.texts, sh)
+		of = d.dictionary(of)
+		text := d.text()
+		if d.err != nil {
+			return
+		}
+		id := key.ShapeIDOf(of.Type, []byte(text))
+		rd.texts = append(rd.texts, store.Typed{Partition: of.Partition, Type: of.Type, Shape: inventory.Shape{ID: id, Text: text}})
 	}
-	if d.err != nil {
-		return d.err
-	}
-	fresh := of.texts[before:]
-	if err := rd.sums.LoadShapes(ctx, shard, fresh); err != nil {
-		return err
-	}
-	given := make([]store.Typed, len(fresh))
-	copy(given, fresh)
-	for i := range fresh {
-		fresh[i] = store.Typed{Shape: inventory.Shape{ID: fresh[i].ID}} // what follows names the id alone
-	}
-	return rd.sink.LoadShapes(ctx, shard, given)
 }
 
 func (rd *reader) records(ctx context.Context, d *decoder) error {

@@ -34,7 +34,7 @@ const (
 // The kinds of sections. A file begins with a header and ends with a total.
 const (
 	kindHeader  = 'H' // JSON of Header
-	kindShapes  = 'S' // texts, numbered in their order within the shard
+	kindShapes  = 'S' // texts, of no shard: numbered in their order within the file
 	kindNodes   = 'N'
 	kindChanges = 'C'
 	kindEnd     = 'E' // JSON of ended: no more of the shard follows
