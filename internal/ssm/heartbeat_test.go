@@ -4,7 +4,6 @@ import (
 	"context"
 	"fmt"
 	"strings"
-	"sync"
 	"sync/atomic"
 	"testing"
 	"testing/synctest"
@@ -226,42 +225,5 @@ func BenchmarkHeartbeat(b *testing.B) {
 	for b.Loop() {
 		tr.beat(whole(node(n % nodes)))
 		n++
-	}
-}
-
-// TestHeartbeatsRaceReports has two servers take changing heartbeats and reports of the same few nodes at once: none
-// fails, and what each says last is there.
-func TestHeartbeatsRaceReports(t *testing.T) {
-	all := newServers(t, 2)
-	var wg sync.WaitGroup
-	for n := range 8 {
-		s := all[n%2]
-		wg.Go(func() {
-			for round := range 20 {
-				in := whole(node(n / 4))
-				in.ComputerName = fmt.Sprintf("host-%d-%d", n, round)
-				if err := s.Heartbeat(context.Background(), home, in); err != nil {
-					t.Errorf("heartbeat: %v", err)
-				}
-			}
-		})
-		wg.Go(func() {
-			for round := range 20 {
-				if err := s.report(node(n/4), item(application, entry("Name", fmt.Sprintf("app-%d-%d", n, round)))); err != nil {
-					t.Errorf("report: %v", err)
-				}
-			}
-		})
-	}
-	wg.Wait()
-	for n := range 2 {
-		for _, s := range all {
-			if got := s.information(node(n)); !strings.Contains(got, "-19 ") || !strings.Contains(got, "InstanceStatus=Active") {
-				t.Errorf("%s is known as %s", node(n), got)
-			}
-		}
-	}
-	for _, s := range all {
-		s.stop()
 	}
 }

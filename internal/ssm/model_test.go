@@ -206,6 +206,7 @@ func (m *model) item() inventory.Item {
 	}
 	if !it.HasContent {
 		it.Content = nil
+		it.SchemaVersion = pick(m, it.SchemaVersion, "1.0", "9.9")
 	}
 	return it
 }
@@ -268,6 +269,8 @@ func (m *model) judge(id inventory.NodeID, items []inventory.Item) (after *model
 		stored, ok := after.items[keyOf(it)]
 		unchanged := ok && it.ContentHash != "" && stored.hash == it.ContentHash
 		switch {
+		case !it.Type.Custom() && it.SchemaVersion != versionOf(it.Type) && (it.HasContent || it.ContentHash == ""):
+			return nil, inventory.UnsupportedInventorySchemaVersion, true
 		case it.HasContent:
 		case it.ContentHash == "":
 			return nil, inventory.InvalidItemContent, true
@@ -277,6 +280,9 @@ func (m *model) judge(id inventory.NodeID, items []inventory.Item) (after *model
 		next := modelItem{version: it.SchemaVersion, capture: it.CaptureTime, hash: it.ContentHash, context: it.Context, entries: it.Content}
 		if unchanged {
 			next.entries = stored.entries
+		}
+		if unchanged && !it.HasContent {
+			next.version = stored.version
 		}
 		after.items[keyOf(it)] = next
 	}

@@ -197,13 +197,14 @@ func (s *Service) newReport(ctx context.Context, key inventory.NodeKey, in PutIn
 }
 
 // judge checks one item against what is stored and what the items before it in the call made of that.
-func (r *report) judge(it *inventory.Item) error {
+func (r *report) judge(given *inventory.Item) error {
+	it, bare := r.restated(given)
 	if it.Type.Custom() {
-		if own := r.ownSchema(it.Type); own.Disabled != "" && compareVersions(it.SchemaVersion, own.Disabled) <= 0 {
+		if own := r.ownSchema(it.Type); !bare && own.Disabled != "" && compareVersions(it.SchemaVersion, own.Disabled) <= 0 {
 			r.ignored = append(r.ignored, ignoredItem{Type: it.Type, Version: it.SchemaVersion, Disabled: own.Disabled})
 			return nil
 		}
-	} else if err := r.checkBuiltIn(it); err != nil {
+	} else if err := r.checkBuiltIn(it, bare); err != nil {
 		return err
 	}
 	sub, err := r.checkContext(it)
@@ -231,6 +232,26 @@ func (r *report) judge(it *inventory.Item) error {
 	}
 	r.accept(key, it, stored, unchanged, doomed)
 	return nil
+}
+
+// restated gives an item that only repeats the hash stored under the version stored. What an item without content says of its
+// version counts for nothing: the stock agent was seen to give all of a call that of the one it looked at last. Bare is one that
+// repeats nothing: its node is to send the whole, whose version counts.
+func (r *report) restated(it *inventory.Item) (restated *inventory.Item, bare bool) {
+	if it.HasContent || it.ContentHash == "" {
+		return it, false
+	}
+	sub := ""
+	if it.Type == inventory.TypeComplianceItem {
+		sub, _ = it.Context.Get("ComplianceType")
+	}
+	stored := r.node.Item(inventory.ItemKey{Type: it.Type, SubType: sub})
+	if stored == nil || stored.Hash != it.ContentHash {
+		return it, true
+	}
+	again := *it
+	again.SchemaVersion = stored.SchemaVersion
+	return &again, false
 }
 
 // doomed reports whether a document is about to go with a deletion of its type. A report is then judged as if it were
@@ -264,9 +285,6 @@ func (r *report) accept(key inventory.ItemKey, it *inventory.Item, stored *inven
 		state.Seq = stored.Seq
 	}
 	r.node.SetItem(state)
-	if it.Type.Custom() && unchanged && !it.HasContent {
-		r.learnVersion(it)
-	}
 }
 
 func (r *report) write(key inventory.ItemKey, c content) {
@@ -289,7 +307,7 @@ func sameContext(split inventory.Split, a, b inventory.Entry) bool {
 	return slices.Equal(shapeA, shapeB) && slices.EqualFunc(volatileA, volatileB, func(x, y inventory.Attribute) bool { return x.Name == y.Name })
 }
 
-func (r *report) checkBuiltIn(it *inventory.Item) error {
+func (r *report) checkBuiltIn(it *inventory.Item, bare bool) error {
 	schema, ok := inventory.BuiltIn(it.Type)
 	if !ok {
 		return inventory.Errorf(inventory.InvalidTypeName, "The inventory type %s isn't known. Types of your own begin with Custom:", it.Type)
@@ -297,7 +315,7 @@ func (r *report) checkBuiltIn(it *inventory.Item) error {
 	if schema.Made && (it.Type != inventory.TypeInstanceInformation || !r.admin) {
 		return inventory.Errorf(inventory.InvalidTypeName, "The inventory type %s is written by the service itself and can't be put.", it.Type)
 	}
-	if it.SchemaVersion != schema.Version {
+	if it.SchemaVersion != schema.Version && !bare {
 		return inventory.Errorf(inventory.UnsupportedInventorySchemaVersion, "The inventory type %s has schema version %s; %s isn't supported.", it.Type, schema.Version, it.SchemaVersion)
 	}
 	return nil
@@ -422,12 +440,6 @@ func (r *report) ownSchema(t inventory.TypeName) customSchema {
 		return taught
 	}
 	return r.types.custom[t]
-}
-
-// learnVersion teaches the version of an item without content.
-func (r *report) learnVersion(it *inventory.Item) {
-	next, changed, _ := r.ownSchema(it.Type).teach(it.Type, it.SchemaVersion, nil, r.s.cfg.Limits.CustomAttributes) // fails on content only
-	r.learn(it.Type, next, changed)
 }
 
 func (r *report) learn(t inventory.TypeName, next customSchema, changed bool) {
