@@ -14,7 +14,7 @@ VERSION   = $(shell git describe --tags --always --abbrev=12 --dirty 2>/dev/null
 # Nothing of the folder, the environment or the clone may reach the binary: the same sources and Go give the same bytes.
 BUILD     = CGO_ENABLED=0 GOFLAGS=-mod=readonly GOAMD64=v1 GOARM64=v8.0 $(GO) build -trimpath -buildvcs=false -ldflags '-X main.stamp=$(VERSION)'
 .DEFAULT_GOAL := help
-.PHONY: help build demo test lint bench bench-small bench-code bench-scale-out fuzz fuzz-long kill failover crash scale tools \
+.PHONY: help build demo test lint bench bench-small bench-code bench-scale-out fuzz fuzz-long kill failover crash scale stock-agent tools \
 	reproduce sbom vuln packages packages-check image-check helm-check
 
 help: ## list the targets
@@ -58,6 +58,9 @@ kill: tools ## 200 rounds of kill -9 under eight writers
 
 failover: tools ## 60 s of kill -9 of servers and primaries under eight writers
 	$(GO) test ./e2e -run '^TestFailOver' -count 1 -v -timeout 20m -failing 60s
+
+stock-agent: tools ## the unmodified amazon-ssm-agent against the service, as root; ARGS='-agent DIR' says where its binaries are
+	$(GO) test -tags stockagent ./e2e -run '^TestStockAgent(Activated|ByKey)' -count 1 -v -timeout 30m $(ARGS)
 
 crash: ## a fault and a crash at every single write of the store, not at a sample
 	$(GO) test ./internal/store/pebble -run 'Fault|Crash|Damage' -count 1 -timeout 120m -every

@@ -200,12 +200,16 @@ func (s *service) readKey() error {
 
 // clientEnv is the environment that makes any AWS client one of this service, as the README shows it.
 func (s *service) clientEnv(region string) []string {
-	return []string{
+	env := []string{
 		"AWS_SHARED_CREDENTIALS_FILE=" + filepath.Join(s.dir, "root-credentials"),
 		"AWS_CONFIG_FILE=/dev/null", "AWS_REGION=" + region, "AWS_DEFAULT_REGION=" + region,
 		"AWS_ENDPOINT_URL=" + s.endpoint, "AWS_EC2_METADATA_DISABLED=true", "AWS_MAX_ATTEMPTS=1", "AWS_PAGER=",
 		"AWS_ACCESS_KEY_ID=", "AWS_PROFILE=default",
 	}
+	if strings.HasPrefix(s.endpoint, "https") {
+		env = append(env, "AWS_CA_BUNDLE="+filepath.Join(s.dir, "tls", "ca.pem"))
+	}
+	return env
 }
 
 // client is aws-sdk-go-v2 with an endpoint and a key. It tries again in one case alone, so that no failure of the service
