@@ -1,6 +1,7 @@
 package storetest
 
 import (
+	"runtime"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -64,44 +65,37 @@ func viewIsOfOneMoment(t *testing.T, m Maker) {
 // viewBesideCommits takes views while nodes report: each shows what was acknowledged before, and is in itself whole.
 func viewBesideCommits(t *testing.T, m Maker) {
 	r := newTrial(t, m)
-	const writers = 4
-	stop := make(chan struct{})
+	const writers, rounds, reports = 4, 20, 12 // a feed that grows without bound takes ever longer to read
 	var acknowledged [writers]atomic.Uint64
-	var group sync.WaitGroup
-	for i := range writers {
-		key := Node(i)
-		r.report(key, Epoch, packages("a"))
-		group.Go(func() {
-			for n := 0; ; n++ {
-				select {
-				case <-stop:
-					return
-				default:
+	for range rounds {
+		var group sync.WaitGroup
+		for i := range writers {
+			group.Go(func() {
+				for n := range reports {
+					done := r.report(Node(i), Epoch, packages([]string{"a", "b", "c", "d"}[:n%5]...))
+					acknowledged[i].Store(done.Changes[0].Seq)
 				}
-				done := r.report(key, Epoch, packages([]string{"a", "b", "c", "d"}[:n%5]...))
-				acknowledged[i].Store(done.Changes[0].Seq)
-			}
-		})
-	}
-	for range 20 {
+			})
+		}
 		var before [writers]uint64
+		for acknowledged[0].Load() == 0 { // the first view is taken once there is something to see
+			runtime.Gosched()
+		}
 		for i := range writers {
 			before[i] = acknowledged[i].Load()
 		}
 		v := r.view()
 		r.wholeView(v)
+		heads, err := v.Heads(t.Context())
+		r.check(err)
 		for i := range writers {
-			shard := r.shardOf(Node(i))
-			heads, err := v.Heads(t.Context())
-			r.check(err)
-			if heads[shard].Seq < before[i] {
-				t.Errorf("change %d was acknowledged before a view of %d was taken", before[i], heads[shard].Seq)
+			if head := heads[r.shardOf(Node(i))]; head.Seq < before[i] {
+				t.Errorf("change %d was acknowledged before a view of %d was taken", before[i], head.Seq)
 			}
 		}
 		r.check(v.Close())
+		group.Wait()
 	}
-	close(stop)
-	group.Wait()
 }
 
 // wholeView reads a view's feed after its nodes: it goes on for ever while the store does, so a feed that moved would tell.
