@@ -173,7 +173,8 @@ func (a *Agent) gather(doc document, s *association, number int) ([]inventory.It
 	return items, nil
 }
 
-// slim leaves out the content of what the service took last.
+// slim leaves out the content of what the service took last. As the stock agent does, it then states the schema version of
+// the item it looked at last, whatever the type.
 func (a *Agent) slim(items []inventory.Item) []inventory.Item {
 	a.disk.mu.Lock()
 	defer a.disk.mu.Unlock()
@@ -181,6 +182,7 @@ func (a *Agent) slim(items []inventory.Item) []inventory.Item {
 	for i := range out {
 		if a.disk.hashes[out[i].Type] == out[i].ContentHash {
 			out[i].Content, out[i].HasContent = nil, false
+			out[i].SchemaVersion = items[len(items)-1].SchemaVersion
 		}
 	}
 	return out
