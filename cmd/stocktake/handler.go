@@ -11,6 +11,7 @@ import (
 	"stocktake/internal/api"
 	"stocktake/internal/awsjson"
 	"stocktake/internal/httpd"
+	"stocktake/internal/iam/endpoint"
 	"stocktake/internal/inventory"
 	"stocktake/internal/wire"
 )
@@ -20,7 +21,7 @@ func (s *server) handler() (http.Handler, error) {
 	public, agents := api.Rows(s.service), agent.Rows(s.service, s.config.agent(s.log))
 	rows := slices.Concat(public, agents)
 	protocol, err := awsjson.New(awsjson.Config{
-		Keys: s.keys, Identities: s.users, Nodes: agent.Keys(s.service), Tags: api.Tags(s.service), Rows: rows,
+		Keys: s.keys, Identities: s.users, Forms: endpoint.New(s.users), Nodes: agent.Keys(s.service), Tags: api.Tags(s.service), Rows: rows,
 		Regions: s.config.Regions, Log: s.log, Observe: s.observer(agents),
 	})
 	if err != nil {

@@ -25,6 +25,7 @@ import (
 	"stocktake/internal/api"
 	"stocktake/internal/awsjson"
 	"stocktake/internal/iam"
+	"stocktake/internal/iam/endpoint"
 	"stocktake/internal/inventory"
 	"stocktake/internal/replica"
 	"stocktake/internal/sigv4"
@@ -146,7 +147,7 @@ func (s *stack) start() {
 		s.t.Fatal(err)
 	}
 	handler, err := awsjson.New(awsjson.Config{
-		Keys: keys, Identities: s.users, Tags: api.Tags(s.service), Nodes: agent.Keys(s.service), Rows: append(api.Rows(s.service), agent.Rows(s.service, s.agents)...), Log: log,
+		Keys: keys, Identities: s.users, Forms: endpoint.New(s.users), Tags: api.Tags(s.service), Nodes: agent.Keys(s.service), Rows: append(api.Rows(s.service), agent.Rows(s.service, s.agents)...), Log: log,
 	})
 	if err != nil {
 		s.t.Fatal(err)

@@ -16,8 +16,8 @@ import (
 	"stocktake/internal/sigv4"
 )
 
-// lookup finds an access key: one of the configuration, one of a user of the store, or that of a role token, which its
-// session token makes known.
+// lookup finds an access key: one of the configuration, one of a user of the store, or that of a session, of a node or
+// of a role, which its session token makes known.
 func (h *Handler) lookup(ctx context.Context, accessKeyID, token string) (sigv4.Key, error) {
 	if secret, principal, ok := h.config.Keys.Key(accessKeyID); ok {
 		return sigv4.Key{SecretAccessKey: secret, Identity: principal}, nil
@@ -25,10 +25,28 @@ func (h *Handler) lookup(ctx context.Context, accessKeyID, token string) (sigv4.
 	if token == "" {
 		return h.userKey(ctx, accessKeyID)
 	}
-	if h.config.Nodes == nil {
+	if h.config.Nodes != nil {
+		key, err := h.config.Nodes.Session(ctx, accessKeyID, token)
+		if !errors.Is(err, sigv4.ErrUnknownKey) {
+			return key, err
+		}
+	}
+	return h.roleKey(ctx, accessKeyID, token)
+}
+
+// roleKey finds the key of a session of a role of the store, which its token makes known.
+func (h *Handler) roleKey(ctx context.Context, accessKeyID, token string) (sigv4.Key, error) {
+	if h.config.Identities == nil {
 		return sigv4.Key{}, sigv4.ErrUnknownKey
 	}
-	return h.config.Nodes.Session(ctx, accessKeyID, token)
+	session, err := h.config.Identities.Session(ctx, accessKeyID, token)
+	if errors.Is(err, iam.ErrUnknownKey) {
+		err = sigv4.ErrUnknownKey
+	}
+	if err != nil {
+		return sigv4.Key{}, err
+	}
+	return sigv4.Key{SecretAccessKey: session.Secret, SessionToken: token, Expires: session.Expires, Identity: session.Principal}, nil
 }
 
 // userKey finds an access key of a user of the store.
@@ -85,7 +103,11 @@ func (h *Handler) authenticateKey(w http.ResponseWriter, r *http.Request, verifi
 	if err := h.settle(claim, principal, c); err != nil {
 		return err
 	}
-	if err := h.readBody(w, r, h.config.MaxBody, buffer); err != nil {
+	most := h.config.MaxBody
+	if form(claim) {
+		most = maxForm
+	}
+	if err := h.readBody(w, r, most, buffer); err != nil {
 		return err
 	}
 	if err := claim.Verify(sha256.Sum256(*buffer)); err != nil {
@@ -139,7 +161,7 @@ func madeBy(claim *sigv4.Claim, bodyHash [sha256.Size]byte, keys []*rsa.PublicKe
 
 // settle puts into the caller who a claim says it is and where, if that region is served and the principal's own.
 func (h *Handler) settle(claim *sigv4.Claim, principal *iam.Principal, c *Caller) error {
-	if len(h.config.Regions) > 0 && !slices.Contains(h.config.Regions, claim.Region) {
+	if len(h.config.Regions) > 0 && !form(claim) && !slices.Contains(h.config.Regions, claim.Region) {
 		return wrongRegion(claim.Region)
 	}
 	if node := principal.Node(); node.Node != "" && node.Region != claim.Region {
@@ -149,6 +171,9 @@ func (h *Handler) settle(claim *sigv4.Claim, principal *iam.Principal, c *Caller
 	c.Principal = principal
 	return nil
 }
+
+// form reports whether a request was signed for a service of forms, which are of every region.
+func form(claim *sigv4.Claim) bool { return claim.Service == iamService || claim.Service == stsService }
 
 // readBody reads the body into the buffer, if it has at most so many bytes.
 func (h *Handler) readBody(w http.ResponseWriter, r *http.Request, most int64, buffer *[]byte) error {

@@ -26,7 +26,7 @@
 // is logged under the request's id, and answered as the server's fault, so that an agent tries again.
 //
 // The package knows no action and keeps no state but the regions it has seen. It refuses signatures in the query string,
-// compressed bodies (they are no JSON) and other protocols.
+// compressed bodies (they are no JSON) and other protocols, but for the forms that [Forms] answers.
 package awsjson
 
 import (
@@ -72,6 +72,8 @@ type Config struct {
 	Rows []Row
 	// Identities are the users and roles of the store; nil: there are none.
 	Identities *iam.Identities
+	// Forms answers what is sent as a form; nil: nothing is.
+	Forms Forms
 	// Tags gives what policies ask of nodes; nil: nodes have no tags.
 	Tags Tags
 	// Nodes knows what managed nodes sign with; nil: there are none.
@@ -116,6 +118,7 @@ type Handler struct {
 	config   Config
 	verifier sigv4.Verifier
 	messages sigv4.Verifier // of targets of messageService
+	iam, sts sigv4.Verifier // of forms
 	rows     map[string]Row // by target
 	buffers  sync.Pool      // of *[]byte
 
@@ -146,6 +149,8 @@ func New(c Config) (*Handler, error) {
 	}
 	h.verifier = sigv4.Verifier{Service: service, Lookup: h.lookup}
 	h.messages = sigv4.Verifier{Service: messageService, Lookup: h.lookup}
+	h.iam = sigv4.Verifier{Service: iamService, Lookup: h.lookup}
+	h.sts = sigv4.Verifier{Service: stsService, Lookup: h.lookup}
 	return h, nil
 }
 
@@ -153,6 +158,10 @@ func New(c Config) (*Handler, error) {
 func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	buffer := h.buffer()
 	defer h.giveBack(buffer)
+	if h.config.Forms != nil && isForm(r) {
+		h.serveForm(w, r, buffer)
+		return
+	}
 	var o Observation
 	answer, err := h.answer(w, r, buffer, &o)
 	if err != nil {

@@ -118,3 +118,18 @@ func (d *Identities) DeleteRole(ctx context.Context, account, name string) error
 		return d.store.DeleteRecord(ctx, roleKey(account, name), revision)
 	})
 }
+
+// RoleARN names a role as it is stored, whatever the case it is asked for in; where there is none, as it would be.
+func (d *Identities) RoleARN(ctx context.Context, account, name string) (string, error) {
+	if !nameForm.MatchString(name) {
+		return policy.RoleARN(account, name), nil
+	}
+	r, _, err := d.readRole(ctx, account, name)
+	if e := (*Error)(nil); errors.As(err, &e) {
+		return policy.RoleARN(account, name), nil
+	}
+	if err != nil {
+		return "", err
+	}
+	return r.ARN(), nil
+}

@@ -9,6 +9,7 @@ import (
 	"errors"
 	"fmt"
 	"maps"
+	"regexp"
 	"slices"
 	"strings"
 	"time"
@@ -28,6 +29,9 @@ const (
 	mostKeys     = 2
 	mostAttached = 10
 )
+
+// nameForm is the form of names of users and roles: nothing else is looked up.
+var nameForm = regexp.MustCompile(`^[\w+=,.@-]{1,128}$`)
 
 // A Tag is a tag of a user or role.
 type Tag struct{ Key, Value string }
@@ -320,6 +324,9 @@ func (d *Identities) DeleteAccessKey(ctx context.Context, account, name, id stri
 
 // LastUsed gives whose an access key of an account is, and when and for what it was used last; the zero time: never.
 func (d *Identities) LastUsed(ctx context.Context, account, id string) (name string, at time.Time, service, region string, err error) {
+	if !keyID.MatchString(id) {
+		return "", time.Time{}, "", "", noKey(id)
+	}
 	var o owner
 	if _, err = d.record(ctx, store.Key("accesskey", id), &o); err != nil {
 		return "", time.Time{}, "", "", err
@@ -330,4 +337,19 @@ func (d *Identities) LastUsed(ctx context.Context, account, id string) (name str
 	var last use
 	_, err = d.record(ctx, useKey(id), &last)
 	return o.User, last.Time, last.Service, last.Region, err
+}
+
+// UserARN names a user as it is stored, whatever the case it is asked for in; where there is none, as it would be.
+func (d *Identities) UserARN(ctx context.Context, account, name string) (string, error) {
+	if !nameForm.MatchString(name) {
+		return policy.UserARN(account, name), nil
+	}
+	u, err := d.User(ctx, account, name)
+	if e := (*Error)(nil); errors.As(err, &e) {
+		return policy.UserARN(account, name), nil
+	}
+	if err != nil {
+		return "", err
+	}
+	return u.ARN(), nil
 }

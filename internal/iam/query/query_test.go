@@ -56,16 +56,22 @@ func results() map[string][]Result {
 	described := role
 	described.Description, described.Tags = "what agents are", &Listing[Tag]{}
 	return map[string][]Result{
-		"CreateUser":        {CreateUserResult{user}, CreateUserResult{tagged}},
-		"ListUsers":         {ListUsersResult{}, ListUsersResult{Listing[User]{[]User{user, user}}, Truncation{true, "next"}}},
-		"CreateAccessKey":   {CreateAccessKeyResult{AccessKey{"alice", "AKIA0000000000000001", "Active", "s3cr3t", at}}},
-		"ListAccessKeys":    {ListAccessKeysResult{}, ListAccessKeysResult{AccessKeyMetadata: Listing[AccessKeyMetadata]{[]AccessKeyMetadata{{"alice", "AKIA0000000000000001", "Inactive", at}}}}},
-		"GetUserPolicy":     {GetUserPolicyResult{"alice", "read", text}},
-		"ListUserPolicies":  {ListUserPoliciesResult{}, ListUserPoliciesResult{PolicyNames: Listing[string]{[]string{"read", "write"}}}},
-		"CreateRole":        {CreateRoleResult{role}, CreateRoleResult{described}},
-		"ListRoles":         {ListRolesResult{}, ListRolesResult{Roles: Listing[Role]{[]Role{role}}}},
-		"GetCallerIdentity": {GetCallerIdentityResult{"arn:aws:iam::111122223333:user/alice", "AIDA0000000000000001", "111122223333"}},
-		"AssumeRole":        {AssumeRoleResult{Credentials{"ASIA0000000000000001", "s3cr3t", "t0k3n", at}, AssumedRoleUser{"AROA0000000000000001:a", "arn:aws:sts::111122223333:assumed-role/inventory/a"}}},
+		"CreateUser":       {CreateUserResult{user}, CreateUserResult{tagged}},
+		"GetUser":          {GetUserResult{tagged}},
+		"ListUsers":        {ListUsersResult{}, ListUsersResult{Listing[User]{[]User{user, user}}, Truncation{true, "next"}}},
+		"CreateAccessKey":  {CreateAccessKeyResult{AccessKey{"alice", "AKIA0000000000000001", "Active", "s3cr3t", at}}},
+		"ListAccessKeys":   {ListAccessKeysResult{}, ListAccessKeysResult{AccessKeyMetadata: Listing[AccessKeyMetadata]{[]AccessKeyMetadata{{"alice", "AKIA0000000000000001", "Inactive", at}}}}},
+		"GetUserPolicy":    {GetUserPolicyResult{"alice", "read", text}},
+		"ListUserPolicies": {ListUserPoliciesResult{}, ListUserPoliciesResult{PolicyNames: Listing[string]{[]string{"read", "write"}}}},
+		"GetAccessKeyLastUsed": {
+			GetAccessKeyLastUsedResult{"alice", AccessKeyLastUsed{&at, "ssm", "eu-west-1"}},
+			GetAccessKeyLastUsedResult{"alice", AccessKeyLastUsed{nil, "N/A", "N/A"}},
+		},
+		"ListAttachedUserPolicies": {ListAttachedUserPoliciesResult{AttachedPolicies: Listing[AttachedPolicy]{[]AttachedPolicy{{"AmazonSSMFullAccess", "arn:aws:iam::aws:policy/AmazonSSMFullAccess"}}}}},
+		"CreateRole":               {CreateRoleResult{role}, CreateRoleResult{described}},
+		"ListRoles":                {ListRolesResult{}, ListRolesResult{Roles: Listing[Role]{[]Role{role}}}},
+		"GetCallerIdentity":        {GetCallerIdentityResult{"arn:aws:iam::111122223333:user/alice", "AIDA0000000000000001", "111122223333"}},
+		"AssumeRole":               {AssumeRoleResult{Credentials{"ASIA0000000000000001", "s3cr3t", "t0k3n", at}, AssumedRoleUser{"AROA0000000000000001:a", "arn:aws:sts::111122223333:assumed-role/inventory/a"}}},
 	}
 }
 

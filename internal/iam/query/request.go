@@ -28,6 +28,11 @@ func (q *CreateUserRequest) decode(r *reader) {
 	q.Tags = r.tags()
 }
 
+// GetUserRequest asks for a user.
+type GetUserRequest struct{ UserName string } // empty: who asks
+
+func (q *GetUserRequest) decode(r *reader) { q.UserName = r.optional("UserName", existingName, "") }
+
 // ListUsersRequest lists users.
 type ListUsersRequest struct {
 	PathPrefix string // "/", which all have, if the request has none
@@ -86,6 +91,13 @@ func (q *DeleteAccessKeyRequest) decode(r *reader) {
 	q.AccessKeyID = r.required("AccessKeyId", accessKeyID)
 }
 
+// GetAccessKeyLastUsedRequest asks when an access key was used last.
+type GetAccessKeyLastUsedRequest struct{ AccessKeyID string }
+
+func (q *GetAccessKeyLastUsedRequest) decode(r *reader) {
+	q.AccessKeyID = r.required("AccessKeyId", accessKeyID)
+}
+
 // PutUserPolicyRequest stores an inline policy of a user.
 type PutUserPolicyRequest struct {
 	UserName       string
@@ -132,6 +144,27 @@ type AttachUserPolicyRequest struct{ UserName, PolicyARN string }
 func (q *AttachUserPolicyRequest) decode(r *reader) {
 	q.UserName = r.required("UserName", userName)
 	q.PolicyARN = r.required("PolicyArn", arn)
+}
+
+// DetachUserPolicyRequest takes a managed policy from a user.
+type DetachUserPolicyRequest struct{ UserName, PolicyARN string }
+
+func (q *DetachUserPolicyRequest) decode(r *reader) {
+	q.UserName = r.required("UserName", userName)
+	q.PolicyARN = r.required("PolicyArn", arn)
+}
+
+// ListAttachedUserPoliciesRequest lists the managed policies a user has.
+type ListAttachedUserPoliciesRequest struct {
+	UserName   string
+	PathPrefix string // "/", which all have, if the request has none
+	Page       Page
+}
+
+func (q *ListAttachedUserPoliciesRequest) decode(r *reader) {
+	q.UserName = r.required("UserName", userName)
+	q.PathPrefix = r.optional("PathPrefix", pathPrefix, "/")
+	q.Page = r.page()
 }
 
 // CreateRoleRequest makes a role.

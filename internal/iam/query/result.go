@@ -51,6 +51,11 @@ type CreateUserResult struct{ User User }
 
 func (CreateUserResult) answers() {}
 
+// GetUserResult answers GetUser.
+type GetUserResult struct{ User User }
+
+func (GetUserResult) answers() {}
+
 // ListUsersResult answers ListUsers.
 type ListUsersResult struct {
 	Users Listing[User]
@@ -95,6 +100,21 @@ type ListAccessKeysResult struct {
 
 func (ListAccessKeysResult) answers() {}
 
+// GetAccessKeyLastUsedResult answers GetAccessKeyLastUsed.
+type GetAccessKeyLastUsedResult struct {
+	UserName          string
+	AccessKeyLastUsed AccessKeyLastUsed
+}
+
+func (GetAccessKeyLastUsedResult) answers() {}
+
+// AccessKeyLastUsed is when and for what an access key was used; without a date and N/A elsewhere: never.
+type AccessKeyLastUsed struct {
+	LastUsedDate *Time `xml:",omitempty"`
+	ServiceName  string
+	Region       string
+}
+
 // GetUserPolicyResult answers GetUserPolicy.
 type GetUserPolicyResult struct {
 	UserName       string
@@ -111,6 +131,20 @@ type ListUserPoliciesResult struct {
 }
 
 func (ListUserPoliciesResult) answers() {}
+
+// An AttachedPolicy is a managed policy that a user has.
+type AttachedPolicy struct {
+	PolicyName string
+	PolicyARN  string `xml:"PolicyArn"`
+}
+
+// ListAttachedUserPoliciesResult answers ListAttachedUserPolicies.
+type ListAttachedUserPoliciesResult struct {
+	AttachedPolicies Listing[AttachedPolicy]
+	Truncation
+}
+
+func (ListAttachedUserPoliciesResult) answers() {}
 
 // A Role is a role as it is shown.
 type Role struct {

@@ -1,0 +1,121 @@
+package e2e
+
+import (
+	"bytes"
+	"encoding/json"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"testing"
+)
+
+// identity is what the AWS CLI signs with: variables that go before the service's own.
+type identity []string
+
+func keyOf(id, secret, token string) identity {
+	return identity{"AWS_ACCESS_KEY_ID=" + id, "AWS_SECRET_ACCESS_KEY=" + secret, "AWS_SESSION_TOKEN=" + token}
+}
+
+// awsAs runs the real aws CLI as someone. It gives what was printed, or the error's text.
+func (s *service) awsAs(t *testing.T, who identity, args ...string) (answer, refusal string) {
+	t.Helper()
+	full := append([]string{args[0], "--endpoint-url", s.endpoint, "--output", "json"}, args[1:]...)
+	cmd := exec.CommandContext(t.Context(), tool(t, "aws"), full...)
+	cmd.Env = append(append(os.Environ(), s.clientEnv(cliRegion)...), who...)
+	var out, log bytes.Buffer
+	cmd.Stdout, cmd.Stderr = &out, &log
+	if err := cmd.Run(); err != nil {
+		return "", log.String()
+	}
+	return out.String(), ""
+}
+
+// did is awsAs of what must go well; the answer is read into v where there is one.
+func (s *service) did(t *testing.T, who identity, v any, args ...string) {
+	t.Helper()
+	answer, refusal := s.awsAs(t, who, args...)
+	if refusal != "" {
+		t.Fatalf("aws %s: %s", strings.Join(args, " "), refusal)
+	}
+	if v == nil {
+		return
+	}
+	if err := json.Unmarshal([]byte(answer), v); err != nil {
+		t.Fatalf("aws %s: %v in %q", strings.Join(args, " "), err, answer)
+	}
+}
+
+// refused is awsAs of what must be refused, in words that contain these.
+func (s *service) refused(t *testing.T, who identity, words string, args ...string) {
+	t.Helper()
+	if answer, refusal := s.awsAs(t, who, args...); !strings.Contains(refusal, words) || refusal == "" {
+		t.Errorf("aws %s: answered %q, refused %q, want %q", strings.Join(args, " "), answer, refusal, words)
+	}
+}
+
+const readsInventory = `{"Version":"2012-10-17","Statement":[{"Effect":"Allow","Action":["ssm:Get*","sts:AssumeRole"],"Resource":"*"},
+ {"Effect":"Deny","Action":"ssm:GetInventorySchema","Resource":"*"}]}`
+
+// TestUsersOfTheCommandLine takes a user through its life with the aws CLI: made, given a policy and a key, which works,
+// is disabled and deleted; and a role that it assumes.
+func TestUsersOfTheCommandLine(t *testing.T) {
+	conf := filepath.Join(t.TempDir(), "stocktake.yaml")
+	if err := os.WriteFile(conf, []byte(accountsFile[strings.Index(accountsFile, "accounts:"):]), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(filepath.Join(filepath.Dir(conf), "reader.secret"), []byte("reader-secret-reader-secret\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	s := start(t, t.TempDir(), "--config", conf)
+	var root identity
+	who := func(as identity) string {
+		t.Helper()
+		var is struct{ Arn, Account, UserId string }
+		s.did(t, as, &is, "sts", "get-caller-identity")
+		return is.Arn
+	}
+	if got := who(root); got != "arn:aws:iam::000000000000:root" {
+		t.Errorf("root is %s", got)
+	}
+	if got := who(keyOf("AKIAREADER", "reader-secret-reader-secret", "")); got != "arn:aws:iam::111122223333:user/AKIAREADER" {
+		t.Errorf("a configured key is %s", got)
+	}
+	s.did(t, root, nil, "iam", "create-user", "--user-name", "alice")
+	s.did(t, root, nil, "iam", "put-user-policy", "--user-name", "alice", "--policy-name", "read", "--policy-document", readsInventory)
+	s.refused(t, root, "unknown condition key", "iam", "put-user-policy", "--user-name", "alice", "--policy-name", "bad", "--policy-document",
+		`{"Statement":{"Effect":"Allow","Action":"*","Resource":"*","Condition":{"StringEquals":{"aws:Foo":"x"}}}}`)
+	var made struct {
+		AccessKey struct{ AccessKeyId, SecretAccessKey string }
+	}
+	s.did(t, root, &made, "iam", "create-access-key", "--user-name", "alice")
+	id := made.AccessKey.AccessKeyId
+	alice := keyOf(id, made.AccessKey.SecretAccessKey, "")
+	if got := who(alice); got != "arn:aws:iam::000000000000:user/alice" {
+		t.Errorf("the user is %s", got)
+	}
+	s.did(t, alice, nil, "ssm", "get-inventory")
+	s.refused(t, alice, "no identity-based policy allows the ssm:DeleteInventory action", "ssm", "delete-inventory", "--type-name", "Custom:X")
+	s.refused(t, alice, "with an explicit deny in an identity-based policy", "ssm", "get-inventory-schema")
+	s.refused(t, alice, "AccessDenied", "iam", "create-user", "--user-name", "mallory")
+
+	s.did(t, root, nil, "iam", "create-role", "--role-name", "full", "--assume-role-policy-document", `{"Version":"2012-10-17","Statement":[{"Effect":"Allow","Principal":{"AWS":"arn:aws:iam::000000000000:user/alice"},"Action":"sts:AssumeRole"}]}`)
+	s.did(t, root, nil, "iam", "put-role-policy", "--role-name", "full", "--policy-name", "p", "--policy-document", `{"Statement":{"Effect":"Allow","Action":"ssm:*","Resource":"*"}}`)
+	var assumed struct {
+		Credentials struct{ AccessKeyId, SecretAccessKey, SessionToken string }
+	}
+	s.did(t, alice, &assumed, "sts", "assume-role", "--role-arn", "arn:aws:iam::000000000000:role/full", "--role-session-name", "night")
+	session := keyOf(assumed.Credentials.AccessKeyId, assumed.Credentials.SecretAccessKey, assumed.Credentials.SessionToken)
+	s.did(t, session, nil, "ssm", "get-inventory-schema")
+
+	s.did(t, root, nil, "iam", "update-access-key", "--user-name", "alice", "--access-key-id", id, "--status", "Inactive")
+	s.refused(t, alice, "UnrecognizedClientException", "ssm", "get-inventory")
+	s.refused(t, root, "DeleteConflict", "iam", "delete-user", "--user-name", "alice")
+	s.did(t, root, nil, "iam", "delete-access-key", "--user-name", "alice", "--access-key-id", id)
+	s.did(t, root, nil, "iam", "delete-user-policy", "--user-name", "alice", "--policy-name", "read")
+	s.did(t, root, nil, "iam", "delete-user", "--user-name", "alice")
+	var users struct{ Users []any }
+	if s.did(t, root, &users, "iam", "list-users"); len(users.Users) > 0 {
+		t.Errorf("users are left: %v", users.Users)
+	}
+}

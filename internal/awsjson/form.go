@@ -1,0 +1,100 @@
+package awsjson
+
+import (
+	"context"
+	"errors"
+	"net/http"
+	"strings"
+
+	"stocktake/internal/sigv4"
+	"stocktake/internal/wire"
+)
+
+const (
+	formType = "application/x-www-form-urlencoded"
+	// maxForm bounds the body of a form: the longest text of a policy, escaped, fits.
+	maxForm = 2 << 20
+)
+
+// The services whose requests are forms, as signatures name them.
+const (
+	iamService = "iam"
+	stsService = "sts"
+)
+
+// Forms answers requests that are forms: those of IAM and STS, at the same endpoint, signed for those services with any
+// region. They come through the same authentication; what they may do [Caller.Permit] says.
+type Forms interface {
+	// Answer answers a request that was signed for a service, iam or sts. It keeps no part of the body.
+	Answer(ctx context.Context, c Caller, service string, body []byte) Formed
+	// Refuse gives the answer to one that was refused before: by the name of this package's error, its text and status.
+	Refuse(requestID, name, text string, status int) Formed
+}
+
+// Formed is an answer to a form.
+type Formed struct {
+	Status int
+	Media  string
+	Body   []byte
+	// Action and Code are as in an Observation; Fault is what an internal error comes from, for the log.
+	Action, Code string
+	Fault        error
+}
+
+func isForm(r *http.Request) bool {
+	values := r.Header.Values("Content-Type")
+	if r.Method != http.MethodPost || r.URL.Path != "/" || len(values) != 1 {
+		return false
+	}
+	media, _, _ := strings.Cut(values[0], ";")
+	return strings.EqualFold(strings.TrimSpace(media), formType)
+}
+
+// serveForm answers a form.
+func (h *Handler) serveForm(w http.ResponseWriter, r *http.Request, buffer *[]byte) {
+	var o Observation
+	c, service, err := h.authenticateForm(w, r, buffer)
+	var answer Formed
+	if err == nil {
+		o.Partition, o.Principal = c.Partition, c.Principal
+		answer = h.config.Forms.Answer(r.Context(), c, service, *buffer)
+		if answer.Fault != nil {
+			o.Action = answer.Action
+			h.logInternal(w, r, answer.Fault, o)
+		}
+	} else {
+		f := h.failure(w, r, err, o)
+		answer = h.config.Forms.Refuse(w.Header().Get(requestIDHeader), f.name, f.body.Text(), f.status)
+		if f.hangUp {
+			w.Header().Set("Connection", "close")
+		}
+	}
+	o.Action, o.Code = answer.Action, answer.Code
+	h.observe(r, o)
+	write(w, answer.Status, answer.Media, answer.Body)
+}
+
+// authenticateForm verifies the signature of a form, for the one of the services that it names.
+func (h *Handler) authenticateForm(w http.ResponseWriter, r *http.Request, buffer *[]byte) (Caller, string, error) {
+	c := Caller{Source: sourceOf(r), RequestID: w.Header().Get(requestIDHeader)}
+	c.asking = asking{r, h.config.Now, h.config.Tags}
+	header := r.Header["Authorization"]
+	if len(header) == 1 && sigv4.ByKeyPair(header[0]) {
+		return c, "", notByKeyPair()
+	}
+	verifier := &h.iam
+	if len(header) == 1 && strings.Contains(header[0], "/"+stsService+"/aws4_request") {
+		verifier = &h.sts
+	}
+	err := h.authenticateKey(w, r, verifier, buffer, &c)
+	return c, verifier.Service, err
+}
+
+// Refusal gives the name and text of an error of this package, or of a store that does not answer: then fault is true.
+func Refusal(err error) (name, text string, fault bool) {
+	var f *failure
+	if errors.As(err, &f) {
+		return f.name, f.body.Text(), false
+	}
+	return wire.InternalServerError, "", true
+}
