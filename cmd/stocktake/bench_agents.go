@@ -38,10 +38,13 @@ func (c *benchCommand) runAgents(p *process) (err error) {
 		return err
 	}
 	result, err := bench.RunAgents(p.ctx, o)
-	if err != nil {
+	if result == nil {
 		return err
 	}
-	return errors.Join(result.Table(p.stdout), c.writeJSON(result), result.Check())
+	if err == nil {
+		err = result.Check()
+	}
+	return errors.Join(result.Table(p.stdout), c.writeJSON(result), err)
 }
 
 // agentsHere starts a server of this binary, which can be killed and comes back at the same address.

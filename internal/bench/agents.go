@@ -66,7 +66,8 @@ type one struct {
 }
 
 // RunAgents registers the agents, has them poll and report on their schedules for the time, kills the server, starts it
-// again, and waits until all are back. The error says that the run itself failed; what the service did is in the result.
+// again, and waits until all are back. The error says that the run itself failed; what the service did until then is in the
+// result, nil where nothing began.
 func RunAgents(ctx context.Context, o AgentsOptions) (*AgentsResult, error) {
 	a := &agents{AgentsOptions: o, record: newRecord(), crashed: make(chan error, 1), result: &AgentsResult{
 		Date: time.Now().UTC().Truncate(time.Second), Machine: describeMachine(), Agents: o.Agents, Packages: o.Packages, Seconds: o.For.Seconds(),
@@ -90,7 +91,10 @@ func RunAgents(ctx context.Context, o AgentsOptions) (*AgentsResult, error) {
 		func(ctx context.Context) error { return a.begin(ctx, living, &lives) }, a.steady, a.herd, a.count,
 	} {
 		if err := phase(ctx); err != nil {
-			return nil, err
+			if p := a.record.now.Load(); len(a.result.Phases) == 0 || a.result.Phases[len(a.result.Phases)-1].Name != p.Name {
+				a.finish(p)
+			}
+			return a.result, err
 		}
 	}
 	return a.result, nil
@@ -172,9 +176,12 @@ func (a *agents) begin(ctx, living context.Context, lives *sync.WaitGroup) error
 		a.fleet = append(a.fleet, o)
 		lives.Go(func() { a.crash(a.live(living, o, activations[n/slots])) })
 	}
-	err = a.await(ctx, func(_ int, o *one) bool { return o.Counts().Runs > 0 })
+	if err := a.await(ctx, func(_ int, o *one) bool { return o.Counts().Runs > 0 }); err != nil {
+		return err
+	}
+	phase.CPU = a.cpu().Seconds() // since its start
 	a.finish(phase)
-	return err
+	return nil
 }
 
 // agent makes the agent of a number.
