@@ -43,16 +43,19 @@ var queries = []struct {
 	{
 		"iam create-user --user-name alice --path / --tags Key=env,Value=prod",
 		&query.CreateUserRequest{Path: "/", UserName: "alice", Tags: []query.Tag{{Key: "env", Value: "prod"}}},
-		query.CreateUserResult{User: alice}, `{"User":` + alicePart + `}`,
+		query.CreateUserResult{User: alice},
+		`{"User":` + alicePart + `}`,
 	},
 	{
 		"iam list-users", &query.ListUsersRequest{PathPrefix: "/", Page: query.Page{MaxItems: 100}},
-		query.ListUsersResult{Users: query.Listing[query.User]{Members: []query.User{alice}}}, `{"Users":[` + alicePart + `]}`,
+		query.ListUsersResult{Users: query.Listing[query.User]{Members: []query.User{alice}}},
+		`{"Users":[` + alicePart + `]}`,
 	},
 	{"iam list-users --path-prefix /a", &query.ListUsersRequest{PathPrefix: "/a", Page: query.Page{MaxItems: 100}}, query.ListUsersResult{}, `{"Users":[]}`},
 	{"iam delete-user --user-name alice", &query.DeleteUserRequest{UserName: "alice"}, nil, ""},
 	{
-		"iam create-access-key --user-name alice", &query.CreateAccessKeyRequest{UserName: "alice"}, query.CreateAccessKeyResult{AccessKey: keyed},
+		"iam create-access-key --user-name alice", &query.CreateAccessKeyRequest{UserName: "alice"},
+		query.CreateAccessKeyResult{AccessKey: keyed},
 		`{"AccessKey":{"UserName":"alice","AccessKeyId":"AKIA0000000000000001","Status":"Active","SecretAccessKey":"s3cr3t",` + madePart + `}}`,
 	},
 	{
@@ -81,7 +84,8 @@ var queries = []struct {
 	},
 	{
 		"iam list-user-policies --user-name alice", &query.ListUserPoliciesRequest{UserName: "alice", Page: query.Page{MaxItems: 100}},
-		query.ListUserPoliciesResult{PolicyNames: query.Listing[string]{Members: []string{"all", "more"}}}, `{"PolicyNames":["all","more"]}`,
+		query.ListUserPoliciesResult{PolicyNames: query.Listing[string]{Members: []string{"all", "more"}}},
+		`{"PolicyNames":["all","more"]}`,
 	},
 	{
 		"iam delete-user-policy --user-name alice --policy-name all",
@@ -94,7 +98,8 @@ var queries = []struct {
 	{
 		"iam create-role --role-name agents --assume-role-policy-document " + string(asked),
 		&query.CreateRoleRequest{Path: "/", RoleName: "agents", AssumeRolePolicyDocument: string(asked), MaxSessionDuration: 3600},
-		query.CreateRoleResult{Role: agents}, `{"Role":` + rolePart + `}`,
+		query.CreateRoleResult{Role: agents},
+		`{"Role":` + rolePart + `}`,
 	},
 	{
 		"iam put-role-policy --role-name agents --policy-name all --policy-document " + string(asked),
@@ -102,7 +107,8 @@ var queries = []struct {
 	},
 	{
 		"iam list-roles", &query.ListRolesRequest{PathPrefix: "/", Page: query.Page{MaxItems: 100}},
-		query.ListRolesResult{Roles: query.Listing[query.Role]{Members: []query.Role{agents}}}, `{"Roles":[` + rolePart + `]}`,
+		query.ListRolesResult{Roles: query.Listing[query.Role]{Members: []query.Role{agents}}},
+		`{"Roles":[` + rolePart + `]}`,
 	},
 	{"iam delete-role --role-name agents", &query.DeleteRoleRequest{RoleName: "agents"}, nil, ""},
 	{

@@ -25,12 +25,16 @@ func TestAccountsAreApart(t *testing.T) {
 	s.call("PutInventory", `{"InstanceId":"`+node+`","Items":[{"TypeName":"Custom:None","SchemaVersion":"1.0","CaptureTime":"2026-01-02T03:04:05Z","Content":[{"Name":"`+mark+`"}]}]}`, by(root)).is(t, "")
 	s.call("AddTagsToResource", `{"ResourceType":"ManagedInstance","ResourceId":"`+node+`","Tags":[{"Key":"`+mark+`","Value":"v"}]}`, by(root)).is(t, "")
 	var made struct {
-		AssociationDescription struct{ AssociationId string }
+		AssociationDescription struct {
+			ID string `json:"AssociationId"`
+		}
 	}
 	s.call("CreateAssociation", `{"Name":"`+someDocument+`","InstanceId":"`+node+`","AssociationName":"`+mark+`"}`, by(root)).into(t, &made)
-	association := made.AssociationDescription.AssociationId
+	association := made.AssociationDescription.ID
 	var execution struct {
-		AssociationExecutions []struct{ ExecutionId string }
+		AssociationExecutions []struct {
+			ID string `json:"ExecutionId"`
+		}
 	}
 	s.call("DescribeAssociationExecutions", `{"AssociationId":"`+association+`"}`, by(root)).into(t, &execution)
 	s.user("alice", `{"Sid":"`+strings.ReplaceAll(mark, "-", "")+`","Effect":"Allow","Action":"*","Resource":"*"}`)
@@ -41,13 +45,13 @@ func TestAccountsAreApart(t *testing.T) {
 		if row.Auth != awsjson.Signed || row.Action == "GetMessages" {
 			continue
 		}
-		known := s.call(row.Target, naming(asked[row.Permission], node, association, a.ActivationId), by(stranger))
+		known := s.call(row.Target, naming(asked[row.Permission], node, association, a.ID), by(stranger))
 		unknown := s.call(row.Target, naming(asked[row.Permission], unknownNode, unknownID, unknownID), by(stranger))
 		if strings.Contains(known.body, mark) {
 			t.Errorf("%s told: %s", row.Target, known.body)
 		}
 		clean := func(text string) string {
-			for _, id := range []string{node, association, a.ActivationId, unknownNode, unknownID} {
+			for _, id := range []string{node, association, a.ID, unknownNode, unknownID} {
 				text = strings.ReplaceAll(text, id, "ID")
 			}
 			return text

@@ -45,7 +45,7 @@ func TestMachineBecomesNode(t *testing.T) {
 				s.call("PutInventory", putBody(node), by(after)).is(t, "UnrecognizedClientException")
 				s.requestToken(node, key).is(t, "AccessDeniedException")
 				s.call("DeregisterManagedInstance", `{"InstanceId":"`+node+`"}`, by(root)).is(t, "InvalidInstanceId")
-				secretsStayOutOfLogs(t, s, a.ActivationCode, publicText(key), before.SecretAccessKey, before.SessionToken, after.SessionToken)
+				secretsStayOutOfLogs(t, s, a.Code, publicText(key), before.SecretAccessKey, before.SessionToken, after.SessionToken)
 			})
 		}
 	})
@@ -109,7 +109,7 @@ func slotsAreExact(t *testing.T, servers ...*stack) {
 	var listed struct {
 		ActivationList []struct{ RegistrationsCount int }
 	}
-	servers[1].call("DescribeActivations", `{"Filters":[{"FilterKey":"ActivationIds","FilterValues":["`+a.ActivationId+`"]}]}`, by(root)).into(t, &listed)
+	servers[1].call("DescribeActivations", `{"Filters":[{"FilterKey":"ActivationIds","FilterValues":["`+a.ID+`"]}]}`, by(root)).into(t, &listed)
 	if len(listed.ActivationList) != 1 || listed.ActivationList[0].RegistrationsCount != limit {
 		t.Errorf("listed: %+v", listed)
 	}
@@ -126,8 +126,8 @@ func TestRegistrationRefusals(t *testing.T) {
 	a := s.activate("")
 	key := pairs()[0]
 	wrongID, wrongCode := a, a
-	wrongID.ActivationId = "00000000-0000-4000-8000-000000000000"
-	wrongCode.ActivationCode = strings.Repeat("A", 20)
+	wrongID.ID = "00000000-0000-4000-8000-000000000000"
+	wrongCode.Code = strings.Repeat("A", 20)
 	first := s.call("RegisterManagedInstance", registerBody(wrongID, key, fingerprint), unsigned)
 	second := s.call("RegisterManagedInstance", registerBody(wrongCode, key, fingerprint), unsigned)
 	if first != second {

@@ -270,7 +270,10 @@ func (a answer) into(t *testing.T, v any) {
 }
 
 // activation is what CreateActivation answers.
-type activation struct{ ActivationId, ActivationCode string }
+type activation struct {
+	ID   string `json:"ActivationId"`
+	Code string `json:"ActivationCode"`
+}
 
 func (s *stack) activate(members string) activation {
 	s.t.Helper()
@@ -304,26 +307,29 @@ const fingerprint = "1c2d3e4f-0000-4000-8000-000000000001"
 
 func registerBody(a activation, key *rsa.PrivateKey, fingerprint string) string {
 	return fmt.Sprintf(`{"ActivationCode":%q,"ActivationId":%q,"PublicKey":%q,"PublicKeyType":"Rsa","Fingerprint":%q}`,
-		a.ActivationCode, a.ActivationId, publicText(key), fingerprint)
+		a.Code, a.ID, publicText(key), fingerprint)
 }
 
 // register makes a node and gives its id.
 func (s *stack) register(a activation, key *rsa.PrivateKey) string {
 	s.t.Helper()
-	var node struct{ InstanceId string }
+	var node struct {
+		ID string `json:"InstanceId"`
+	}
 	s.call("RegisterManagedInstance", registerBody(a, key, fingerprint), unsigned).into(s.t, &node)
-	return node.InstanceId
+	return node.ID
 }
 
 // token is what RequestManagedInstanceRoleToken answers.
 type token struct {
-	AccessKeyId, SecretAccessKey, SessionToken *string
-	TokenExpirationDate                        *float64
-	UpdateKeyPair                              *bool
+	AccessKeyID                   *string `json:"AccessKeyId"`
+	SecretAccessKey, SessionToken *string
+	TokenExpirationDate           *float64
+	UpdateKeyPair                 *bool
 }
 
 func (k token) credentials() sigv4.Credentials {
-	return sigv4.Credentials{AccessKeyID: *k.AccessKeyId, SecretAccessKey: *k.SecretAccessKey, SessionToken: *k.SessionToken}
+	return sigv4.Credentials{AccessKeyID: *k.AccessKeyID, SecretAccessKey: *k.SecretAccessKey, SessionToken: *k.SessionToken}
 }
 
 func (s *stack) requestToken(node string, key *rsa.PrivateKey) answer {
@@ -334,7 +340,7 @@ func (s *stack) token(node string, key *rsa.PrivateKey) token {
 	s.t.Helper()
 	var k token
 	s.requestToken(node, key).into(s.t, &k)
-	if k.AccessKeyId == nil || k.SecretAccessKey == nil || k.SessionToken == nil || k.TokenExpirationDate == nil || k.UpdateKeyPair == nil {
+	if k.AccessKeyID == nil || k.SecretAccessKey == nil || k.SessionToken == nil || k.TokenExpirationDate == nil || k.UpdateKeyPair == nil {
 		s.t.Fatalf("a member is missing: %+v", k)
 	}
 	return k

@@ -121,10 +121,10 @@ func (s *Service) CreateActivation(ctx context.Context, p inventory.Partition, i
 	code = newCode()
 	a.Code = s.sealCode(a.ID, code)
 	// First what leads to it: an id without its activation is nothing.
-	if _, err := s.putJSON(ctx, store.Key(recordActivationID, a.ID), p, 0); err != nil {
+	if err := s.swapRecord(ctx, store.Key(recordActivationID, a.ID), p, 0); err != nil {
 		return "", "", err
 	}
-	_, err = s.putJSON(ctx, activationKey(p, a.ID), a, 0)
+	err = s.swapRecord(ctx, activationKey(p, a.ID), a, 0)
 	return a.ID, code, err
 }
 
@@ -269,13 +269,4 @@ func parseActivation(rec store.Record) (activation, error) {
 		return a, fmt.Errorf("%w: record %s: %w", store.ErrCorrupt, rec.Key, err)
 	}
 	return a, nil
-}
-
-// putJSON writes a record over the revision given; ErrConflict when it is another one.
-func (s *Service) putJSON(ctx context.Context, key string, v any, revision uint64) (uint64, error) {
-	text, err := json.Marshal(v)
-	if err != nil {
-		return 0, err
-	}
-	return s.store.PutRecord(ctx, store.Record{Key: key, Value: text, Revision: revision})
 }

@@ -37,7 +37,7 @@ func (s *Service) CreateAssociation(ctx context.Context, p inventory.Partition, 
 	if err := s.checkAssociation(&a.AssociationSettings); err != nil {
 		return DescribedAssociation{}, err
 	}
-	if _, err := s.checkSchedule(a.AssociationSettings, now); err != nil {
+	if err := s.checkSchedule(a.AssociationSettings, now); err != nil {
 		return DescribedAssociation{}, err
 	}
 	var err error
@@ -236,7 +236,7 @@ func (s *Service) UpdateAssociation(ctx context.Context, p inventory.Partition, 
 			return err
 		}
 		if at, err := parseSchedule(settings.Schedule); err != nil || at.at.IsZero() || settings.Schedule != before.Schedule {
-			if _, err := s.checkSchedule(settings, now); err != nil {
+			if err := s.checkSchedule(settings, now); err != nil {
 				return err
 			}
 		}

@@ -64,8 +64,10 @@ func (s *Service) PutComplianceItems(ctx context.Context, p inventory.Partition,
 		Type: schema.Type, SchemaVersion: schema.Version, CaptureTime: captureTime(time.Now()), ContentHash: in.Hash,
 		HasContent: true, Content: make([]inventory.Entry, len(in.Items)), Bytes: in.Bytes,
 		Context: withoutEmpty(inventory.Entry{
-			{Name: "ComplianceType", Value: in.Type}, {Name: "ExecutionId", Value: in.ExecutionID},
-			{Name: "ExecutionTime", Value: upload.executed}, {Name: "ExecutionType", Value: in.ExecutionType},
+			{Name: "ComplianceType", Value: in.Type},
+			{Name: "ExecutionId", Value: in.ExecutionID},
+			{Name: "ExecutionTime", Value: upload.executed},
+			{Name: "ExecutionType", Value: in.ExecutionType},
 		}),
 	}
 	for i, it := range in.Items {

@@ -4,7 +4,6 @@ import (
 	"context"
 	"crypto/rsa"
 	"crypto/x509"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"time"
@@ -74,22 +73,6 @@ func (s *Service) managedNode(ctx context.Context, key inventory.NodeKey) (m man
 	return m, revision, err
 }
 
-// managedNodes gives up to limit nodes that registered, by id, beginning after one.
-func (s *Service) managedNodes(ctx context.Context, p inventory.Partition, after inventory.NodeID, limit int) ([]managedNode, error) {
-	prefix := managedKey(inventory.NodeKey{Partition: p})
-	records, err := s.store.ListRecords(ctx, prefix, prefix+string(after), limit)
-	if err != nil {
-		return nil, err
-	}
-	all := make([]managedNode, len(records))
-	for i, rec := range records {
-		if err := json.Unmarshal(rec.Value, &all[i]); err != nil {
-			return nil, fmt.Errorf("%w: record %s: %w", store.ErrCorrupt, rec.Key, err)
-		}
-	}
-	return all, nil
-}
-
 // UpdateManagedNodeRole gives a managed node another role: the name its role tokens carry from the next one on.
 func (s *Service) UpdateManagedNodeRole(ctx context.Context, key inventory.NodeKey, role string) error {
 	return retry(ctx, func() error {
@@ -101,7 +84,7 @@ func (s *Service) UpdateManagedNodeRole(ctx context.Context, key inventory.NodeK
 			return err
 		}
 		m.Role = role
-		_, err = s.putJSON(ctx, managedKey(key), m, revision)
+		err = s.swapRecord(ctx, managedKey(key), m, revision)
 		return err
 	})
 }
@@ -161,12 +144,12 @@ func (s *Service) changeIdentity(ctx context.Context, key inventory.NodeKey, cha
 			return err
 		}
 		change(&i)
-		_, err = s.putJSON(ctx, identityKey(key.Node), i, revision)
+		err = s.swapRecord(ctx, identityKey(key.Node), i, revision)
 		return err
 	})
 }
 
-// ErrNotManaged: there is no such managed node, or none any more.
+// ErrNotManaged says that there is no such managed node, or none any more.
 var ErrNotManaged = errors.New("no managed node")
 
 // NodeIdentity is who signs with a key pair.

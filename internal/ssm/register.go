@@ -154,7 +154,7 @@ func (r *registration) become(ctx context.Context, key inventory.NodeKey) error 
 		return err
 	}
 	now := time.Now().UTC()
-	_, err = r.s.putJSON(ctx, identityKey(key.Node), identity{
+	err = r.s.swapRecord(ctx, identityKey(key.Node), identity{
 		Partition: key.Partition, PublicKey: r.publicKey, KeySince: now, Registered: now, Fingerprint: r.fingerprint,
 	}, 0)
 	if errors.Is(err, store.ErrConflict) {
@@ -187,7 +187,7 @@ func (s *Service) changeActivation(ctx context.Context, p inventory.Partition, i
 		if !changed {
 			return err
 		}
-		if _, failed := s.putJSON(ctx, activationKey(p, id), a, revision); failed != nil {
+		if failed := s.swapRecord(ctx, activationKey(p, id), a, revision); failed != nil {
 			return failed
 		}
 		return err
@@ -229,7 +229,7 @@ func (s *Service) settle(ctx context.Context, own inventory.NodeKey, a *activati
 		}
 		key := inventory.NodeKey{Partition: own.Partition, Node: n.Node}
 		// ErrConflict: it goes on at this very moment.
-		_, err := s.putJSON(ctx, identityKey(n.Node), identity{Partition: own.Partition, End: endVoid}, 0)
+		err := s.swapRecord(ctx, identityKey(n.Node), identity{Partition: own.Partition, End: endVoid}, 0)
 		if err != nil && !errors.Is(err, store.ErrConflict) {
 			return false, err
 		}
@@ -296,7 +296,7 @@ func (s *Service) makeNode(ctx context.Context, key inventory.NodeKey, a *activa
 	if err != nil {
 		return err
 	}
-	_, err = s.putJSON(ctx, managedKey(key), managedNode{
+	err = s.swapRecord(ctx, managedKey(key), managedNode{
 		Node: key.Node, ActivationID: a.ID, Role: a.Role, Name: a.Name, Registered: i.Registered,
 	}, 0)
 	if errors.Is(err, store.ErrConflict) {

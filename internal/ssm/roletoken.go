@@ -203,7 +203,7 @@ func (s *Service) UpdatePublicKey(ctx context.Context, key inventory.NodeKey, si
 			return ErrFormerKey
 		}
 		i.Former, i.PublicKey, i.KeySince = i.PublicKey, next, time.Now().UTC()
-		_, err = s.putJSON(ctx, identityKey(key.Node), i, revision)
+		err = s.swapRecord(ctx, identityKey(key.Node), i, revision)
 		return err
 	})
 }

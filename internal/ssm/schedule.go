@@ -168,10 +168,10 @@ func (s schedule) lastCron(from, now time.Time) time.Time {
 // schedules.
 func (s schedule) served() bool { return !s.at.IsZero() || s.offset > 0 }
 
-// checkSchedule gives the schedule of an association, or why it cannot be.
-func (s *Service) checkSchedule(a AssociationSettings, now time.Time) (schedule, error) {
-	refuse := func(format string, args ...any) (schedule, error) {
-		return schedule{}, inventory.Errorf(inventory.InvalidSchedule, "ScheduleExpression %s: %s.", clip(a.Schedule), fmt.Sprintf(format, args...))
+// checkSchedule says why the schedule of an association cannot be.
+func (s *Service) checkSchedule(a AssociationSettings, now time.Time) error {
+	refuse := func(format string, args ...any) error {
+		return inventory.Errorf(inventory.InvalidSchedule, "ScheduleExpression %s: %s.", clip(a.Schedule), fmt.Sprintf(format, args...))
 	}
 	parsed, err := parseSchedule(a.Schedule)
 	if err != nil {
@@ -197,8 +197,7 @@ func (s *Service) checkSchedule(a AssociationSettings, now time.Time) (schedule,
 			return refuse("associations run at most every %s here", spoken(floor))
 		}
 	}
-	parsed.offset = time.Duration(a.OffsetDays) * 24 * time.Hour
-	return parsed, nil
+	return nil
 }
 
 // gap gives the first time between two ticks that is below the floor, or the floor.

@@ -94,7 +94,7 @@ func TestScheduleFloor(t *testing.T) {
 		{AssociationSettings{DurationHours: 1}, "Duration"},
 		{AssociationSettings{Schedule: "rate(1 hour)", DurationHours: 1}, ""},
 	} {
-		_, err := s.checkSchedule(c.settings, now)
+		err := s.checkSchedule(c.settings, now)
 		if c.refused == "" && err != nil || c.refused != "" && (err == nil || !strings.Contains(err.Error(), c.refused)) {
 			t.Errorf("%+v: error is %v, want %q", c.settings, err, c.refused)
 		}

@@ -171,13 +171,19 @@ func (s *Service) readRecord(ctx context.Context, key string, v any) (uint64, er
 	return rec.Revision, nil
 }
 
-// writeRecord writes a JSON record; that another server wrote it at the same time is as good.
-func (s *Service) writeRecord(ctx context.Context, key string, v any, revision uint64) error {
+// swapRecord writes a JSON record over the revision given, 0 for none. ErrConflict: it is of another one.
+func (s *Service) swapRecord(ctx context.Context, key string, v any, revision uint64) error {
 	text, err := json.Marshal(v)
 	if err != nil {
 		return err
 	}
 	_, err = s.store.PutRecord(ctx, store.Record{Key: key, Value: text, Revision: revision})
+	return err
+}
+
+// writeRecord is swapRecord for what any server may write: that another one was faster is as good.
+func (s *Service) writeRecord(ctx context.Context, key string, v any, revision uint64) error {
+	err := s.swapRecord(ctx, key, v, revision)
 	if errors.Is(err, store.ErrConflict) {
 		return nil
 	}
