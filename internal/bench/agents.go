@@ -148,7 +148,7 @@ type activation struct{ ActivationId, ActivationCode string } //nolint:revive,st
 func (a *agents) administer(ctx context.Context) ([]activation, error) {
 	all := make([]activation, (a.Agents+slots-1)/slots)
 	for i := range all {
-		request := map[string]any{"IamRole": "bench", "RegistrationLimit": min(slots, a.Agents-i*slots)}
+		request := map[string]any{"IamRole": "bench", "RegistrationLimit": slots}
 		if err := a.ask(ctx, "CreateActivation", request, &all[i]); err != nil {
 			return nil, err
 		}
@@ -174,7 +174,7 @@ func (a *agents) begin(ctx, living context.Context, lives *sync.WaitGroup) error
 		}
 		o := a.agent(n)
 		a.fleet = append(a.fleet, o)
-		lives.Go(func() { a.crash(a.live(living, o, activations[n/slots])) })
+		lives.Go(func() { a.crash(a.live(living, o, activations[n%len(activations)])) })
 	}
 	if err := a.await(ctx, func(_ int, o *one) bool { return o.Counts().Runs > 0 }); err != nil {
 		return err
