@@ -13,6 +13,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"strings"
 	"sync"
 	"testing"
 )
@@ -103,5 +104,6 @@ func (s *service) command(ctx context.Context, region, name string, args ...stri
 	var out, log bytes.Buffer
 	cmd.Stdout, cmd.Stderr = &out, &log
 	err = cmd.Run()
-	return out.String(), log.String(), err
+	// Version 2 of the aws CLI adds to every error that it was told not to try again.
+	return out.String(), strings.ReplaceAll(log.String(), " (reached max retries: 0)", ""), err
 }

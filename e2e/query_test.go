@@ -52,7 +52,25 @@ var queries = []struct {
 		`{"Users":[` + alicePart + `]}`,
 	},
 	{"iam list-users --path-prefix /a", &query.ListUsersRequest{PathPrefix: "/a", Page: query.Page{MaxItems: 100}}, query.ListUsersResult{}, `{"Users":[]}`},
+	{"iam get-user --user-name alice", &query.GetUserRequest{UserName: "alice"}, query.GetUserResult{User: alice}, `{"User":` + alicePart + `}`},
 	{"iam delete-user --user-name alice", &query.DeleteUserRequest{UserName: "alice"}, nil, ""},
+	{
+		"iam get-access-key-last-used --access-key-id AKIA0000000000000001", &query.GetAccessKeyLastUsedRequest{AccessKeyID: "AKIA0000000000000001"},
+		query.GetAccessKeyLastUsedResult{UserName: "alice", AccessKeyLastUsed: query.AccessKeyLastUsed{ServiceName: "N/A", Region: "N/A"}},
+		`{"UserName":"alice","AccessKeyLastUsed":{"ServiceName":"N/A","Region":"N/A"}}`,
+	},
+	{
+		"iam detach-user-policy --user-name alice --policy-arn arn:aws:iam::aws:policy/AmazonSSMReadOnlyAccess",
+		&query.DetachUserPolicyRequest{UserName: "alice", PolicyARN: "arn:aws:iam::aws:policy/AmazonSSMReadOnlyAccess"}, nil, "",
+	},
+	{
+		"iam list-attached-user-policies --user-name alice",
+		&query.ListAttachedUserPoliciesRequest{UserName: "alice", PathPrefix: "/", Page: query.Page{MaxItems: 100}},
+		query.ListAttachedUserPoliciesResult{AttachedPolicies: query.Listing[query.AttachedPolicy]{Members: []query.AttachedPolicy{
+			{PolicyName: "AmazonSSMReadOnlyAccess", PolicyARN: "arn:aws:iam::aws:policy/AmazonSSMReadOnlyAccess"},
+		}}},
+		`{"AttachedPolicies":[{"PolicyName":"AmazonSSMReadOnlyAccess","PolicyArn":"arn:aws:iam::aws:policy/AmazonSSMReadOnlyAccess"}]}`,
+	},
 	{
 		"iam create-access-key --user-name alice", &query.CreateAccessKeyRequest{UserName: "alice"},
 		query.CreateAccessKeyResult{AccessKey: keyed},
@@ -218,7 +236,7 @@ func TestCommandLineUnderstandsQueryErrors(t *testing.T) {
 	for line, want := range map[string]string{
 		"iam delete-user --user-name bob": "An error occurred (NoSuchEntity) when calling the DeleteUser operation: read &{UserName:bob}",
 		"iam create-user --user-name a/b": "An error occurred (ValidationError) when calling the CreateUser operation: 1 validation error detected: Value 'a/b' at 'userName'",
-		"iam get-user --user-name alice":  "An error occurred (InvalidAction) when calling the GetUser operation: Could not find operation GetUser for version 2010-05-08",
+		"iam get-group --group-name ops":  "An error occurred (InvalidAction) when calling the GetGroup operation: Could not find operation GetGroup for version 2010-05-08",
 		"sts get-session-token":           "An error occurred (InvalidAction) when calling the GetSessionToken operation",
 		"iam create-user --user-name a --permissions-boundary arn:aws:iam::aws:policy/A": "The parameter PermissionsBoundary is not supported",
 	} {
