@@ -85,13 +85,24 @@ func TestKeysDoWhatTheyMay(t *testing.T) {
 }
 
 func TestSelfSignedTLS(t *testing.T) {
-	s := start(t, t.TempDir(), "--tls-self-signed")
+	s := start(t, t.TempDir(), "--tls-self-signed", "--tls-names", "stocktake.example.org,192.0.2.7")
 	pem, err := os.ReadFile(filepath.Join(s.dir, "tls", "ca.pem"))
 	if err != nil {
 		t.Fatal(err)
 	}
 	pool := x509.NewCertPool()
 	pool.AppendCertsFromPEM(pem)
+	for _, name := range []string{"stocktake.example.org", "192.0.2.7", "localhost"} {
+		dialer := tls.Dialer{Config: &tls.Config{RootCAs: pool, ServerName: name, MinVersion: tls.VersionTLS12}}
+		c, err := dialer.DialContext(t.Context(), "tcp", strings.TrimPrefix(s.endpoint, "https://"))
+		if err != nil {
+			t.Errorf("a client that knows the service as %s: %v", name, err)
+			continue
+		}
+		if err := c.Close(); err != nil {
+			t.Error(err)
+		}
+	}
 	transport := &http.Transport{TLSClientConfig: &tls.Config{RootCAs: pool, MinVersion: tls.VersionTLS12}, ForceAttemptHTTP2: true}
 	defer transport.CloseIdleConnections()
 	var protocol string

@@ -241,7 +241,7 @@ func (s *server) openKeys() (err error) {
 }
 
 func (s *server) openAuthority() error {
-	hosts := []string{"localhost", "127.0.0.1", "::1"}
+	hosts := append([]string{"localhost", "127.0.0.1", "::1"}, s.config.TLSNames...)
 	if host, _, err := net.SplitHostPort(s.config.Listen); err == nil && host != "" {
 		hosts = append(hosts, host)
 	}

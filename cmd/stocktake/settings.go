@@ -44,10 +44,11 @@ type settings struct {
 	ScheduleFloor       duration `group:"profile" default:"30m" placeholder:"TIME" help:"Let associations run at most this often (${default}); at least 1m."`
 	RegistrationRate    int      `group:"profile" default:"50" placeholder:"N" help:"Registrations of managed nodes that one address may ask for each second, after a burst of 20 times as many (${default})."`
 
-	TLSCert        string `group:"tls" name:"tls-cert" placeholder:"FILE" help:"Serve TLS with this certificate (PEM), read again when it changes."`
-	TLSKey         string `group:"tls" name:"tls-key" placeholder:"FILE" help:"The certificate's key (PEM)."`
-	TLSSelfSigned  bool   `group:"tls" name:"tls-self-signed" help:"Serve TLS with a certificate of an own CA, made in the data folder at the first start."`
-	InsecureListen bool   `group:"tls" help:"Allow --listen beyond this machine without TLS."`
+	TLSCert        string   `group:"tls" name:"tls-cert" placeholder:"FILE" help:"Serve TLS with this certificate (PEM), read again when it changes."`
+	TLSKey         string   `group:"tls" name:"tls-key" placeholder:"FILE" help:"The certificate's key (PEM)."`
+	TLSSelfSigned  bool     `group:"tls" name:"tls-self-signed" help:"Serve TLS with a certificate of an own CA, made in the data folder at the first start."`
+	TLSNames       []string `group:"tls" name:"tls-names" placeholder:"NAME,..." help:"With --tls-self-signed: names and addresses that clients know this service by, beside this machine's name, loopback and the host of --listen."`
+	InsecureListen bool     `group:"tls" help:"Allow --listen beyond this machine without TLS."`
 
 	Limits limitSettings `embed:"" prefix:"limit-" group:"limits"`
 }
@@ -166,6 +167,8 @@ func (s *settings) check() error {
 		return &usageError{"tls_self_signed needs data: the certificate authority is kept there", "add --data DIR, or give a certificate by --tls-cert and --tls-key"}
 	case (s.TLSCert == "") != (s.TLSKey == ""):
 		return &usageError{"tls_cert and tls_key go together: only one is set", "give both files"}
+	case len(s.TLSNames) > 0 && !s.TLSSelfSigned:
+		return &usageError{"tls_names is set without tls_self_signed: a certificate given has its names in it", ""}
 	case s.TLSCert != "" && s.TLSSelfSigned:
 		return &usageError{"tls_self_signed is set beside tls_cert", "choose one"}
 	case s.FeedAge == 0:
