@@ -71,7 +71,7 @@ func TestUsersOfTheCommandLine(t *testing.T) {
 	var root identity
 	who := func(as identity) string {
 		t.Helper()
-		var is struct{ Arn, Account, UserId string }
+		var is struct{ Arn, Account, UserId string } //nolint:staticcheck // names on the wire
 		s.did(t, as, &is, "sts", "get-caller-identity")
 		return is.Arn
 	}
@@ -86,7 +86,7 @@ func TestUsersOfTheCommandLine(t *testing.T) {
 	s.refused(t, root, "unknown condition key", "iam", "put-user-policy", "--user-name", "alice", "--policy-name", "bad", "--policy-document",
 		`{"Statement":{"Effect":"Allow","Action":"*","Resource":"*","Condition":{"StringEquals":{"aws:Foo":"x"}}}}`)
 	var made struct {
-		AccessKey struct{ AccessKeyId, SecretAccessKey string }
+		AccessKey struct{ AccessKeyId, SecretAccessKey string } //nolint:staticcheck // names on the wire
 	}
 	s.did(t, root, &made, "iam", "create-access-key", "--user-name", "alice")
 	id := made.AccessKey.AccessKeyId
@@ -102,7 +102,7 @@ func TestUsersOfTheCommandLine(t *testing.T) {
 	s.did(t, root, nil, "iam", "create-role", "--role-name", "full", "--assume-role-policy-document", `{"Version":"2012-10-17","Statement":[{"Effect":"Allow","Principal":{"AWS":"arn:aws:iam::000000000000:user/alice"},"Action":"sts:AssumeRole"}]}`)
 	s.did(t, root, nil, "iam", "put-role-policy", "--role-name", "full", "--policy-name", "p", "--policy-document", `{"Statement":{"Effect":"Allow","Action":"ssm:*","Resource":"*"}}`)
 	var assumed struct {
-		Credentials struct{ AccessKeyId, SecretAccessKey, SessionToken string }
+		Credentials struct{ AccessKeyId, SecretAccessKey, SessionToken string } //nolint:staticcheck // names on the wire
 	}
 	s.did(t, alice, &assumed, "sts", "assume-role", "--role-arn", "arn:aws:iam::000000000000:role/full", "--role-session-name", "night")
 	session := keyOf(assumed.Credentials.AccessKeyId, assumed.Credentials.SecretAccessKey, assumed.Credentials.SessionToken)

@@ -78,7 +78,7 @@ func TestBackupOfStoreInOtherHands(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer s.Close()
+	defer func() { _ = s.Close() }()
 	code, _, log := command(t, "backup", "--data", data, "--to", filepath.Join(t.TempDir(), "x"))
 	if code != 1 || !strings.Contains(log, "is in use, and the process that has it cannot be asked") || !strings.Contains(log, "hint: run this as the user of the service") {
 		t.Errorf("exit code %d:\n%s", code, log)
@@ -115,7 +115,7 @@ func TestServiceThatFailsDuringBackupLeavesNone(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			defer held.Close()
+			defer func() { _ = held.Close() }()
 			answering(t, data, answer)
 			to := t.TempDir()
 			code, _, log := command(t, "backup", "--data", data, "--to", filepath.Join(to, "x"))

@@ -174,7 +174,7 @@ func askControl(ctx context.Context, data, path string) (io.ReadCloser, error) {
 	if err != nil {
 		return nil, errors.Join(err, done())
 	}
-	response, err := transport.RoundTrip(r)
+	response, err := transport.RoundTrip(r) //nolint:bodyclose // answer closes it
 	if err != nil {
 		return nil, errors.Join(noControl(data, err), done())
 	}

@@ -79,7 +79,7 @@ func TestDoctorTellsOfTakenAddresses(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer l.Close()
+	defer func() { _ = l.Close() }()
 	c := config{settings: settings{Listen: l.Addr().String()}}
 	text, _, failed := examined(c, func(d *doctor) { d.addresses(t.Context()) })
 	if failed != 1 || !strings.Contains(text, "next: is it served already?") {

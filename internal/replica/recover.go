@@ -12,7 +12,8 @@ import (
 	"stocktake/internal/store"
 )
 
-// ErrNoSnapshot: there is no snapshot of the index, or none that leads to where the store is. A start builds the index anew.
+// ErrNoSnapshot says that there is no snapshot of the index, or none that leads to where the store is. A start builds the
+// index anew.
 var ErrNoSnapshot = errors.New("no snapshot of the index")
 
 // Recover gives the index as a start would make it of the snapshot alone, at the moment a view shows: read from Options.Dir,

@@ -37,8 +37,10 @@ func (e *Endpoint) Answer(ctx context.Context, c awsjson.Caller, service string,
 		return refused(&query.Call{Service: serviceNamed(service)}, c.RequestID, err)
 	}
 	if call.Service.Name != service {
-		return refused(call, c.RequestID, &query.Error{Code: query.SignatureDoesNotMatch,
-			Message: "Credential should be scoped to correct service: '" + call.Service.Name + "'."})
+		return refused(call, c.RequestID, &query.Error{
+			Code:    query.SignatureDoesNotMatch,
+			Message: "Credential should be scoped to correct service: '" + call.Service.Name + "'.",
+		})
 	}
 	result, err := e.call(ctx, c, call)
 	if err != nil {
@@ -68,11 +70,11 @@ func (e *Endpoint) call(ctx context.Context, c awsjson.Caller, call *query.Call)
 		}
 		return query.GetCallerIdentityResult{ARN: c.Principal.ARN, UserID: c.Principal.UserID(), Account: account}, nil
 	}
-	arn, tags, err := e.subject(ctx, c, call)
+	arn, err := e.subject(ctx, c, call)
 	if err != nil {
 		return nil, err
 	}
-	if err := c.Permit(ctx, call.Permission(), awsjson.Subject{ARNs: []string{arn}, Tags: tags}); err != nil {
+	if err := c.Permit(ctx, call.Permission(), awsjson.Subject{ARNs: []string{arn}}); err != nil {
 		return nil, err
 	}
 	request, err := call.Decode()
@@ -84,35 +86,33 @@ func (e *Endpoint) call(ctx context.Context, c awsjson.Caller, call *query.Call)
 }
 
 // subject gives the ARN of what a request is done to, as it is stored where it is.
-func (e *Endpoint) subject(ctx context.Context, c awsjson.Caller, call *query.Call) (arn string, tags []wire.Tag, err error) {
+func (e *Endpoint) subject(ctx context.Context, c awsjson.Caller, call *query.Call) (arn string, err error) {
 	account, name := c.Principal.Account, call.Parameter("UserName")
 	path := strings.TrimPrefix(call.Parameter("Path"), "/")
 	switch call.Action {
 	case "AssumeRole":
-		return call.Parameter("RoleArn"), nil, nil
+		return call.Parameter("RoleArn"), nil
 	case "ListRoles":
-		return policy.RoleARN(account, ""), nil, nil
+		return policy.RoleARN(account, ""), nil
 	case "CreateRole":
-		return policy.RoleARN(account, path+call.Parameter("RoleName")), nil, nil
+		return policy.RoleARN(account, path+call.Parameter("RoleName")), nil
 	case "PutRolePolicy", "DeleteRole":
-		arn, err = e.users.RoleARN(ctx, account, call.Parameter("RoleName"))
-		return arn, nil, err
+		return e.users.RoleARN(ctx, account, call.Parameter("RoleName"))
 	case "ListUsers":
-		return policy.UserARN(account, ""), nil, nil
+		return policy.UserARN(account, ""), nil
 	case "CreateUser":
-		return policy.UserARN(account, path+name), nil, nil
+		return policy.UserARN(account, path+name), nil
 	case "GetAccessKeyLastUsed":
 		if name, _, _, _, err = e.users.LastUsed(ctx, account, call.Parameter("AccessKeyId")); reasonOf(err) == iam.NoSuchEntity {
-			return policy.UserARN(account, ""), nil, nil // it is asked before it is told that there is none
+			return policy.UserARN(account, ""), nil // it is asked before it is told that there is none
 		} else if err != nil {
-			return "", nil, err
+			return "", err
 		}
 	}
 	if name == "" {
 		name = c.Principal.User()
 	}
-	arn, err = e.users.UserARN(ctx, account, name)
-	return arn, nil, err
+	return e.users.UserARN(ctx, account, name)
 }
 
 func reasonOf(err error) iam.Reason {

@@ -190,8 +190,10 @@ func (r *requested) role(ctx context.Context, request query.Request) (query.Resu
 func (r *requested) assume(ctx context.Context, q *query.AssumeRoleRequest) (query.Result, error) {
 	s, err := r.users.AssumeRole(ctx, r.caller, q.RoleARN, q.RoleSessionName, time.Duration(q.DurationSeconds)*time.Second)
 	if errors.Is(err, iam.ErrNotTrusted) {
-		return nil, &query.Error{Code: query.AccessDenied,
-			Message: "User: " + r.caller.ARN + " is not authorized to perform: sts:AssumeRole on resource: " + q.RoleARN}
+		return nil, &query.Error{
+			Code:    query.AccessDenied,
+			Message: "User: " + r.caller.ARN + " is not authorized to perform: sts:AssumeRole on resource: " + q.RoleARN,
+		}
 	}
 	if err != nil {
 		return nil, err
