@@ -12,7 +12,11 @@ import (
 	"testing"
 	"time"
 
+	"github.com/aws/aws-sdk-go-v2/aws"
+	"github.com/aws/aws-sdk-go-v2/service/ssm"
+	"github.com/aws/aws-sdk-go-v2/service/ssm/types"
 	"github.com/google/go-cmp/cmp"
+	"github.com/google/go-cmp/cmp/cmpopts"
 
 	"stocktake/internal/client"
 	"stocktake/internal/sigv4"
@@ -72,29 +76,6 @@ var nodeSteps = []struct {
 		`2`,
 	},
 	{
-		"properties have operators",
-		[]string{
-			"describe-instance-properties", "--filters-with-operator", "Key=AgentVersion,Values=3.3,Operator=LessThan",
-			"--query", "InstanceProperties[].[InstanceId,PingStatus,IsLatestVersion]",
-		},
-		`[["i-0000000000000d002","Online",null]]`,
-	},
-	{
-		"nodes are listed",
-		[]string{"list-nodes", "--filters", "Key=ComputerName,Values=web,Type=BeginWith"},
-		`{"Nodes":[{"CaptureTime":"<time>","Id":"i-0000000000000d001","Owner":{"AccountId":"000000000000"},"Region":"nodes-1","NodeType":{"Instance":{
-		  "AgentType":"amazon-ssm-agent","AgentVersion":"3.3.0.0","ComputerName":"web1","InstanceStatus":"Active","IpAddress":"10.0.0.1",
-		  "ManagedStatus":"Managed","PlatformType":"Linux","PlatformName":"Debian GNU/Linux","PlatformVersion":"12","ResourceType":"EC2Instance"}}}]}`,
-	},
-	{
-		"nodes are counted",
-		[]string{
-			"list-nodes-summary", "--aggregators",
-			`[{"AggregatorType":"Count","TypeName":"Instance","AttributeName":"Region","Aggregators":[{"AggregatorType":"Count","TypeName":"Instance","AttributeName":"PlatformType"}]}]`,
-		},
-		`{"Summary":[{"Count":"1","PlatformType":"Linux","Region":"nodes-1"},{"Count":"1","PlatformType":"Windows","Region":"nodes-1"}]}`,
-	},
-	{
 		"compliance is put",
 		[]string{
 			"put-compliance-items", "--resource-id", "i-0000000000000d001", "--resource-type", "ManagedInstance", "--compliance-type", "Custom:AVCheck",
@@ -132,7 +113,56 @@ func TestCommandLineNodes(t *testing.T) {
 			}
 		})
 	}
+	t.Run("what older CLIs do not know", s.testNewerQuestions)
 	t.Run("a node is explained", s.testNodeExplained)
+}
+
+// testNewerQuestions asks what came to the CLI after the one that Debian 12 has.
+func (s *service) testNewerQuestions(t *testing.T) {
+	c := s.client(nodesRegion)
+	properties, err := c.DescribeInstanceProperties(t.Context(), &ssm.DescribeInstancePropertiesInput{FiltersWithOperator: []types.InstancePropertyStringFilter{
+		{Key: aws.String("AgentVersion"), Values: []string{"3.3"}, Operator: types.InstancePropertyFilterOperatorLessThan},
+	}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if all := properties.InstanceProperties; len(all) != 1 || aws.ToString(all[0].InstanceId) != "i-0000000000000d002" || all[0].PingStatus != types.PingStatusOnline {
+		t.Errorf("properties: %+v", all)
+	}
+	listed, err := c.ListNodes(t.Context(), &ssm.ListNodesInput{Filters: []types.NodeFilter{
+		{Key: types.NodeFilterKeyComputerName, Values: []string{"web"}, Type: types.NodeFilterOperatorTypeBeginWith},
+	}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	want := types.InstanceInfo{
+		AgentType: aws.String("amazon-ssm-agent"), AgentVersion: aws.String("3.3.0.0"), ComputerName: aws.String("web1"), InstanceStatus: aws.String("Active"),
+		IpAddress: aws.String("10.0.0.1"), ManagedStatus: types.ManagedStatusManaged, PlatformType: types.PlatformTypeLinux,
+		PlatformName: aws.String("Debian GNU/Linux"), PlatformVersion: aws.String("12"), ResourceType: types.ResourceTypeEc2Instance,
+	}
+	if len(listed.Nodes) != 1 || aws.ToString(listed.Nodes[0].Id) != "i-0000000000000d001" || aws.ToString(listed.Nodes[0].Region) != nodesRegion {
+		t.Fatalf("nodes: %+v", listed.Nodes)
+	}
+	kind, ok := listed.Nodes[0].NodeType.(*types.NodeTypeMemberInstance)
+	if !ok {
+		t.Fatalf("the node is a %T", listed.Nodes[0].NodeType)
+	}
+	if diff := cmp.Diff(want, kind.Value, cmpopts.IgnoreUnexported(types.InstanceInfo{})); diff != "" {
+		t.Errorf("node (-want +got):\n%s", diff)
+	}
+	counted, err := c.ListNodesSummary(t.Context(), &ssm.ListNodesSummaryInput{Aggregators: []types.NodeAggregator{{
+		AggregatorType: types.NodeAggregatorTypeCount, TypeName: types.NodeTypeNameInstance, AttributeName: types.NodeAttributeNameRegion,
+		Aggregators: []types.NodeAggregator{{
+			AggregatorType: types.NodeAggregatorTypeCount, TypeName: types.NodeTypeNameInstance, AttributeName: types.NodeAttributeNamePlatformType,
+		}},
+	}}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	sums := []map[string]string{{"Count": "1", "PlatformType": "Linux", "Region": nodesRegion}, {"Count": "1", "PlatformType": "Windows", "Region": nodesRegion}}
+	if diff := cmp.Diff(sums, counted.Summary); diff != "" {
+		t.Errorf("summary (-want +got):\n%s", diff)
+	}
 }
 
 func (s *service) testNodeExplained(t *testing.T) {
