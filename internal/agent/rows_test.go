@@ -119,3 +119,26 @@ func TestNodeActsForItselfAlone(t *testing.T) {
 		}
 	}
 }
+
+// TestNodeReachesNoAssociationByItsID has a node, and a key bound to it, name itself beside what is not its own.
+func TestNodeReachesNoAssociationByItsID(t *testing.T) {
+	s := memoryStore(t, nil)
+	a := s.activate(`,"RegistrationLimit":2`)
+	own, other := s.register(a, pairs()[0]), s.register(a, pairs()[1])
+	mine := by(s.token(own, pairs()[0]).credentials())
+	var made struct {
+		AssociationDescription struct {
+			ID string `json:"AssociationId"`
+		}
+	}
+	s.call("CreateAssociation", `{"Name":"`+someDocument+`","InstanceId":"`+other+`"}`, by(root)).into(t, &made)
+	for action, body := range map[string]string{
+		"DescribeAssociation": `{"InstanceId":"` + own + `","AssociationId":"` + made.AssociationDescription.ID + `"}`,
+		"ListAssociations":    `{"AssociationFilterList":[{"key":"InstanceId","value":"` + own + `"},{"key":"InstanceId","value":"` + other + `"}]}`,
+	} {
+		if got := s.call(action, body, mine); got.code() != "AccessDeniedException" {
+			t.Errorf("%s: answered %d %s", action, got.status, got.body)
+		}
+		s.call(action, body, by(root)).is(t, "")
+	}
+}

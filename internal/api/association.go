@@ -2,7 +2,6 @@ package api
 
 import (
 	"context"
-	"slices"
 	"strconv"
 	"strings"
 
@@ -22,7 +21,7 @@ func associationRows(service *ssm.Service) []awsjson.Row {
 		awsjson.Naming(awsjson.NewRow("CreateAssociationBatch", nil, a.createBatch), batchNames),
 		awsjson.Naming(awsjson.NewRow("UpdateAssociation", nil, a.update), updateNames),
 		awsjson.Naming(awsjson.NewRow("UpdateAssociationStatus", func(r *wire.UpdateAssociationStatusRequest) inventory.NodeID { return nodeID(r.InstanceId) }, a.updateStatus), statusNames),
-		awsjson.Naming(awsjson.NewRow("DescribeAssociation", func(r *wire.AssociationRequest) inventory.NodeID { return nodeID(r.InstanceId) }, a.describe), associationNames),
+		awsjson.Naming(awsjson.NewRow("DescribeAssociation", describedNode, a.describe), associationNames),
 		awsjson.Naming(awsjson.NewRow("DeleteAssociation", nil, a.delete), associationNames),
 		awsjson.NewRow("ListAssociations", filteredNode, a.list),
 		awsjson.Naming(awsjson.NewRow("ListAssociationVersions", nil, a.listVersions), versionNames),
@@ -40,13 +39,28 @@ func associationRows(service *ssm.Service) []awsjson.Row {
 
 func nodeID(id *string) inventory.NodeID { return inventory.NodeID(value(id)) }
 
-// filteredNode gives the node whose associations are asked for.
-func filteredNode(r *wire.ListAssociationsRequest) inventory.NodeID {
-	at := slices.IndexFunc(r.AssociationFilterList, func(f wire.AssociationFilter) bool { return value(f.Key) == "InstanceId" })
-	if at < 0 {
+// describedNode gives the node whose association is asked for by its name. An association asked for by its id is no single
+// node's, whatever node is named beside it.
+func describedNode(r *wire.AssociationRequest) inventory.NodeID {
+	if value(r.AssociationId) != "" {
 		return ""
 	}
-	return nodeID(r.AssociationFilterList[at].Value)
+	return nodeID(r.InstanceId)
+}
+
+// filteredNode gives the node whose associations are asked for; none where several are named.
+func filteredNode(r *wire.ListAssociationsRequest) inventory.NodeID {
+	var id inventory.NodeID
+	for _, f := range r.AssociationFilterList {
+		switch {
+		case value(f.Key) != "InstanceId":
+		case id != "":
+			return ""
+		default:
+			id = nodeID(f.Value)
+		}
+	}
+	return id
 }
 
 func (a associationActions) create(ctx context.Context, c awsjson.Caller, r *wire.CreateAssociationRequest) (*wire.AssociationDescriptionResponse, error) {
