@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"stocktake/internal/iam/policy"
+	"stocktake/internal/seal"
 	"stocktake/internal/store"
 )
 
@@ -57,7 +58,7 @@ func (d *Identities) CreateRole(ctx context.Context, r Role) (Role, error) {
 	if _, err := parseTrust(r.Account, r.Trust); err != nil {
 		return Role{}, refuse(MalformedPolicy, "%s", err)
 	}
-	r.ID, r.Created = newID("AROA"), d.second()
+	r.ID, r.Created = seal.NewID("AROA"), d.second()
 	err := d.put(ctx, roleKey(r.Account, r.Name), role{Role: r}, 0)
 	if errors.Is(err, store.ErrConflict) {
 		err = refuse(AlreadyExists, "Role with name %s already exists.", r.Name)

@@ -2,20 +2,16 @@ package iam
 
 import (
 	"context"
-	"crypto/aes"
-	"crypto/cipher"
-	"crypto/rand"
-	"encoding/base64"
-	"encoding/json"
 	"errors"
 	"strings"
 	"time"
 
+	"stocktake/internal/seal"
 	"stocktake/internal/store"
 )
 
-// mostToken bounds what is taken for a session token.
-const mostToken = 4096
+// assumedRoles is the kind of session that one of a role is.
+const assumedRoles = "assumed role"
 
 // A Session is the credentials of someone who assumed a role.
 type Session struct {
@@ -64,43 +60,24 @@ func (d *Identities) AssumeRole(ctx context.Context, p *Principal, roleARN, sess
 	case life > r.MaxSession:
 		return Session{}, refuse(InvalidInput, "The requested DurationSeconds exceeds the MaxSessionDuration set for this role.")
 	}
-	id := newID("ASIA")
 	body := sessionBody{p.Account, r.Name, r.ID, session, d.now().Add(life).UnixMilli()}
-	plain, err := json.Marshal(body)
+	made, err := seal.NewSession(d.store.Identity().Derive, assumedRoles, body)
 	if err != nil {
 		return Session{}, err
 	}
-	seal, err := d.sessionSeal(id)
-	if err != nil {
-		return Session{}, err
-	}
-	nonce := make([]byte, seal.NonceSize(), seal.NonceSize()+len(plain)+seal.Overhead())
-	_, _ = rand.Read(nonce) // it never fails
-	token := base64.RawURLEncoding.EncodeToString(seal.Seal(nonce, nonce, plain, nil))
-	return d.session(id, token, body, r), nil
+	return sessionOf(made, body, r), nil
 }
 
 // Session undoes AssumeRole. ErrUnknownKey: the token is none of this service's, or its role is gone. One that is over is
 // given with its end.
 func (d *Identities) Session(ctx context.Context, accessKeyID, token string) (Session, error) {
-	if len(token) > mostToken || len(accessKeyID) != len("ASIA")+16 || strings.ContainsAny(token, "\r\n") {
-		return Session{}, ErrUnknownKey
+	var body sessionBody
+	secret, err := seal.OpenSession(d.store.Identity().Derive, assumedRoles, accessKeyID, token, &body)
+	if errors.Is(err, seal.ErrClosed) {
+		err = ErrUnknownKey
 	}
-	seal, err := d.sessionSeal(accessKeyID)
 	if err != nil {
 		return Session{}, err
-	}
-	raw, err := base64.RawURLEncoding.Strict().DecodeString(token)
-	if err != nil || len(raw) < seal.NonceSize() {
-		return Session{}, ErrUnknownKey
-	}
-	plain, err := seal.Open(nil, raw[:seal.NonceSize()], raw[seal.NonceSize():], nil)
-	if err != nil {
-		return Session{}, ErrUnknownKey
-	}
-	var body sessionBody
-	if err := json.Unmarshal(plain, &body); err != nil {
-		return Session{}, ErrUnknownKey
 	}
 	r, _, err := d.roles.read(ctx, d, roleKey(body.Account, body.Role), d.fresh)
 	if err != nil {
@@ -109,29 +86,18 @@ func (d *Identities) Session(ctx context.Context, accessKeyID, token string) (Se
 	if r.ID != body.RoleID {
 		return Session{}, ErrUnknownKey
 	}
-	return d.session(accessKeyID, token, body, r), nil
+	return sessionOf(seal.Session{AccessKeyID: accessKeyID, Secret: secret, Token: token}, body, r), nil
 }
 
-func (d *Identities) session(id, token string, body sessionBody, r *role) Session {
-	secret := d.store.Identity().Derive("assumed role secret", []byte(id), []byte(token))
+func sessionOf(made seal.Session, body sessionBody, r *role) Session {
 	s := Session{
-		AccessKeyID: id, SessionToken: token, Secret: base64.StdEncoding.EncodeToString(secret[:])[:40],
+		AccessKeyID: made.AccessKeyID, SessionToken: made.Token, Secret: made.Secret,
 		Expires: time.UnixMilli(body.Expires).UTC(), RoleID: r.ID + ":" + body.Session,
 		ARN: "arn:aws:sts::" + body.Account + ":assumed-role/" + r.Name + "/" + body.Session,
 	}
 	s.Principal = &Principal{
-		Account: body.Account, AccessKeyID: id, ARN: s.ARN,
+		Account: body.Account, AccessKeyID: s.AccessKeyID, ARN: s.ARN,
 		judged: true, policies: r.policies, id: s.RoleID, role: r.ARN(),
 	}
 	return s
-}
-
-// sessionSeal gives the seal of one session token: each has a key of its own, so that one seals a single message.
-func (d *Identities) sessionSeal(accessKeyID string) (cipher.AEAD, error) {
-	key := d.store.Identity().Derive("assumed role seal", []byte(accessKeyID))
-	block, err := aes.NewCipher(key[:])
-	if err != nil {
-		return nil, err
-	}
-	return cipher.NewGCM(block)
 }

@@ -3,7 +3,6 @@ package iam
 import (
 	"context"
 	"crypto/rand"
-	"encoding/base32"
 	"encoding/base64"
 	"encoding/json"
 	"errors"
@@ -15,6 +14,7 @@ import (
 	"time"
 
 	"stocktake/internal/iam/policy"
+	"stocktake/internal/seal"
 	"stocktake/internal/store"
 )
 
@@ -121,7 +121,7 @@ func noUser(name string) error {
 
 // CreateUser makes a user without keys and policies, who may do nothing yet. Names are told apart ignoring case.
 func (d *Identities) CreateUser(ctx context.Context, account, name, path string, tags []Tag) (User, error) {
-	u := user{User: User{Account: account, Name: name, Path: path, ID: newID("AIDA"), Created: d.second(), Tags: tags}}
+	u := user{User: User{Account: account, Name: name, Path: path, ID: seal.NewID("AIDA"), Created: d.second(), Tags: tags}}
 	err := d.put(ctx, userKey(account, name), u, 0)
 	if errors.Is(err, store.ErrConflict) {
 		err = refuse(AlreadyExists, "User with name %s already exists.", name)
@@ -131,13 +131,6 @@ func (d *Identities) CreateUser(ctx context.Context, account, name, path string,
 
 // second is the time as it is kept.
 func (d *Identities) second() time.Time { return d.now().UTC().Truncate(time.Second) }
-
-// newID makes a unique id: 16 random characters behind what tells its kind.
-func newID(kind string) string {
-	var random [10]byte
-	_, _ = rand.Read(random[:]) // it never fails
-	return kind + base32.StdEncoding.EncodeToString(random[:])
-}
 
 // readUser reads a user from the store.
 func (d *Identities) readUser(ctx context.Context, account, name string) (*user, uint64, error) {
@@ -238,7 +231,7 @@ func (d *Identities) DeleteUser(ctx context.Context, account, name string) error
 func (d *Identities) CreateAccessKey(ctx context.Context, account, name string) (AccessKey, error) {
 	var random [30]byte
 	_, _ = rand.Read(random[:]) // it never fails
-	k := AccessKey{ID: newID("AKIA"), Secret: base64.StdEncoding.EncodeToString(random[:]), Status: Active, Created: d.second()}
+	k := AccessKey{ID: seal.NewID("AKIA"), Secret: base64.StdEncoding.EncodeToString(random[:]), Status: Active, Created: d.second()}
 	u, _, err := d.readUser(ctx, account, name)
 	if err != nil {
 		return AccessKey{}, err

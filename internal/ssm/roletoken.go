@@ -3,18 +3,13 @@ package ssm
 import (
 	"bytes"
 	"context"
-	"crypto/cipher"
-	"crypto/rand"
 	"crypto/rsa"
 	"crypto/x509"
-	"encoding/base32"
-	"encoding/base64"
-	"encoding/json"
 	"errors"
-	"strings"
 	"time"
 
 	"stocktake/internal/inventory"
+	"stocktake/internal/seal"
 	"stocktake/internal/store"
 )
 
@@ -37,6 +32,9 @@ func (t RoleToken) String() string { return "role token " + t.AccessKeyID }
 
 // GoString keeps the secret out of %#v.
 func (t RoleToken) GoString() string { return t.String() }
+
+// roleTokens is the kind of session that a role token is.
+const roleTokens = "role token"
 
 // tokenBody is what a session token says, sealed. Nothing is kept of a token: any server opens it, also after a restart.
 type tokenBody struct {
@@ -74,23 +72,16 @@ func (s *Service) RequestRoleToken(ctx context.Context, key inventory.NodeKey, s
 		return RoleToken{}, err
 	}
 	now := time.Now()
-	t := RoleToken{AccessKeyID: newAccessKeyID(), Expires: now.Add(s.cfg.RoleTokenTTL).Truncate(time.Millisecond)}
+	t := RoleToken{Expires: now.Add(s.cfg.RoleTokenTTL).Truncate(time.Millisecond)}
 	t.UpdateKeyPair = s.cfg.KeyRotation > 0 && now.Sub(i.KeySince) >= s.cfg.KeyRotation
-	plain, err := json.Marshal(tokenBody{
+	made, err := seal.NewSession(s.store.Identity().Derive, roleTokens, tokenBody{
 		Account: key.Account, Region: key.Region, Node: key.Node, Role: m.Role,
 		Expires: t.Expires.UnixMilli(), Registered: i.Registered.UnixNano(),
 	})
 	if err != nil {
 		return RoleToken{}, err
 	}
-	seal, err := s.tokenSeal(t.AccessKeyID)
-	if err != nil {
-		return RoleToken{}, err
-	}
-	nonce := make([]byte, seal.NonceSize(), seal.NonceSize()+len(plain)+seal.Overhead())
-	_, _ = rand.Read(nonce) // it never fails
-	t.SessionToken = base64.RawURLEncoding.EncodeToString(seal.Seal(nonce, nonce, plain, nil))
-	t.Secret = s.tokenSecret(t.AccessKeyID, t.SessionToken)
+	t.AccessKeyID, t.Secret, t.SessionToken = made.AccessKeyID, made.Secret, made.Token
 	return t, nil
 }
 
@@ -107,24 +98,6 @@ func endedIdentity(id inventory.NodeID) error {
 	return inventory.Errorf(inventory.AccessDenied, "The node %s is not registered here any longer. Register its agent anew with an activation.", id)
 }
 
-// accessKeyIDLength is how long the access key id of every role token is.
-const accessKeyIDLength = 20
-
-func newAccessKeyID() string {
-	var random [10]byte         // 16 characters
-	_, _ = rand.Read(random[:]) // it never fails
-	return "ASIA" + base32.StdEncoding.EncodeToString(random[:])
-}
-
-// tokenSeal gives the seal of one role token: each has a key of its own, so that one seals a single message.
-func (s *Service) tokenSeal(accessKeyID string) (cipher.AEAD, error) {
-	return newSeal([32]byte(s.derived("role token seal", []byte(accessKeyID))))
-}
-
-func (s *Service) tokenSecret(accessKeyID, sessionToken string) string {
-	return base64.StdEncoding.EncodeToString(s.derived("role token secret", []byte(accessKeyID), []byte(sessionToken)))[:40]
-}
-
 // RoleSession is what a role token stands for.
 type RoleSession struct {
 	Node    inventory.NodeKey
@@ -139,37 +112,19 @@ func (r RoleSession) String() string { return "role session of " + string(r.Node
 // GoString keeps the secret out of %#v.
 func (r RoleSession) GoString() string { return r.String() }
 
-// mostToken bounds what is taken for a session token.
-const mostToken = 4096
-
 // OpenRoleToken undoes RequestRoleToken. ErrNotManaged: the token is none of this service's, or its node's registration has
 // ended. One that is over is given with its end.
 func (s *Service) OpenRoleToken(ctx context.Context, accessKeyID, sessionToken string) (RoleSession, error) {
-	if len(sessionToken) > mostToken || len(accessKeyID) != accessKeyIDLength {
-		return RoleSession{}, ErrNotManaged
+	var t tokenBody
+	secret, err := seal.OpenSession(s.store.Identity().Derive, roleTokens, accessKeyID, sessionToken, &t)
+	if errors.Is(err, seal.ErrClosed) {
+		err = ErrNotManaged
 	}
-	raw, err := base64.RawURLEncoding.Strict().DecodeString(sessionToken)
-	if err != nil || strings.ContainsAny(sessionToken, "\r\n") { // which the decoder passes over
-		return RoleSession{}, ErrNotManaged
-	}
-	seal, err := s.tokenSeal(accessKeyID)
 	if err != nil {
 		return RoleSession{}, err
 	}
-	n := seal.NonceSize()
-	if len(raw) < n {
-		return RoleSession{}, ErrNotManaged
-	}
-	plain, err := seal.Open(nil, raw[:n], raw[n:], nil)
-	if err != nil {
-		return RoleSession{}, ErrNotManaged
-	}
-	var t tokenBody
-	if err := json.Unmarshal(plain, &t); err != nil {
-		return RoleSession{}, ErrNotManaged
-	}
 	key := inventory.NodeKey{Partition: inventory.Partition{Account: t.Account, Region: t.Region}, Node: t.Node}
-	session := RoleSession{Node: key, Role: t.Role, Secret: s.tokenSecret(accessKeyID, sessionToken), Expires: time.UnixMilli(t.Expires)}
+	session := RoleSession{Node: key, Role: t.Role, Secret: secret, Expires: time.UnixMilli(t.Expires)}
 	if !time.Now().Before(session.Expires) {
 		return session, nil
 	}

@@ -11,7 +11,6 @@ package ssm
 import (
 	"cmp"
 	"context"
-	"crypto/cipher"
 	"errors"
 	"log/slog"
 	"math/rand/v2"
@@ -21,6 +20,7 @@ import (
 	"stocktake/internal/index"
 	"stocktake/internal/inventory"
 	"stocktake/internal/replica"
+	"stocktake/internal/seal"
 	"stocktake/internal/store"
 )
 
@@ -74,7 +74,7 @@ type Service struct {
 	schemas     *schemaRegistry
 	answers     *answerCache
 	counters    Counters
-	seal        cipher.AEAD
+	seal        seal.Box
 
 	policies []*Policy // that associations have nodes carry out
 	lists    associationLists
@@ -100,7 +100,7 @@ func New(st store.Store, rep *replica.Replica, cfg Config) (*Service, error) {
 	}
 	cfg.RoleTokenTTL = cmp.Or(cfg.RoleTokenTTL, DefaultRoleTokenTTL)
 	cfg.ScheduleFloor = cmp.Or(cfg.ScheduleFloor, DefaultScheduleFloor)
-	seal, err := newSeal(st.Identity().TokenKey)
+	tokens, err := seal.New(st.Identity().TokenKey)
 	if err != nil {
 		return nil, err
 	}
@@ -111,7 +111,7 @@ func New(st store.Store, rep *replica.Replica, cfg Config) (*Service, error) {
 	base, stop := context.WithCancel(context.Background())
 	s := &Service{
 		store: st, replica: rep, cfg: cfg, log: cfg.Logger,
-		schemas: newSchemaRegistry(st), answers: newAnswerCache(), seal: seal, heard: newHeartbeats(), polls: newPolls(),
+		schemas: newSchemaRegistry(st), answers: newAnswerCache(), seal: tokens, heard: newHeartbeats(), polls: newPolls(),
 		leases: map[string]*lease{}, newDeletion: make(chan struct{}, 1),
 		policies: policies, lists: associationLists{known: map[inventory.Partition]*associationList{}}, runs: newRunTable(st, cfg.Exclusive),
 		base: base, stop: stop,

@@ -1,13 +1,8 @@
 package ssm
 
 import (
-	"crypto/aes"
-	"crypto/cipher"
-	"crypto/rand"
 	"crypto/sha256"
-	"encoding/base64"
 	"encoding/json"
-	"strings"
 	"time"
 
 	"stocktake/internal/inventory"
@@ -31,14 +26,6 @@ type token struct {
 	Basis  []byte `json:"b,omitempty"`
 }
 
-func newSeal(key [32]byte) (cipher.AEAD, error) {
-	block, err := aes.NewCipher(key[:])
-	if err != nil {
-		return nil, err
-	}
-	return cipher.NewGCM(block)
-}
-
 // question digests what a token is bound to. The value must hold all that the caller asked but MaxResults and NextToken.
 func question(asked any) ([]byte, error) {
 	text, err := json.Marshal(asked)
@@ -57,11 +44,7 @@ func (s *Service) sealToken(p inventory.Partition, action string, question []byt
 	if err != nil {
 		return "", err
 	}
-	nonce := make([]byte, s.seal.NonceSize(), s.seal.NonceSize()+len(plain)+s.seal.Overhead())
-	if _, err := rand.Read(nonce); err != nil {
-		return "", err
-	}
-	return base64.RawURLEncoding.EncodeToString(s.seal.Seal(nonce, nonce, plain, nil)), nil
+	return s.seal.Token(plain), nil
 }
 
 // openToken undoes sealToken. The empty token is the first page: nil. One that is foreign, altered, of another account,
@@ -71,12 +54,7 @@ func (s *Service) openToken(p inventory.Partition, action string, question []byt
 		return nil, nil
 	}
 	bad := inventory.Errorf(inventory.InvalidNextToken, "The specified token isn't valid. Repeat the request without NextToken to begin again.")
-	raw, err := base64.RawURLEncoding.Strict().DecodeString(sealed)
-	if err != nil || len(raw) < s.seal.NonceSize() || strings.ContainsAny(sealed, "\r\n") { // which the decoder passes over
-		return nil, bad
-	}
-	n := s.seal.NonceSize()
-	plain, err := s.seal.Open(nil, raw[:n], raw[n:], nil)
+	plain, err := s.seal.OpenToken(sealed)
 	if err != nil {
 		return nil, bad
 	}

@@ -5,15 +5,16 @@ import (
 	"testing"
 
 	"stocktake/internal/inventory"
+	"stocktake/internal/seal"
 )
 
 func tokenService(t testing.TB) *Service {
 	t.Helper()
-	seal, err := newSeal([32]byte{1, 2, 3})
+	box, err := seal.New([32]byte{1, 2, 3})
 	if err != nil {
 		t.Fatal(err)
 	}
-	return &Service{seal: seal}
+	return &Service{seal: box}
 }
 
 var tokenPartition = inventory.Partition{Account: "111122223333", Region: "eu-west-1"}
