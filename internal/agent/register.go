@@ -5,11 +5,13 @@ import (
 	"crypto/rsa"
 	"errors"
 	"log/slog"
+	"net/netip"
 	"time"
 
 	"stocktake/internal/awsjson"
 	"stocktake/internal/iam"
 	"stocktake/internal/inventory"
+	"stocktake/internal/rate"
 	"stocktake/internal/sigv4"
 	"stocktake/internal/ssm"
 	"stocktake/internal/wire"
@@ -19,23 +21,23 @@ import (
 type registrations struct {
 	service  *ssm.Service
 	log      *slog.Logger
-	asked    *buckets // registrations of a source
-	mistaken *buckets // those with a wrong id or code
+	asked    *rate.Buckets[netip.Prefix] // registrations of a source
+	mistaken *rate.Buckets[netip.Prefix] // those with a wrong id or code
 }
 
 // The bounds of one source that has the wrong id or code.
 const (
 	mistakesEach  = time.Minute
-	mostMistakes  = 10
-	burstOfSource = 20 // seconds' worth
+	mostMistakes  = 10 // in that time
+	burstOfSource = 20 * time.Second
 )
 
 func registrationRows(service *ssm.Service, c Config) []awsjson.Row {
 	r := &registrations{
 		service:  service,
 		log:      c.Log,
-		asked:    newBuckets(float64(c.RegistrationRate), float64(c.RegistrationRate)*burstOfSource),
-		mistaken: newBuckets(mostMistakes/mistakesEach.Seconds(), mostMistakes),
+		asked:    rate.New[netip.Prefix](float64(c.RegistrationRate), burstOfSource),
+		mistaken: rate.New[netip.Prefix](mostMistakes/mistakesEach.Seconds(), mistakesEach),
 	}
 	register := awsjson.NewRow("RegisterManagedInstance", registrant, r.register)
 	register.Auth = awsjson.Anonymous
@@ -63,14 +65,14 @@ func text(s *string) string {
 
 func (a *registrations) register(ctx context.Context, c awsjson.Caller, r *wire.RegisterManagedInstanceRequest) (*wire.RegisterManagedInstanceResponse, error) {
 	now := time.Now()
-	source := sourceOf(c.Source)
-	if !a.asked.take(source, now) {
+	source := rate.Source(c.Source)
+	if !a.asked.Take(source, now) {
 		return nil, tooMany()
 	}
 	if r.ActivationId == nil {
 		return nil, a.known(c, r)
 	}
-	if !a.mistaken.left(source, now) {
+	if !a.mistaken.Left(source, now) {
 		return nil, tooMany()
 	}
 	key, err := a.service.RegisterManagedNode(ctx, ssm.RegisterInput{
@@ -78,7 +80,7 @@ func (a *registrations) register(ctx context.Context, c awsjson.Caller, r *wire.
 		KeyType: text(r.PublicKeyType), PublicKey: text(r.PublicKey), Fingerprint: text(r.Fingerprint),
 	})
 	if inventory.CodeOf(err) == inventory.InvalidActivation {
-		a.mistaken.take(source, now)
+		a.mistaken.Take(source, now)
 	}
 	if err != nil {
 		if code := inventory.CodeOf(err); code != inventory.Internal {
