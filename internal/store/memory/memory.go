@@ -32,6 +32,7 @@ type Store struct {
 	head     inventory.Position // of the records
 	readers  map[string][]uint64
 	fences   map[string]uint64
+	journal  [store.JournalChains]chain
 	snapshot []byte // nil before the first
 }
 
@@ -58,6 +59,7 @@ func (f *feed) head() inventory.Position {
 
 var (
 	_ store.Store     = (*Store)(nil)
+	_ store.Journal   = (*Store)(nil)
 	_ store.Snapshots = (*Store)(nil)
 )
 

@@ -21,5 +21,8 @@ func (s *Store) View(ctx context.Context) (store.View, error) {
 	for i := range v.feeds {
 		v.feeds[i].changes = slices.Clone(v.feeds[i].changes)
 	}
+	for i := range v.journal {
+		v.journal[i] = s.journal[i].clone()
+	}
 	return v, nil
 }
