@@ -77,11 +77,17 @@ func (s *Store) Commit(ctx context.Context, c store.Commit) (store.Committed, er
 	if o.anew = errors.Is(err, errNoText); err != nil && !o.anew {
 		return store.Committed{}, err
 	}
-	if err := s.submit(ctx, o, false); err != nil {
+	if err := s.submit(ctx, o, removes(c)); err != nil {
 		return store.Committed{}, err
 	}
 	s.commits.Add(1)
 	return o.done, nil
+}
+
+// removes tells a commit that makes room: it only removes documents.
+func removes(c store.Commit) bool {
+	kept := slices.ContainsFunc(c.Writes, func(w store.Write) bool { return w.Document != nil })
+	return len(c.Writes) > 0 && !kept
 }
 
 // prepare checks the commit against what is stored and encodes it.

@@ -1,13 +1,11 @@
 package pebble
 
 import (
-	"context"
 	"encoding/binary"
 	"errors"
 	"fmt"
 	"runtime"
 	"slices"
-	"sync/atomic"
 	"time"
 
 	engine "github.com/cockroachdb/pebble/v2"
@@ -27,23 +25,6 @@ const (
 type op interface {
 	apply(b *batch) error
 }
-
-// request is an op on its way through the committer.
-type request struct {
-	op op
-	// frees is true for what makes room and so may go on when there is little.
-	frees bool
-	// state is waiting until either the committer takes the request or its caller gives it up.
-	state atomic.Int32
-	err   error
-	done  chan struct{}
-}
-
-const (
-	waiting = iota
-	taken
-	givenUp
-)
 
 // committer is the one goroutine that writes.
 type committer struct {
@@ -143,7 +124,10 @@ func (c *committer) commit(requests []*request) {
 			requests[n].err = requests[n].op.apply(b)
 			n++
 		}
-		if err := b.commit(); err != nil {
+		end := c.s.stall.begin()
+		err := b.commit()
+		end()
+		if err != nil {
 			for _, r := range requests[:n] {
 				r.err = errors.Join(r.err, err)
 			}
@@ -214,39 +198,6 @@ func decodeCounters(value []byte) (counters, error) {
 	d := newDecoder(value)
 	c := counters{revision: d.uvarint(), recordsHead: d.uvarint()}
 	return c, d.end()
-}
-
-// submit hands an op to the committer and waits for its outcome.
-func (s *Store) submit(ctx context.Context, o op, frees bool) error {
-	r := &request{op: o, frees: frees, done: make(chan struct{})}
-	stuck := s.guard.waiting()
-	select {
-	case s.committer.queue <- r:
-	case <-ctx.Done():
-		return ctx.Err()
-	case <-s.guard.failed:
-		return s.unwritable(s.guard.failure())
-	}
-	var err error
-	select {
-	case <-r.done:
-		return r.err
-	case <-ctx.Done():
-		err = ctx.Err()
-	case <-s.guard.failed:
-		err = s.unwritable(s.guard.failure())
-	case <-stuck:
-		err = errFull
-	}
-	if !r.state.CompareAndSwap(waiting, givenUp) {
-		select {
-		case <-r.done: // both at once
-			return r.err
-		default:
-		}
-		err = fmt.Errorf("%w (the write was under way and may still happen)", err)
-	}
-	return err
 }
 
 // room keeps the store from filling the disk to the last byte: while little is left, writes are refused before Pebble

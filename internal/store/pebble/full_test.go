@@ -2,7 +2,10 @@ package pebble_test
 
 import (
 	"context"
+	"errors"
+	"fmt"
 	"strings"
+	"sync"
 	"sync/atomic"
 	"syscall"
 	"testing"
@@ -11,6 +14,7 @@ import (
 	"github.com/cockroachdb/pebble/v2/vfs"
 	"github.com/cockroachdb/pebble/v2/vfs/errorfs"
 
+	"stocktake/internal/inventory"
 	"stocktake/internal/store"
 	"stocktake/internal/store/pebble"
 	"stocktake/internal/store/storetest"
@@ -74,6 +78,7 @@ func fullDisk(t *testing.T, seed uint64, steps int) {
 			t.Fatalf("seed %d steps %d write %d on a full disk: %v", seed, steps, i, err)
 		}
 	}
+	refuseAll(t, s)
 	if s.Health() == nil {
 		t.Error("a store on a full disk calls itself healthy")
 	}
@@ -95,6 +100,22 @@ func fullDisk(t *testing.T, seed uint64, steps int) {
 	}
 }
 
+// refuseAll sends more writes to a full disk than the store queues: none may be left waiting.
+func refuseAll(t *testing.T, s *pebble.Store) {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(t.Context(), 30*time.Second)
+	defer cancel()
+	var all sync.WaitGroup
+	for i := range 100 {
+		all.Go(func() {
+			if _, err := s.PutRecord(ctx, store.Record{Key: store.Key("crowd", fmt.Sprint(i))}); err == nil || errors.Is(err, context.DeadlineExceeded) {
+				t.Errorf("write %d of many on a full disk: %v", i, err)
+			}
+		})
+	}
+	all.Wait()
+}
+
 // TestLittleRoomIsKeptFree: writes are refused before the last of the disk is taken, but for those that make room.
 func TestLittleRoomIsKeptFree(t *testing.T) {
 	fs := &smallDisk{FS: vfs.NewMem()}
@@ -103,6 +124,11 @@ func TestLittleRoomIsKeptFree(t *testing.T) {
 	w := storetest.NewWriter(s)
 	for range 3 {
 		if _, err := w.Report(t.Context(), storetest.Node(1), storetest.Epoch, storetest.NewSource(1).Item(9)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for _, key := range []string{"old", "older"} {
+		if _, err := s.PutRecord(t.Context(), store.Record{Key: key}); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -117,11 +143,31 @@ func TestLittleRoomIsKeptFree(t *testing.T) {
 	if n, err := s.Prune(t.Context(), storetest.Epoch.Add(time.Hour)); err != nil || n != 2 {
 		t.Errorf("prune with little room left: %d, %v", n, err)
 	}
+	makeRoom(t, s, w)
 	fs.left.Store(1 << 40)
 	until(t, "writing after room was made", func() error {
 		_, err := s.PutRecord(t.Context(), store.Record{Key: "room"})
 		return err
 	})
+}
+
+// makeRoom removes what takes room: a record, documents.
+func makeRoom(t *testing.T, s *pebble.Store, w *storetest.Writer) {
+	t.Helper()
+	old, err := s.Record(t.Context(), "old")
+	if err == nil {
+		err = s.DeleteRecord(t.Context(), "old", old.Revision)
+	}
+	if err != nil {
+		t.Errorf("the delete of a record with little room left: %v", err)
+	}
+	c, err := w.Drop(t.Context(), storetest.Node(1), storetest.Epoch, inventory.CauseDeletion)
+	if err == nil {
+		_, err = s.Commit(t.Context(), c)
+	}
+	if err != nil {
+		t.Errorf("the removal of documents with little room left: %v", err)
+	}
 }
 
 // smallDisk says how much room is left.

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"log/slog"
 	"os"
 	"strings"
 	"sync"
@@ -24,6 +25,7 @@ import (
 //     to recover. Reading goes on; a restart recovers.
 type guard struct {
 	vfs.FS
+	log *slog.Logger
 
 	mu     sync.Mutex
 	err    error         // why the guard failed
@@ -33,13 +35,18 @@ type guard struct {
 	stuck chan struct{}
 	park  chan struct{} // never closed
 	syncs uint64
+	// toldFull is when the log was last told that there is no room.
+	toldFull time.Time
 }
 
 // roomRetry is how often a write that found no room tries again.
 const roomRetry = 100 * time.Millisecond
 
-func newGuard(fs vfs.FS) *guard {
-	return &guard{FS: fs, failed: make(chan struct{}), stuck: make(chan struct{}), park: make(chan struct{})}
+// fullTell is how often the log is told that the disk is still full.
+const fullTell = time.Minute
+
+func newGuard(fs vfs.FS, log *slog.Logger) *guard {
+	return &guard{FS: fs, log: log, failed: make(chan struct{}), stuck: make(chan struct{}), park: make(chan struct{})}
 }
 
 // Unwrap implements vfs.FS.
@@ -66,6 +73,7 @@ func (g *guard) fail(err error) {
 	if g.err == nil {
 		g.err = err
 		close(g.failed)
+		g.log.Error("store: read-only after a failure to write, until the service is restarted", "error", err)
 	}
 }
 
@@ -128,6 +136,10 @@ func (g *guard) awaitRoom() {
 	g.mu.Lock()
 	if g.full++; g.full == 1 {
 		close(g.stuck)
+	}
+	if time.Since(g.toldFull) > fullTell {
+		g.toldFull = time.Now()
+		g.log.Error("store: no room on the disk: writes wait or are refused until there is")
 	}
 	g.mu.Unlock()
 	time.Sleep(roomRetry)

@@ -8,6 +8,7 @@ import (
 	"os"
 	"strings"
 	"syscall"
+	"time"
 
 	engine "github.com/cockroachdb/pebble/v2"
 	"github.com/cockroachdb/pebble/v2/bloom"
@@ -32,6 +33,8 @@ type Options struct {
 	RowBytes int
 	// MemTableBytes is the size of one memory table, of which there are a few; 0 is 32 MiB.
 	MemTableBytes uint64
+	// StallAfter is how long a write waits for a disk that does not answer before it is refused; 0 is 5 seconds.
+	StallAfter time.Duration
 	// Logger gets what happens; nil is slog.Default.
 	Logger *slog.Logger
 	// FS is the file system, for tests; nil is the machine's.
@@ -52,7 +55,10 @@ func Open(o Options) (*Store, error) {
 	if err := o.parse(); err != nil {
 		return nil, err
 	}
-	s := &Store{guard: newGuard(o.FS), dir: o.Dir, log: o.Logger, dictionary: newDictionary(), records: newRecords(), rows: newRows(o.RowBytes)}
+	s := &Store{
+		guard: newGuard(o.FS, o.Logger), stall: newStall(o.StallAfter, o.Logger), dir: o.Dir, log: o.Logger,
+		dictionary: newDictionary(), records: newRecords(), rows: newRows(o.RowBytes),
+	}
 	err := s.guard.during(func() error {
 		if err := o.recover(s); err != nil {
 			return err

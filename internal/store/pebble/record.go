@@ -175,7 +175,7 @@ func (s *Store) DeleteRecord(ctx context.Context, key string, revision uint64) e
 		return err
 	}
 	defer s.leave()
-	return s.submit(ctx, &deleteRecord{key: key, revision: revision}, false)
+	return s.submit(ctx, &deleteRecord{key: key, revision: revision}, true)
 }
 
 // setReader registers a reader; nil read forgets it.

@@ -20,6 +20,7 @@ type Store struct {
 	engine     opener
 	lock       io.Closer
 	guard      *guard
+	stall      *stall
 	dir        string
 	log        *slog.Logger
 	identity   store.Identity
@@ -80,7 +81,7 @@ func (s *Store) Health() error {
 	case <-s.guard.waiting():
 		return errFull
 	default:
-		return nil
+		return s.stall.health()
 	}
 }
 
