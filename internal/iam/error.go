@@ -14,6 +14,7 @@ const (
 	MalformedPolicy // a policy or a trust document
 	InvalidInput
 	Denied
+	Declared // it is in the configuration, which alone can change it
 )
 
 // An Error is the caller's to mend.

@@ -12,9 +12,9 @@
 // that an agent can be given such a key; [NewNode] makes the principal of a node that has an identity of its own, which
 // may do just that.
 //
-// Users, roles and their keys that are made while the service runs are records of the store: [Open] gives the [Identities]
-// that find and change them. What they may do is what policies in IAM's own JSON say ([Principal.Judged],
-// [Principal.Judge]), in the account they were made in.
+// Users and roles are declared in the configuration ([DeclaredUser], [DeclaredRole]), or made while the service runs: those
+// are records of the store, and [Open] gives the [Identities] that find both and change the latter. What they may do is what
+// policies in IAM's own JSON say ([Principal.Judged], [Principal.Judge]), in the account they were made in.
 //
 // The package decides nothing about signatures. Secrets lie sealed in the store, and none is in an error, a log line or a
 // value printed.
@@ -25,6 +25,7 @@ import (
 	"regexp"
 	"slices"
 	"strings"
+	"time"
 )
 
 // RootAccount is the account of the root key.
@@ -37,7 +38,7 @@ const minSecret = 16
 var (
 	accountID     = regexp.MustCompile(`^[0-9]{12}$`)
 	keyID         = regexp.MustCompile(`^\w{3,128}$`)
-	actionPattern = regexp.MustCompile(`^(\*|(ssm|ec2messages|stocktake):[A-Za-z*?]+)$`)
+	actionPattern = regexp.MustCompile(`^(\*|(ssm|ec2messages|stocktake|iam|sts):[A-Za-z*?]+)$`)
 	nodePattern   = regexp.MustCompile(`^[\w*?-]+$`)
 )
 
@@ -58,14 +59,43 @@ func (k Key) String() string { return "access key " + k.ID }
 // GoString keeps the secret out of %#v.
 func (k Key) GoString() string { return k.String() }
 
-// An Account is a tenant and its keys.
-type Account struct {
-	ID   string // 12 digits
-	Keys []Key
+// Check judges a key by itself. Its error names the key, never the secret.
+func (k Key) Check() error {
+	if !keyID.MatchString(k.ID) {
+		return fmt.Errorf("access key %q: the id must be 3 to 128 letters, digits and underscores", k.ID)
+	}
+	if len(k.Secret) < minSecret {
+		return fmt.Errorf("access key %s: the secret is too short; it must have at least %d bytes", k.ID, minSecret)
+	}
+	for _, p := range k.Actions {
+		if !actionPattern.MatchString(p) {
+			return fmt.Errorf("access key %s: %q is no action; write for example ssm:GetInventory or ssm:Put*", k.ID, p)
+		}
+	}
+	for _, p := range k.Nodes {
+		if !nodePattern.MatchString(p) {
+			return fmt.Errorf("access key %s: %q is no node; write for example i-0123* or mi-*", k.ID, p)
+		}
+	}
+	return nil
 }
 
-// A Directory finds keys by their ids.
-type Directory struct{ keys map[string]credential }
+// An Account is a tenant, its keys, and the users and roles that the configuration declares.
+type Account struct {
+	ID    string // 12 digits
+	Keys  []Key
+	Users []DeclaredUser
+	Roles []DeclaredRole
+	// Since is when the configuration was written: users and roles have to have been made some time.
+	Since time.Time
+}
+
+// A Directory finds keys by their ids, and declared users and roles.
+type Directory struct {
+	keys  map[string]credential
+	users map[string]*user // by the keys that the store would have for them
+	roles map[string]*role
+}
 
 type credential struct {
 	secret    string
@@ -75,11 +105,11 @@ type credential struct {
 // New makes the directory of the root key, which is the administrator of [RootAccount], and of further accounts; RootAccount
 // may be among them to give it more keys. Its error names the account or key that cannot be taken, never a secret.
 func New(root Key, accounts []Account) (*Directory, error) {
-	d := &Directory{keys: map[string]credential{}}
+	d := &Directory{keys: map[string]credential{}, users: map[string]*user{}, roles: map[string]*role{}}
 	if len(root.Actions) > 0 || len(root.Nodes) > 0 {
 		return nil, fmt.Errorf("root access key %s: it cannot be bound to actions or nodes; list a bound key under an account", root.ID)
 	}
-	if err := d.add(RootAccount, "root", root); err != nil {
+	if err := d.add(configured(RootAccount, "root", root), root); err != nil {
 		return nil, err
 	}
 	var seen []string
@@ -92,41 +122,36 @@ func New(root Key, accounts []Account) (*Directory, error) {
 		}
 		seen = append(seen, a.ID)
 		for _, k := range a.Keys {
-			if err := d.add(a.ID, "user/"+k.ID, k); err != nil {
+			if err := d.add(configured(a.ID, "user/"+k.ID, k), k); err != nil {
 				return nil, fmt.Errorf("account %s: %w", a.ID, err)
 			}
+		}
+		if err := d.declare(a); err != nil {
+			return nil, fmt.Errorf("account %s: %w", a.ID, err)
 		}
 	}
 	return d, nil
 }
 
-func (d *Directory) add(account, name string, k Key) error {
-	if !keyID.MatchString(k.ID) {
-		return fmt.Errorf("access key %q: the id must be 3 to 128 letters, digits and underscores", k.ID)
-	}
-	if len(k.Secret) < minSecret {
-		return fmt.Errorf("access key %s: the secret is too short; it must have at least %d bytes", k.ID, minSecret)
-	}
-	if other, ok := d.keys[k.ID]; ok {
-		return fmt.Errorf("access key %s is given twice, first in account %s", k.ID, other.principal.Account)
-	}
-	for _, p := range k.Actions {
-		if !actionPattern.MatchString(p) {
-			return fmt.Errorf("access key %s: %q is no action; write for example ssm:GetInventory or ssm:Put*", k.ID, p)
-		}
-	}
-	for _, p := range k.Nodes {
-		if !nodePattern.MatchString(p) {
-			return fmt.Errorf("access key %s: %q is no node; write for example i-0123* or mi-*", k.ID, p)
-		}
-	}
-	d.keys[k.ID] = credential{k.Secret, &Principal{
+// configured makes the principal of a key of the configuration that is no user's.
+func configured(account, name string, k Key) *Principal {
+	return &Principal{
 		Account:     account,
 		AccessKeyID: k.ID,
 		ARN:         "arn:aws:iam::" + account + ":" + name,
 		actions:     slices.Clone(k.Actions),
 		nodes:       slices.Clone(k.Nodes),
-	}}
+	}
+}
+
+func (d *Directory) add(p *Principal, k Key) error {
+	if err := k.Check(); err != nil {
+		return err
+	}
+	if other, ok := d.keys[k.ID]; ok {
+		return fmt.Errorf("access key %s is given twice, first in account %s", k.ID, other.principal.Account)
+	}
+	d.keys[k.ID] = credential{k.Secret, p}
 	return nil
 }
 

@@ -33,6 +33,8 @@ type Options struct {
 	Store store.Store
 	// SecretKey is what secrets are sealed under beside the store's own key; empty: nothing.
 	SecretKey string
+	// Declared are the users and roles of the configuration; nil: there are none.
+	Declared *Directory
 	// Shared says that other servers may serve the same store.
 	Shared bool
 	// Log gets what fails and is nobody's answer; nil: slog.Default().
@@ -44,11 +46,12 @@ type Options struct {
 // Identities are the users and roles of a store. Every method may be called by many goroutines at once. An error that is
 // no [*Error] and not ErrUnknownKey is the store's.
 type Identities struct {
-	store store.Store
-	vault vault
-	fresh time.Duration // what was read so lately is gone by
-	log   *slog.Logger
-	now   func() time.Time
+	store    store.Store
+	vault    vault
+	declared *Directory
+	fresh    time.Duration // what was read so lately is gone by
+	log      *slog.Logger
+	now      func() time.Time
 
 	owners *cache[owner]
 	users  *cache[user]
@@ -65,7 +68,7 @@ func Open(o Options) (*Identities, error) {
 		return nil, err
 	}
 	d := &Identities{
-		store: o.Store, vault: v, log: o.Log, now: o.Now,
+		store: o.Store, vault: v, declared: o.Declared, log: o.Log, now: o.Now,
 		owners: newCache(parseOwner), used: map[string]time.Time{},
 	}
 	d.users, d.roles = newCache(parseUser), newCache(parseRole)
@@ -90,6 +93,9 @@ func (d *Identities) Key(ctx context.Context, id string) (secret string, p *Prin
 	o, _, err := d.owners.read(ctx, d, store.Key("accesskey", id), time.Hour)
 	if err != nil {
 		return "", nil, unknown(err)
+	}
+	if d.declared.user(o.Account, o.User) != nil { // who has the name now
+		return "", nil, ErrUnknownKey
 	}
 	u, _, err := d.users.read(ctx, d, userKey(o.Account, o.User), d.fresh)
 	if err != nil {

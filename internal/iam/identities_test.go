@@ -104,7 +104,7 @@ func TestAccessKeyLife(t *testing.T) {
 	if err := d.DeleteUser(ctx, tenant, "Alice"); err != nil {
 		t.Fatal(err)
 	}
-	if left := must(d.store.ListRecords(ctx, "", "", 10))(t); len(left) > 0 {
+	if left := must(d.store.ListRecords(ctx, "", "", 10))(t); len(left) != 1 || left[0].Key != checkKey {
 		t.Errorf("records are left: %+v", left)
 	}
 }

@@ -58,6 +58,9 @@ func (d *Identities) CreateRole(ctx context.Context, r Role) (Role, error) {
 	if _, err := parseTrust(r.Account, r.Trust); err != nil {
 		return Role{}, refuse(MalformedPolicy, "%s", err)
 	}
+	if d.declared.role(r.Account, r.Name) != nil {
+		return Role{}, refuse(AlreadyExists, "Role with name %s already exists.", r.Name)
+	}
 	r.ID, r.Created = seal.NewID("AROA"), d.second()
 	err := d.put(ctx, roleKey(r.Account, r.Name), role{Role: r}, 0)
 	if errors.Is(err, store.ErrConflict) {
@@ -66,7 +69,11 @@ func (d *Identities) CreateRole(ctx context.Context, r Role) (Role, error) {
 	return r, err
 }
 
-func (d *Identities) readRole(ctx context.Context, account, name string) (*role, uint64, error) {
+// storedRole reads a role from the store, to be changed; one of the configuration is refused.
+func (d *Identities) storedRole(ctx context.Context, account, name string) (*role, uint64, error) {
+	if r := d.declared.role(account, name); r != nil {
+		return nil, 0, declared("role", r.Name)
+	}
 	r := &role{}
 	revision, err := d.record(ctx, roleKey(account, name), r)
 	if err == nil && revision == 0 {
@@ -79,7 +86,7 @@ func (d *Identities) readRole(ctx context.Context, account, name string) (*role,
 func (d *Identities) PutRolePolicy(ctx context.Context, account, name, policyName, text string) error {
 	defer d.roles.forget(roleKey(account, name))
 	return retry(ctx, func() error {
-		r, revision, err := d.readRole(ctx, account, name)
+		r, revision, err := d.storedRole(ctx, account, name)
 		if err != nil {
 			return err
 		}
@@ -95,24 +102,33 @@ func (d *Identities) PutRolePolicy(ctx context.Context, account, name, policyNam
 
 // Roles gives up to limit roles whose path begins with a prefix and whose names, folded, come after another.
 func (d *Identities) Roles(ctx context.Context, account, prefix, after string, limit int) ([]Role, error) {
-	var all []Role
+	var all []*role
 	err := d.list(ctx, roleKey(account, ""), after, limit, func(value []byte) (bool, error) {
-		r := role{}
-		err := json.Unmarshal(value, &r)
-		if err != nil || !strings.HasPrefix(r.Path, prefix) {
+		r := &role{}
+		err := json.Unmarshal(value, r)
+		if err != nil || !strings.HasPrefix(r.Path, prefix) || d.declared.role(account, r.Name) != nil {
 			return false, err
 		}
-		all = append(all, r.Role)
+		all = append(all, r)
 		return true, nil
 	})
-	return all, err
+	if err != nil {
+		return nil, err
+	}
+	all = among(all, d.declared.roleMap(), roleKey(account, ""), after, limit,
+		func(r *role) string { return roleKey(account, r.Name) }, func(r *role) bool { return strings.HasPrefix(r.Path, prefix) })
+	roles := make([]Role, len(all))
+	for i, r := range all {
+		roles[i] = r.Role
+	}
+	return roles, nil
 }
 
 // DeleteRole deletes a role; there is no way to delete a role's policies but with the role.
 func (d *Identities) DeleteRole(ctx context.Context, account, name string) error {
 	defer d.roles.forget(roleKey(account, name))
 	return retry(ctx, func() error {
-		_, revision, err := d.readRole(ctx, account, name)
+		_, revision, err := d.storedRole(ctx, account, name)
 		if err != nil {
 			return err
 		}
@@ -125,7 +141,10 @@ func (d *Identities) RoleARN(ctx context.Context, account, name string) (string,
 	if !nameForm.MatchString(name) {
 		return policy.RoleARN(account, name), nil
 	}
-	r, _, err := d.readRole(ctx, account, name)
+	if r := d.declared.role(account, name); r != nil {
+		return r.ARN(), nil
+	}
+	r, _, err := d.storedRole(ctx, account, name)
 	if e := (*Error)(nil); errors.As(err, &e) {
 		return policy.RoleARN(account, name), nil
 	}

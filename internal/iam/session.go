@@ -49,7 +49,7 @@ func (d *Identities) AssumeRole(ctx context.Context, p *Principal, roleARN, sess
 	if !nameForm.MatchString(name) {
 		return Session{}, ErrNotTrusted
 	}
-	r, _, err := d.roles.read(ctx, d, roleKey(p.Account, name), d.fresh)
+	r, err := d.role(ctx, p.Account, name)
 	switch {
 	case errors.Is(err, store.ErrNotFound):
 		return Session{}, ErrNotTrusted
@@ -79,7 +79,7 @@ func (d *Identities) Session(ctx context.Context, accessKeyID, token string) (Se
 	if err != nil {
 		return Session{}, err
 	}
-	r, _, err := d.roles.read(ctx, d, roleKey(body.Account, body.Role), d.fresh)
+	r, err := d.role(ctx, body.Account, body.Role)
 	if err != nil {
 		return Session{}, unknown(err)
 	}
@@ -100,4 +100,13 @@ func sessionOf(made seal.Session, body sessionBody, r *role) Session {
 		judged: true, policies: r.policies, id: s.RoleID, role: r.ARN(),
 	}
 	return s
+}
+
+// role gives a role to be assumed, or store.ErrNotFound.
+func (d *Identities) role(ctx context.Context, account, name string) (*role, error) {
+	if r := d.declared.role(account, name); r != nil {
+		return r, nil
+	}
+	r, _, err := d.roles.read(ctx, d, roleKey(account, name), d.fresh)
+	return r, err
 }

@@ -121,6 +121,9 @@ func noUser(name string) error {
 
 // CreateUser makes a user without keys and policies, who may do nothing yet. Names are told apart ignoring case.
 func (d *Identities) CreateUser(ctx context.Context, account, name, path string, tags []Tag) (User, error) {
+	if d.declared.taken(account, name) {
+		return User{}, refuse(AlreadyExists, "User with name %s already exists.", name)
+	}
 	u := user{User: User{Account: account, Name: name, Path: path, ID: seal.NewID("AIDA"), Created: d.second(), Tags: tags}}
 	err := d.put(ctx, userKey(account, name), u, 0)
 	if errors.Is(err, store.ErrConflict) {
@@ -132,8 +135,19 @@ func (d *Identities) CreateUser(ctx context.Context, account, name, path string,
 // second is the time as it is kept.
 func (d *Identities) second() time.Time { return d.now().UTC().Truncate(time.Second) }
 
-// readUser reads a user from the store.
+// readUser gives a user: of the configuration, or as it is in the store. It is not to be changed.
 func (d *Identities) readUser(ctx context.Context, account, name string) (*user, uint64, error) {
+	if u := d.declared.user(account, name); u != nil {
+		return u, 0, nil
+	}
+	return d.storedUser(ctx, account, name)
+}
+
+// storedUser reads a user from the store, to be changed; one of the configuration is refused.
+func (d *Identities) storedUser(ctx context.Context, account, name string) (*user, uint64, error) {
+	if u := d.declared.user(account, name); u != nil {
+		return nil, 0, declared("user", u.Name)
+	}
 	u := &user{}
 	revision, err := d.record(ctx, userKey(account, name), u)
 	if err == nil && revision == 0 {
@@ -150,17 +164,26 @@ func (d *Identities) User(ctx context.Context, account, name string) (User, erro
 
 // Users gives up to limit users whose path begins with a prefix and whose names, folded, come after another.
 func (d *Identities) Users(ctx context.Context, account, prefix, after string, limit int) ([]User, error) {
-	var all []User
+	var all []*user
 	err := d.list(ctx, userKey(account, ""), after, limit, func(value []byte) (bool, error) {
-		u := user{}
-		err := json.Unmarshal(value, &u)
-		if err != nil || !strings.HasPrefix(u.Path, prefix) {
+		u := &user{}
+		err := json.Unmarshal(value, u)
+		if err != nil || !strings.HasPrefix(u.Path, prefix) || d.declared.user(account, u.Name) != nil {
 			return false, err
 		}
-		all = append(all, u.User)
+		all = append(all, u)
 		return true, nil
 	})
-	return all, err
+	if err != nil {
+		return nil, err
+	}
+	all = among(all, d.declared.userMap(), userKey(account, ""), after, limit,
+		func(u *user) string { return userKey(account, u.Name) }, func(u *user) bool { return strings.HasPrefix(u.Path, prefix) })
+	users := make([]User, len(all))
+	for i, u := range all {
+		users[i] = u.User
+	}
+	return users, nil
 }
 
 // list walks records below a prefix, after one, until limit of them were taken.
@@ -197,7 +220,7 @@ func (d *Identities) list(ctx context.Context, prefix, after string, limit int, 
 func (d *Identities) change(ctx context.Context, account, name string, f func(u *user) error) error {
 	defer d.users.forget(userKey(account, name))
 	return retry(ctx, func() error {
-		u, revision, err := d.readUser(ctx, account, name)
+		u, revision, err := d.storedUser(ctx, account, name)
 		if err != nil {
 			return err
 		}
@@ -212,7 +235,7 @@ func (d *Identities) change(ctx context.Context, account, name string, f func(u 
 func (d *Identities) DeleteUser(ctx context.Context, account, name string) error {
 	defer d.users.forget(userKey(account, name))
 	return retry(ctx, func() error {
-		u, revision, err := d.readUser(ctx, account, name)
+		u, revision, err := d.storedUser(ctx, account, name)
 		switch {
 		case err != nil:
 			return err
@@ -232,8 +255,11 @@ func (d *Identities) CreateAccessKey(ctx context.Context, account, name string) 
 	var random [30]byte
 	_, _ = rand.Read(random[:]) // it never fails
 	k := AccessKey{ID: seal.NewID("AKIA"), Secret: base64.StdEncoding.EncodeToString(random[:]), Status: Active, Created: d.second()}
-	u, _, err := d.readUser(ctx, account, name)
+	u, _, err := d.storedUser(ctx, account, name)
 	if err != nil {
+		return AccessKey{}, err
+	}
+	if err := d.ensureCheck(ctx); err != nil {
 		return AccessKey{}, err
 	}
 	// Whose it is comes first: without the user's record, which counts, it is nobody's.
@@ -321,7 +347,9 @@ func (d *Identities) LastUsed(ctx context.Context, account, id string) (name str
 		return "", time.Time{}, "", "", noKey(id)
 	}
 	var o owner
-	if _, err = d.record(ctx, store.Key("accesskey", id), &o); err != nil {
+	if p := d.declared.userOf(id); p != nil {
+		o = owner{p.Account, p.user, p.id}
+	} else if _, err = d.record(ctx, store.Key("accesskey", id), &o); err != nil {
 		return "", time.Time{}, "", "", err
 	}
 	if o.Account != account {

@@ -161,6 +161,7 @@ var reasons = map[iam.Reason]query.Code{
 	iam.MalformedPolicy: query.MalformedPolicyDocument,
 	iam.InvalidInput:    query.ValidationError,
 	iam.Denied:          query.AccessDenied,
+	iam.Declared:        query.UnmodifiableEntity,
 }
 
 // refused gives the answer to an error of any step. What is the server's own fault is told as no more than that.

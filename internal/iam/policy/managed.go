@@ -98,6 +98,9 @@ func ManagedARNs() []string {
 	return arns
 }
 
+// ManagedARN gives the ARN that a built-in policy of a name has, whether or not there is one.
+func ManagedARN(name string) string { return managedPrefix + name }
+
 // Managed parses a built-in policy, by its ARN: arn:aws:iam::aws:policy/AmazonSSMReadOnlyAccess. The error is of an ARN
 // that no built-in policy has.
 func Managed(arn string) (*Policy, error) {
