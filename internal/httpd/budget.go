@@ -10,14 +10,29 @@ import (
 
 var errBudget = errors.New("too much in flight")
 
+const (
+	// hurry is how long who waits does so while there is too much for everybody: an answer that says so is to be there
+	// within 50 ms.
+	hurry = 30 * time.Millisecond
+	// calm is how long nobody was refused when there is no longer too much.
+	calm = time.Second
+)
+
 // Budget is a number of bytes, or of places, that all requests together may hold. Who finds it spent waits in line.
+//
+// A burst, after which there is enough again, is worth waiting for. Where even that wait was not enough for somebody, more
+// comes than can be done, and to wait is to no one's good: from then on, until nobody has been refused for a second, the
+// newest is served first and waits for 30 ms at most.
 type Budget struct {
-	size int64
-	wait time.Duration
+	size        int64
+	wait, hurry time.Duration
+	pace        *pace // nil: all of size may be used
 
 	mu      sync.Mutex
 	used    int64
-	waiters list.List // of *waiter, first come, first served
+	waiters list.List // of *waiter
+	refused int64
+	last    time.Time // when somebody was refused
 }
 
 type waiter struct {
@@ -27,7 +42,15 @@ type waiter struct {
 
 // NewBudget makes a budget of size bytes, for which nobody waits longer than wait.
 func NewBudget(size int64, wait time.Duration) *Budget {
-	return &Budget{size: size, wait: wait}
+	return &Budget{size: size, wait: wait, hurry: min(hurry, wait)}
+}
+
+// NewWork makes a budget of places for requests at work, most at most: fewer while the processor has more to do than it
+// gets done, down to least.
+func NewWork(least, most int64, wait time.Duration) *Budget {
+	b := NewBudget(most, wait)
+	b.pace = newPace(least, most)
+	return b
 }
 
 // Used gives what is held now.
@@ -37,28 +60,83 @@ func (b *Budget) Used() int64 {
 	return b.used
 }
 
+// Size gives what may be held now.
+func (b *Budget) Size() int64 {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.most()
+}
+
+// Refused gives how often there was too little.
+func (b *Budget) Refused() int64 {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.refused
+}
+
+// most is what may be held now. The caller holds the lock.
+func (b *Budget) most() int64 {
+	if b.pace == nil {
+		return b.size
+	}
+	return min(b.size, b.pace.limit)
+}
+
+// crowded reports whether there has been too much for a while. The caller holds the lock.
+func (b *Budget) crowded(now time.Time) bool {
+	return !b.last.IsZero() && now.Sub(b.last) < calm
+}
+
+// refuse counts a refusal. The caller holds the lock.
+func (b *Budget) refuse(now time.Time) error {
+	b.refused++
+	b.last = now
+	return errBudget
+}
+
+// shed reports whether a newcomer is better sent away at once: there is too much, and enough wait already to take what
+// comes free. It counts who is.
+func (b *Budget) shed() bool {
+	now := time.Now()
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if !b.crowded(now) || int64(b.waiters.Len()) < max(b.most()/4, 4) {
+		return false
+	}
+	_ = b.refuse(now) // the answer is the caller's
+	return true
+}
+
 // take waits for n bytes. It fails after the budget's wait, when ctx is done, or at once when n can never fit.
 func (b *Budget) take(ctx context.Context, n int64) error {
+	now := time.Now()
 	b.mu.Lock()
 	if n > b.size {
 		b.mu.Unlock()
 		return errBudget
 	}
-	if b.waiters.Len() == 0 && b.used+n <= b.size {
+	b.pace.look(now, b.waiters.Len() > 0)
+	if b.waiters.Len() == 0 && b.fits(n) {
 		b.used += n
 		b.mu.Unlock()
 		return nil
 	}
 	w := &waiter{n, make(chan struct{})}
-	place := b.waiters.PushBack(w)
+	wait, add := b.wait, b.waiters.PushBack
+	if b.crowded(now) {
+		wait, add = b.hurry, b.waiters.PushFront
+	}
+	place := add(w)
 	b.mu.Unlock()
 
-	timer := time.NewTimer(b.wait)
+	timer := time.NewTimer(wait)
 	defer timer.Stop()
+	isLate := false
 	select {
 	case <-w.ready:
 		return nil
 	case <-timer.C:
+		isLate = true
 	case <-ctx.Done():
 	}
 	b.mu.Lock()
@@ -71,8 +149,14 @@ func (b *Budget) take(ctx context.Context, n int64) error {
 	b.waiters.Remove(place)
 	// Behind a large one that gave up, smaller ones may fit.
 	b.admit()
+	if isLate {
+		return b.refuse(time.Now())
+	}
 	return errBudget
 }
+
+// fits reports whether n more may be held. What is larger than the pace allows goes alone. The caller holds the lock.
+func (b *Budget) fits(n int64) bool { return b.used+n <= b.most() || b.used == 0 }
 
 // force takes n at once, past all who wait, up to a quarter more than the budget has; false: not even then.
 func (b *Budget) force(n int64) bool {
@@ -89,6 +173,7 @@ func (b *Budget) give(n int64) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	b.used -= n
+	b.pace.look(time.Now(), b.waiters.Len() > 0)
 	b.admit()
 }
 
@@ -96,7 +181,7 @@ func (b *Budget) give(n int64) {
 func (b *Budget) admit() {
 	for place := b.waiters.Front(); place != nil; place = b.waiters.Front() {
 		w, ok := place.Value.(*waiter)
-		if !ok || b.used+w.bytes > b.size {
+		if !ok || !b.fits(w.bytes) {
 			return
 		}
 		b.used += w.bytes

@@ -9,7 +9,8 @@
 // with never a byte of its body; a panic becomes InternalServerError and its reason stays in the log; requests in flight at
 // a stop are finished. What net/http itself refuses (a request line or headers that cannot be read) has no request id.
 //
-// It refuses to listen beyond loopback without TLS unless told to. It decompresses nothing and trusts no forwarding header.
+// It refuses to listen beyond loopback without TLS unless told to. It decompresses nothing, and trusts no forwarding header
+// but X-Forwarded-For, and that from proxies it is told of alone.
 package httpd
 
 import (

@@ -16,8 +16,10 @@ const (
 	// signed calls of agents, which come by the thousand, are small and of unknown length.
 	firstStep  = 4 << 10
 	budgetStep = 256 << 10
-	// drainTime bounds how long a refused body is read on, so that the peer gets to see the answer.
-	drainTime = 5 * time.Second
+	// drainTime bounds how long a refused body is read on, so that the peer gets to see the answer; shortDrain, how much of
+	// one that nobody looked at, as there is too much to do.
+	drainTime  = 5 * time.Second
+	shortDrain = 1 << 20
 	// politeDrain is what net/http reads on by itself without giving up the connection.
 	politeDrain = 256 << 10
 )
@@ -31,6 +33,8 @@ type Limits struct {
 	Body   int64   // bytes of one body; one of exactly that size passes; must not exceed the budget
 	Budget *Budget // bytes of all bodies together
 	Work   *Budget // requests at work together
+	// Sources bounds the requests of each source address; nil: nothing does.
+	Sources *Sources
 	// Priority says how a request stands to others when there is too much to do; nil: all alike. It may go by what nobody
 	// has verified yet: who lies about it gains a place in the line, and no more.
 	Priority func(r *http.Request) Priority
@@ -54,11 +58,12 @@ const (
 )
 
 // DefaultLimits gives the limits of a server that has memory bytes to spare for bodies: 16 MiB a body, 8 KiB a second after
-// 8 seconds, 1 second of waiting for memory; 512 requests at work a core, as most of them wait for the disk, and 2 seconds
-// of waiting for them.
+// 8 seconds, 1 second of waiting for memory; 512 requests at work a core, as most of them may wait for the disk, down to 16
+// where it is the processor they wait for, and 2 seconds of waiting for them.
 func DefaultLimits(memory int64) Limits {
+	cores := int64(runtime.GOMAXPROCS(0))
 	return Limits{
-		Body: 16 << 20, Budget: NewBudget(memory, time.Second), Work: NewBudget(int64(512*runtime.GOMAXPROCS(0)), 2*time.Second),
+		Body: 16 << 20, Budget: NewBudget(memory, time.Second), Work: NewWork(16*cores, 512*cores, 2*time.Second),
 		Grace: 8 * time.Second, Rate: 8 << 10,
 	}
 }
@@ -76,7 +81,8 @@ func (l Limits) Check() error {
 
 // Middleware belongs inside [Requests.Middleware]. When a limit cuts a body, reading it fails, and whatever the handler
 // then answers is replaced: 413 RequestEntityTooLargeException, 408 RequestTimeoutException, or 400 ThrottlingException
-// "Rate exceeded" when no memory and no place came free.
+// "Rate exceeded" when no memory and no place came free. A source that asks too often is answered with the last as well, and
+// so is everybody not urgent while far too much is asked: then the handler is not called.
 func (l Limits) Middleware(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		control := http.NewResponseController(w)
@@ -91,9 +97,13 @@ func (l Limits) Middleware(next http.Handler) http.Handler {
 			body.setDeadline(time.Now().Add(l.Grace))
 		}
 		r.Body = body
-		if r.ContentLength > l.Body {
-			_ = body.fail(l.tooLarge()) // answered below
-		} else {
+		switch { // what fails is answered below
+		case !l.Sources.take(r, body.priority), body.priority == Ordinary && l.Work.shed():
+			body.unseen = true
+			_ = body.throttle()
+		case r.ContentLength > l.Body:
+			_ = body.fail(l.tooLarge())
+		default:
 			next.ServeHTTP(out, r)
 		}
 		out.finish()
@@ -122,6 +132,7 @@ type limitedBody struct {
 	start    time.Time // of the first read
 	deadline time.Time
 	ended    bool
+	unseen   bool // refused before anybody looked at it
 	refusal  *refusal
 }
 
@@ -248,7 +259,11 @@ func (b *limitedBody) release() {
 // bytes takes the answer with it.
 func (b *limitedBody) drain() {
 	b.setDeadline(time.Now().Add(drainTime))
-	_, _ = io.CopyN(io.Discard, b.from, b.limits.Body)
+	most := b.limits.Body
+	if b.unseen {
+		most = min(most, shortDrain)
+	}
+	_, _ = io.CopyN(io.Discard, b.from, most)
 }
 
 // limitedWriter puts the answer of a refused body in the place of the handler's, and cuts peers that take answers too slowly.

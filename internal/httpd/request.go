@@ -27,6 +27,8 @@ type Requests struct {
 	// Actions maps each known X-Amz-Target to its label in the metrics. Every other target counts as "unknown", so that
 	// clients cannot make up labels.
 	Actions map[string]string
+	// Proxies are believed where a request came from. What they say becomes its RemoteAddr: for everything inside, the peer.
+	Proxies Proxies
 }
 
 // record is what is said of one request while it runs.
@@ -104,6 +106,7 @@ func (q Requests) Middleware(next http.Handler) http.Handler {
 		start := time.Now()
 		rec := &record{id: newRequestID()}
 		r = r.WithContext(context.WithValue(r.Context(), recordKey{}, rec))
+		r.RemoteAddr = q.Proxies.client(r)
 		w.Header().Set(RequestIDHeader, rec.id)
 		counted := &countedBody{ReadCloser: r.Body}
 		r.Body = counted

@@ -1,0 +1,126 @@
+package httpd
+
+import (
+	"runtime/metrics"
+	"testing"
+	"time"
+)
+
+// TestWaitsEndWhereThereIsTooMuch lets somebody wait in vain: who comes after is told soon, the newest is served first, and
+// with enough in line newcomers are sent away. After a second without a refusal a burst is waited for again.
+func TestWaitsEndWhereThereIsTooMuch(t *testing.T) {
+	b := NewBudget(1, 300*time.Millisecond)
+	if err := b.take(t.Context(), 1); err != nil {
+		t.Fatal(err)
+	}
+	if b.shed() {
+		t.Error("sent away before anybody waited in vain")
+	}
+	first := waitOf(t, b)
+	second := waitOf(t, b)
+	if first < 300*time.Millisecond || second >= 300*time.Millisecond {
+		t.Errorf("the first waited %v, the second %v", first, second)
+	}
+	ended := make(chan time.Duration)
+	for range 4 {
+		go func() { ended <- waitOf(t, b) }()
+	}
+	waitFor(t, func() bool { return b.waiting() == 4 || b.Refused() > 2 })
+	if !b.shed() && b.waiting() == 4 {
+		t.Error("not sent away")
+	}
+	for range 4 {
+		<-ended
+	}
+	b.mu.Lock()
+	b.last = b.last.Add(-calm)
+	b.mu.Unlock()
+	if again := waitOf(t, b); again < 300*time.Millisecond {
+		t.Errorf("in calm, one waited %v", again)
+	}
+}
+
+func TestNewestIsServedFirstWhereThereIsTooMuch(t *testing.T) {
+	b := NewBudget(1, testTimeout)
+	b.hurry = testTimeout
+	if err := b.take(t.Context(), 1); err != nil {
+		t.Fatal(err)
+	}
+	order := make(chan string, 2)
+	for i, name := range []string{"old", "new"} {
+		go func() {
+			if err := b.take(t.Context(), 1); err != nil {
+				t.Error(err)
+			}
+			order <- name
+			b.give(1)
+		}()
+		waitFor(t, func() bool { return b.waiting() == i+1 })
+		b.mu.Lock()
+		b.last = time.Now()
+		b.mu.Unlock()
+		if name == "new" {
+			b.give(1)
+		}
+	}
+	if first := <-order; first != "new" {
+		t.Errorf("the %s one is served first", first)
+	}
+	<-order
+}
+
+// waitOf gives how long one waits in vain.
+func waitOf(t *testing.T, b *Budget) time.Duration {
+	t.Helper()
+	began := time.Now()
+	if err := b.take(t.Context(), 1); err == nil {
+		t.Error("more is given than there is")
+	}
+	return time.Since(began)
+}
+
+func TestPaceGivesWayAndComesBack(t *testing.T) {
+	p := newPace(16, 512)
+	for range 100 {
+		p.adapt(50*time.Millisecond, true)
+	}
+	if p.limit != 16 {
+		t.Errorf("at %d with everything late", p.limit)
+	}
+	for range 10 {
+		p.adapt(time.Millisecond, false)
+	}
+	if p.limit != 16 {
+		t.Errorf("at %d though nobody waits", p.limit)
+	}
+	for range 200 {
+		p.adapt(time.Millisecond, true)
+	}
+	if p.limit != 512 {
+		t.Errorf("at %d with nothing late", p.limit)
+	}
+}
+
+func TestPaceReadsThePercentile(t *testing.T) {
+	p := newPace(1, 2)
+	waits := &metrics.Float64Histogram{Counts: []uint64{90, 10, 0}, Buckets: []float64{0, 0.001, 0.02, 1}}
+	if wait, known := p.since(waits); wait != 0 || !known {
+		t.Errorf("%v, %v", wait, known)
+	}
+	waits.Counts = []uint64{100, 20, 10}
+	if wait, known := p.since(waits); wait != 20*time.Millisecond || !known {
+		t.Errorf("%v, %v", wait, known)
+	}
+	if _, known := p.since(waits); known {
+		t.Error("a percentile of nothing")
+	}
+}
+
+// TestPaceReadsTheRuntime holds the name of the metric to what this runtime has.
+func TestPaceReadsTheRuntime(t *testing.T) {
+	p := newPace(1, 2)
+	p.look(time.Now(), false)
+	if len(p.counts) == 0 {
+		t.Error("the runtime tells nothing of waits")
+	}
+}
