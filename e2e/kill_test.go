@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"math/rand/v2"
+	"slices"
 	"strconv"
 	"sync"
 	"testing"
@@ -12,6 +13,9 @@ import (
 	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/service/ssm"
 	"github.com/aws/aws-sdk-go-v2/service/ssm/types"
+
+	"stocktake/internal/pgcluster"
+	"stocktake/internal/pgtest"
 )
 
 const (
@@ -30,38 +34,86 @@ type writer struct {
 // TestKillLosesNothing kills the service under eight writers, starts it again, and reads every node back: what is there is
 // whole, and at least as new as the last answer said.
 func TestKillLosesNothing(t *testing.T) {
-	seed := uint64(time.Now().UnixNano())
-	t.Logf("seed %d, %d rounds", seed, *rounds)
-	random := rand.New(rand.NewPCG(seed, 0))
 	dir := t.TempDir()
+	killRounds(t, *rounds, func() *service { return start(t, dir) }, func(s *service, _ int) { s.kill() })
+}
+
+// TestKillOverDatabaseLosesNothing kills a server over a database, and in every third round the database with it.
+func TestKillOverDatabaseLosesNothing(t *testing.T) {
+	pgtest.Own(t)
+	cluster, err := pgcluster.Start(t.Context(), pgcluster.Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		if err := cluster.Close(); err != nil {
+			t.Error(err)
+		}
+	})
+	migrate(t, cluster.URL())
+	killRounds(t, (*rounds+1)/2, func() *service {
+		if !cluster.Running() {
+			if err := cluster.Restart(t.Context()); err != nil {
+				t.Fatal(err)
+			}
+		}
+		s, err := over(cluster.URL()).run()
+		if err != nil {
+			t.Fatal(err)
+		}
+		s.watch(t)
+		return s
+	}, func(s *service, round int) {
+		if round%3 == 0 {
+			cluster.Kill()
+			time.Sleep(10 * time.Millisecond) // in which the server may answer without its database
+		}
+		s.kill()
+	})
+}
+
+// killRounds starts a service and kills it, round after round, and tells how long the starts took.
+func killRounds(t *testing.T, rounds int, begin func() *service, kill func(s *service, round int)) {
+	t.Helper()
+	seed := uint64(time.Now().UnixNano())
+	t.Logf("seed %d, %d rounds", seed, rounds)
+	random := rand.New(rand.NewPCG(seed, 0))
 	all := make([]*writer, writers)
 	for i := range all {
 		all[i] = &writer{node: fmt.Sprintf("i-%017d", i)}
 	}
 	acked := 0
-	for round := range *rounds {
-		s := start(t, dir)
+	var starts []time.Duration
+	for round := range rounds + 1 {
+		began := time.Now()
+		s := begin()
+		starts = append(starts, time.Since(began))
 		for _, w := range all {
 			w.readBack(t, s, round)
 		}
 		if t.Failed() {
 			return
 		}
+		if round == rounds {
+			if err := s.stop(); err != nil {
+				t.Errorf("the stop after all: %v", err)
+			}
+			break
+		}
 		before := total(all)
-		s.killUnder(all, time.Duration(50+random.IntN(1450))*time.Millisecond)
+		s.killUnder(all, time.Duration(50+random.IntN(1450))*time.Millisecond, func() { kill(s, round) })
 		acked += total(all) - before
-	}
-	s := start(t, dir)
-	for _, w := range all {
-		w.readBack(t, s, *rounds)
+		if round%50 == 49 {
+			t.Logf("round %d: %d acknowledged writes", round+1, acked)
+		}
 	}
 	if acked == 0 {
 		t.Error("no write was acknowledged in any round: nothing was tested")
 	}
-	t.Logf("%d acknowledged writes, none lost", acked)
-	if err := s.stop(); err != nil {
-		t.Errorf("the stop after all: %v", err)
-	}
+	starts = starts[1:] // the first is of an empty store
+	slices.Sort(starts)
+	t.Logf("%d rounds, %d acknowledged writes, none lost; ready again after %v (median), %v (p99), %v (greatest)", rounds, acked,
+		starts[len(starts)/2].Round(time.Millisecond), starts[len(starts)*99/100].Round(time.Millisecond), starts[len(starts)-1].Round(time.Millisecond))
 }
 
 // total counts acknowledged reports.
@@ -74,7 +126,7 @@ func total(all []*writer) int {
 }
 
 // killUnder lets the writers write and kills the service after a while.
-func (s *service) killUnder(all []*writer, after time.Duration) {
+func (s *service) killUnder(all []*writer, after time.Duration, kill func()) {
 	ctx, cancel := context.WithCancel(context.Background())
 	defer cancel()
 	var writing sync.WaitGroup
@@ -87,7 +139,7 @@ func (s *service) killUnder(all []*writer, after time.Duration) {
 		})
 	}
 	time.Sleep(after)
-	s.kill()
+	kill()
 	cancel()
 	writing.Wait()
 }

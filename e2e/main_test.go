@@ -18,7 +18,7 @@ import (
 	"testing"
 )
 
-var rounds = flag.Int("rounds", 6, "rounds of the kill -9 test")
+var rounds = flag.Int("rounds", 4, "rounds of the kill -9 test, and half as many over a database")
 
 // binary is the path of the stocktake that TestMain built.
 var binary string
