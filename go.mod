@@ -22,6 +22,7 @@ require (
 // What its tests are made of.
 require (
 	github.com/Shopify/toxiproxy/v2 v2.5.0 // a network that fails on demand
+	github.com/anishathalye/porcupine v1.3.1 // are histories of concurrent clients linearizable?
 	github.com/aws/aws-sdk-go-v2/credentials v1.20.14 // static keys
 	github.com/aws/aws-sdk-go-v2/service/ssm v1.81.3 // a real client
 	github.com/aws/smithy-go v1.28.8 // the codes of its errors

@@ -80,6 +80,7 @@ var modules = map[string][]string{
 	"github.com/RoaringBitmap/roaring/v2": {"index"},
 	"github.com/Shopify/toxiproxy/v2":     {"pgtest"},
 	"github.com/alecthomas/kong":          {"cmd/stocktake"},
+	"github.com/anishathalye/porcupine":   {anyTest},
 	"github.com/aws/aws-sdk-go-v2":        {anyTest},
 	"github.com/aws/aws-sdk-go-v2/config": {"client", anyTest},
 	"github.com/aws/smithy-go":            {anyTest},

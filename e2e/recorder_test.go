@@ -114,15 +114,11 @@ func (r *recording) write(ctx context.Context, w *recorder, random *rand.Rand) {
 	}
 }
 
-// put reports a value at some server, and says whether it was acknowledged. The content hash is the value too, so that a
-// scan of the store tells it without reading content.
+// put reports a value at some server, and says whether it was acknowledged.
 func (r *recording) put(ctx context.Context, random *rand.Rand, node, name, value string) bool {
 	limited, cancel := context.WithTimeout(ctx, requestTime)
 	defer cancel()
-	_, err := r.servers.any(random).PutInventory(limited, &ssm.PutInventoryInput{InstanceId: &node, Items: []types.InventoryItem{{
-		TypeName: &name, SchemaVersion: aws.String("1.0"), CaptureTime: aws.String(capture), ContentHash: &value,
-		Content: []map[string]string{{"Value": value}},
-	}}})
+	err := report(limited, r.servers.any(random), register{node, name}, value)
 	if !r.answered(ctx, "put", err) {
 		return false
 	}
@@ -182,21 +178,10 @@ var ways = []struct {
 	ask  func(ctx context.Context, client *ssm.Client, m mark) (int, error)
 }{
 	{"listing", func(ctx context.Context, client *ssm.Client, m mark) (int, error) {
-		out, err := client.ListInventoryEntries(ctx, &ssm.ListInventoryEntriesInput{InstanceId: &m.node, TypeName: aws.String(counterType)})
-		if err != nil {
-			return -1, err
-		}
-		return counted(out.Entries), nil
+		return counted(listed(ctx, client, register{m.node, counterType}))
 	}},
 	{"page", func(ctx context.Context, client *ssm.Client, m mark) (int, error) {
-		out, err := client.GetInventory(ctx, &ssm.GetInventoryInput{
-			Filters:          []types.InventoryFilter{{Key: aws.String("AWS:InstanceInformation.InstanceId"), Values: []string{m.node}}},
-			ResultAttributes: []types.ResultAttribute{{TypeName: aws.String(counterType)}},
-		})
-		if err != nil || len(out.Entities) == 0 {
-			return -1, err
-		}
-		return counted(out.Entities[0].Data[counterType].Content), nil
+		return counted(paged(ctx, client, register{m.node, counterType}))
 	}},
 	{"filter", func(ctx context.Context, client *ssm.Client, m mark) (int, error) {
 		out, err := client.GetInventory(ctx, &ssm.GetInventoryInput{Filters: []types.InventoryFilter{
@@ -210,16 +195,12 @@ var ways = []struct {
 	}},
 }
 
-// counted reads the number of a counter's entries.
-func counted(entries []map[string]string) int {
-	if len(entries) != 1 {
-		return -1
+// counted reads the number of a counter's value.
+func counted(value string, err error) (int, error) {
+	if err != nil || value == "" {
+		return -1, err
 	}
-	n, err := strconv.Atoi(entries[0]["Value"])
-	if err != nil {
-		return -1
-	}
-	return n
+	return strconv.Atoi(value)
 }
 
 // longest gives the longest time without an acknowledgement since it was last asked.
