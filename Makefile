@@ -62,8 +62,8 @@ failover: tools ## 60 s of kill -9 of servers and primaries under eight writers
 stock-agent: tools ## the unmodified amazon-ssm-agent against the service, as root; ARGS='-agent DIR' says where its binaries are
 	$(GO) test -tags stockagent ./e2e -run '^TestStockAgent(Activated|ByKey)' -count 1 -v -timeout 30m $(ARGS)
 
-crash: ## a fault and a crash at every single write of the store, not at a sample
-	$(GO) test ./internal/store/pebble -run 'Fault|Crash|Damage' -count 1 -timeout 120m -every
+crash: ## a fault and a crash at every single write of the store, power lost in 2,000 scripts, 1,000 damages
+	$(GO) test ./internal/store/pebble -run 'Fault|Crash|PowerLoss|Damage' -count 1 -v -timeout 180m -every -seeds 2000
 
 scale: build ## 2,000, 20,000 and 100,000 nodes, an hour: the figures of docs/performance.md
 	scripts/need postgres

@@ -26,8 +26,23 @@ import (
 var every = flag.Bool("every", false, "fault and crash at every single write instead of at a sample of them")
 
 // traceSteps is how many steps of a script a fault or crash is tried in: enough for tables to be flushed and compacted,
-// logs to be rotated and the whole of a first start.
+// logs to be rotated, the whole of a first start and of opening again.
 const traceSteps = 60
+
+// trace is one script on one disk.
+type trace struct {
+	seed  uint64
+	steps int64
+	// reopen is after how many steps the store is closed and opened again, each time.
+	reopen int64
+	// acknowledged is how many steps were. While the player is at work on the next, played is one as it was before.
+	acknowledged atomic.Int64
+	played       atomic.Pointer[storetest.Player]
+}
+
+func newTrace(seed uint64, steps int64) *trace {
+	return &trace{seed: seed, steps: steps, reopen: steps/2 + 1}
+}
 
 // disk is a file system in memory that a power loss can be acted out on, with something to do before every write.
 type disk struct {
@@ -82,64 +97,94 @@ func optionsOn(fs vfs.FS) pebble.Options {
 
 // play opens a store and plays the script on it until it is through or fails. It gives the player, nil where opening
 // failed already, and the error.
-func play(ctx context.Context, o pebble.Options, seed uint64, acknowledged *atomic.Int64) (*storetest.Player, error) {
+func (tr *trace) play(ctx context.Context, o pebble.Options) (*storetest.Player, error) {
 	s, err := pebble.Open(o)
 	if err != nil {
 		return nil, err
 	}
-	p := storetest.NewPlayer(s, seed)
-	for range traceSteps {
-		step, cancel := context.WithTimeout(ctx, 20*time.Second)
-		_, err := p.Next(step)
-		cancel()
-		if errors.Is(err, context.DeadlineExceeded) {
-			return p, fmt.Errorf("a step hangs: %w", err)
+	p := storetest.NewPlayer(s, tr.seed)
+	for step := range tr.steps {
+		if step > 0 && step%tr.reopen == 0 {
+			err := s.Close()
+			if err == nil {
+				s, err = pebble.Open(o)
+			}
+			if err != nil {
+				return p, err
+			}
+			p.Take(s)
 		}
-		if err != nil {
+		tr.played.Store(p.Copy())
+		if err := next(ctx, p); err != nil {
 			return p, err
 		}
-		acknowledged.Add(1)
+		tr.acknowledged.Add(1)
 	}
+	tr.played.Store(p.Copy())
 	return p, s.Close()
 }
 
-// script is what a store must hold after each step of a script: states[n] after n.
+func next(ctx context.Context, p *storetest.Player) error {
+	ctx, cancel := context.WithTimeout(ctx, 20*time.Second)
+	defer cancel()
+	_, err := p.Next(ctx)
+	if errors.Is(err, context.DeadlineExceeded) {
+		return fmt.Errorf("a step hangs: %w", err)
+	}
+	return err
+}
+
+// script tells what a store must hold after each step of a script, by what the store in memory does. It is asked mostly for
+// later steps, and plays again from the start for one it has forgotten.
 type script struct {
+	t      *testing.T
 	seed   uint64
-	states []storetest.State
+	player *storetest.Player
+	played int64
+	states map[int64]storetest.State // of the last few steps played
 }
 
 func newScript(t *testing.T, seed uint64) *script {
 	t.Helper()
-	s, err := memory.New(2)
-	if err != nil {
-		t.Fatal(err)
+	return &script{t: t, seed: seed}
+}
+
+// after gives what a store must hold after so many steps.
+func (sc *script) after(steps int64) storetest.State {
+	sc.t.Helper()
+	if state, known := sc.states[steps]; known {
+		return state
 	}
-	p := storetest.NewPlayer(s, seed)
-	sc := &script{seed: seed}
-	for range traceSteps + 1 {
-		state, err := p.Read(t.Context())
+	if sc.player == nil || steps < sc.played {
+		s, err := memory.New(2)
 		if err != nil {
-			t.Fatal(err)
+			sc.t.Fatal(err)
 		}
-		sc.states = append(sc.states, state)
-		if _, err := p.Next(t.Context()); err != nil {
-			t.Fatal(err)
+		sc.player, sc.played, sc.states = storetest.NewPlayer(s, sc.seed), 0, map[int64]storetest.State{}
+	}
+	for ; sc.played < steps; sc.played++ {
+		if _, err := sc.player.Next(sc.t.Context()); err != nil {
+			sc.t.Fatal(err)
 		}
 	}
-	return sc
+	state, err := sc.player.Read(sc.t.Context())
+	if err != nil {
+		sc.t.Fatal(err)
+	}
+	sc.states[steps] = state
+	delete(sc.states, steps-4)
+	return state
 }
 
 // differs tells how a state differs from the script's after so many steps, empty when it is that after any of them.
 func (sc *script) differs(got storetest.State, from, upTo int64) (differ string) {
-	upTo = min(upTo, traceSteps)
 	for steps := from; steps <= upTo; steps++ { // this is mostly the end of it, and much faster than to tell a difference
-		if reflect.DeepEqual(sc.states[steps], got) {
+		if reflect.DeepEqual(sc.after(steps), got) {
 			return ""
 		}
 	}
 	for steps := from; steps <= upTo; steps++ {
-		if differ = storetest.Diff(sc.states[steps], got); differ == "" {
+		if differ = storetest.Diff(sc.after(steps), got); differ == "" {
 			break
 		}
 	}
@@ -177,12 +222,8 @@ func (sc *script) holds(t *testing.T, mem vfs.FS, played *storetest.Player, from
 func countWrites(t *testing.T, seed uint64) int64 {
 	t.Helper()
 	d := newDisk(func(int64, errorfs.Op) error { return nil })
-	var acknowledged atomic.Int64
-	if _, err := play(t.Context(), d.options(), seed, &acknowledged); err != nil {
+	if _, err := newTrace(seed, traceSteps).play(t.Context(), d.options()); err != nil {
 		t.Fatal(err)
-	}
-	if acknowledged.Load() != traceSteps {
-		t.Fatalf("%d of %d steps played", acknowledged.Load(), traceSteps)
 	}
 	return d.writes.Load()
 }
@@ -214,16 +255,16 @@ func TestFaultAtEveryWrite(t *testing.T) {
 				}
 				return nil
 			})
-			var acknowledged atomic.Int64
-			played, err := play(t.Context(), d.options(), seed, &acknowledged)
+			tr := newTrace(seed, traceSteps)
+			played, err := tr.play(t.Context(), d.options())
 			what := fmt.Sprint(failed.Load(), ": ", err)
 			if err != nil && strings.Contains(err.Error(), "hangs") {
 				t.Fatal(what)
 			}
+			steps := tr.acknowledged.Load()
 			if played != nil && err != nil {
-				sc.readable(t, played, acknowledged.Load(), what)
+				sc.readable(t, played, steps, what)
 			}
-			steps := acknowledged.Load()
 			sc.holds(t, d.mem.CrashClone(vfs.CrashCloneCfg{}), played, steps, steps+1, what)
 		})
 	}
@@ -232,12 +273,12 @@ func TestFaultAtEveryWrite(t *testing.T) {
 // readable fails the test unless the store still reads what was acknowledged, and refuses to write.
 func (sc *script) readable(t *testing.T, played *storetest.Player, steps int64, what string) {
 	t.Helper()
-	if played.Store.(*pebble.Store).Health() == nil {
-		t.Fatalf("%s: the store gave an error and calls itself healthy", what)
-	}
 	got, err := played.Read(t.Context())
 	if errors.Is(err, store.ErrClosed) {
-		return // closing was what failed
+		return // closing was what failed, or opening again
+	}
+	if played.Store.(*pebble.Store).Health() == nil {
+		t.Fatalf("%s: the store gave an error and calls itself healthy", what)
 	}
 	if err != nil {
 		t.Fatalf("%s: a read-only store: %v", what, err)
@@ -247,36 +288,5 @@ func (sc *script) readable(t *testing.T, played *storetest.Player, steps int64, 
 	}
 	if _, err := played.Store.PutRecord(t.Context(), store.Record{Key: "k"}); err == nil {
 		t.Fatalf("%s: a store that failed to write took a write", what)
-	}
-}
-
-// TestCrashAtEveryWrite cuts the power before each write in turn. All that was not synced is lost, or a random part of it.
-func TestCrashAtEveryWrite(t *testing.T) {
-	t.Parallel()
-	const seed = 6
-	sc, n := newScript(t, seed), countWrites(t, seed)
-	t.Logf("%d writes", n)
-	for _, percent := range []int{0, 50} {
-		sample(n, 10, func(write int64) {
-			var acknowledged, from, upTo atomic.Int64
-			var left *vfs.MemFS
-			var d *disk
-			d = newDisk(func(at int64, _ errorfs.Op) error {
-				if at == write {
-					from.Store(acknowledged.Load())
-					left = d.mem.CrashClone(vfs.CrashCloneCfg{UnsyncedDataPercent: percent, RNG: rand.New(rand.NewPCG(uint64(at), 0))})
-					upTo.Store(acknowledged.Load() + 1)
-				}
-				return nil
-			})
-			played, err := play(t.Context(), d.options(), seed, &acknowledged)
-			if err != nil {
-				t.Fatal(err)
-			}
-			if left == nil {
-				return // this run took fewer writes
-			}
-			sc.holds(t, left, played, from.Load(), upTo.Load(), fmt.Sprintf("crash before write %d, %d %% of the unsynced kept", write, percent))
-		})
 	}
 }

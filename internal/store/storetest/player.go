@@ -50,6 +50,14 @@ func (p *Player) Take(s store.Store) {
 	p.w.HashKey = playHash
 }
 
+// Copy gives a player that stands where this one does, for reading what is left of its store while this one goes on.
+func (p *Player) Copy() *Player {
+	q := *p
+	q.fed = slices.Clone(p.fed) // the positions themselves are only added to
+	q.records, q.heads, q.fences = maps.Clone(p.records), maps.Clone(p.heads), maps.Clone(p.fences)
+	return &q
+}
+
 // on gives a player that goes on from the same step on a store loaded with all that this one's has. What a loader does not
 // take over it puts there itself.
 func (p *Player) on(ctx context.Context, s store.Store) (*Player, error) {

@@ -122,6 +122,9 @@ func (state *State) addNode(ctx context.Context, s store.Store, n store.NodeScan
 		}
 	}
 	n.Node.Revision = 0
+	if len(n.Node.Items) == 0 {
+		n.Node.Items, n.Documents = nil, nil // stores differ in which empty they give
+	}
 	state.Nodes[n.Node.Key] = n
 	return nil
 }
