@@ -2,8 +2,11 @@ package main
 
 import (
 	"fmt"
+	"io"
+	"maps"
 	"path/filepath"
 	"reflect"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -131,8 +134,30 @@ func (c *configPrintCommand) Run(p *process, k *kong.Context) error {
 		for _, key := range a.Keys {
 			fmt.Fprintf(p.stdout, "# account %s: access key %s, secret not shown\n", a.ID, key.ID)
 		}
+		printDeclared(p.stdout, a)
 	}
 	return nil
+}
+
+// printDeclared prints of the users and roles of an account what is no secret.
+func printDeclared(w io.Writer, a iam.Account) {
+	for _, u := range a.Users {
+		fmt.Fprintf(w, "# account %s: user %s, policies %s\n", a.ID, u.Name, shownPolicies(u.Policies, u.Attached))
+		for _, key := range u.Keys {
+			fmt.Fprintf(w, "# account %s: user %s: access key %s, secret not shown\n", a.ID, u.Name, key.ID)
+		}
+	}
+	for _, r := range a.Roles {
+		fmt.Fprintf(w, "# account %s: role %s, policies %s\n", a.ID, r.Name, shownPolicies(r.Policies, r.Attached))
+	}
+}
+
+func shownPolicies(inline map[string]string, attached []string) string {
+	names := append(slices.Sorted(maps.Keys(inline)), attached...)
+	if len(names) == 0 {
+		return "none: nothing is allowed"
+	}
+	return strings.Join(names, ", ")
 }
 
 // printSecret prints of a secret where it comes from.

@@ -10,6 +10,7 @@ import (
 	"regexp"
 	"slices"
 	"strings"
+	"time"
 
 	"github.com/alecthomas/kong"
 	"go.yaml.in/yaml/v3"
@@ -37,6 +38,7 @@ type layers struct {
 	loaded  bool
 	path    string // of the configuration file, empty without one
 	file    map[string]setting
+	written time.Time // when the configuration file was
 	origins map[string]string
 }
 
@@ -189,6 +191,9 @@ func (l *layers) read(known []string) error {
 		return &usageError{fmt.Sprintf("config: %v", err), ""}
 	}
 	defer f.Close()
+	if info, err := f.Stat(); err == nil {
+		l.written = info.ModTime()
+	}
 	decoder := yaml.NewDecoder(f)
 	var document yaml.Node
 	if err := decoder.Decode(&document); errors.Is(err, io.EOF) {

@@ -147,6 +147,9 @@ func (s *server) open(ctx context.Context) error {
 	if err := s.openKeys(); err != nil {
 		return err
 	}
+	if err := s.awaiting(ctx, s.checkSecrets); err != nil {
+		return err
+	}
 	if err := s.openAPI(ctx); err != nil {
 		return err
 	}
@@ -228,7 +231,7 @@ func (s *server) openKeys() (err error) {
 	if s.keys, err = s.config.directory(root); err != nil {
 		return err
 	}
-	if s.users, err = iam.Open(iam.Options{Store: s.store, SecretKey: s.config.SecretKey, Shared: s.config.shared(), Log: s.log}); err != nil {
+	if s.users, err = iam.Open(iam.Options{Store: s.store, SecretKey: s.config.SecretKey, Declared: s.keys, Shared: s.config.shared(), Log: s.log}); err != nil {
 		return err
 	}
 	switch {
@@ -236,6 +239,15 @@ func (s *server) openKeys() (err error) {
 		s.tls, err = httpd.LoadCertificate(s.config.TLSCert, s.config.TLSKey, s.log)
 	case s.config.TLSSelfSigned:
 		err = s.openAuthority()
+	}
+	return err
+}
+
+// checkSecrets refuses a secret_key under which the secrets of the store do not open.
+func (s *server) checkSecrets(ctx context.Context) error {
+	err := s.users.Examine(ctx)
+	if errors.Is(err, iam.ErrSecretKey) {
+		err = fmt.Errorf("%w\nhint: set secret_key to what it was when that key was made, the same at every server; it is never stored", err)
 	}
 	return err
 }
