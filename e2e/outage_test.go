@@ -3,6 +3,7 @@ package e2e
 import (
 	"context"
 	"errors"
+	"flag"
 	"fmt"
 	"math/rand/v2"
 	"net/http"
@@ -20,9 +21,10 @@ import (
 	"stocktake/internal/pgtest"
 )
 
+// away is how long the database is: longer than the servers wait for it before they say so.
+var away = flag.Duration("away", 12*time.Second, "how long the database is away in the outage tests")
+
 const (
-	// away is how long the database is: longer than the servers wait for it before they say so.
-	away = 12 * time.Second
 	// notice is how soon a server has to say that it cannot serve, though nobody asks it to.
 	notice = 10 * time.Second
 	// recovery is how soon after its return every server has to serve again.
@@ -71,9 +73,16 @@ func behindProxy(t *testing.T, take func(*pgtest.Proxy) error) {
 // outage takes the database at a URL away, and gives it back. Readiness tells without anybody asking for anything else.
 func outage(t *testing.T, url string, take, restore func() error) {
 	migrate(t, url)
-	s := startServers(t, "outage-1", same(url, 2))
+	s := startServers(t, "outage-1", same(url, 2), "--extensions")
 	put(t, s.client(0), sentinel, "Custom:Rack", "1.0", map[string]string{"Row": "a"})
 	before := s.memory(t)
+	r := record(t, s, 0, 2)
+	eventually(t, "reports before the outage", patience, func() error {
+		if r.stored.Load() < 20 {
+			return errors.New("too few")
+		}
+		return nil
+	})
 	if err := take(); err != nil {
 		t.Fatal(err)
 	}
@@ -106,13 +115,29 @@ func outage(t *testing.T, url string, take, restore func() error) {
 		eventually(t, fmt.Sprintf("server %d serves again", i), recovery-time.Since(returned), func() error { return s.serves(t, i) })
 	}
 	t.Logf("served again %v after the return", time.Since(returned))
+	r.stop()
+	r.report()
+	for i := range s.urls {
+		r.holds(i)
+		eventually(t, fmt.Sprintf("server %d has given all connections to the database back", i), patience, func() error { return s.idle(i) })
+	}
+}
+
+// idle gives why a server that nobody asks has connections to its database in use.
+func (s *servers) idle(i int) error {
+	_, text, err := s.server(i).get("/metrics")
+	if err == nil && !strings.Contains(text, "\nstocktake_store_connections_busy 0\n") {
+		_, text, _ = strings.Cut(text, "\nstocktake_store_connections")
+		err = errors.New(text[:min(len(text), 200)])
+	}
+	return err
 }
 
 // besiege reports and asks while the database is away, at all servers, and fails the test by every answer that is not a
 // failure of the service.
 func (s *servers) besiege(t *testing.T) {
 	t.Helper()
-	ctx, cancel := context.WithTimeout(t.Context(), away)
+	ctx, cancel := context.WithTimeout(t.Context(), *away)
 	defer cancel()
 	var requests sync.WaitGroup
 	var refused atomic.Int64
@@ -138,7 +163,7 @@ func (s *servers) besiege(t *testing.T) {
 		})
 	}
 	requests.Wait()
-	t.Logf("%d requests were refused in %v", refused.Load(), away)
+	t.Logf("%d requests were refused in %v", refused.Load(), *away)
 	if refused.Load() < 4*writers {
 		t.Errorf("%d clients had no answer while the database was away", 4*writers-refused.Load())
 	}
