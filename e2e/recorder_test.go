@@ -44,6 +44,7 @@ type recorder struct {
 type recording struct {
 	t         testing.TB
 	servers   *servers
+	any       func(random *rand.Rand) *ssm.Client // whom a request goes to
 	recorders []*recorder
 	cancel    context.CancelFunc
 	running   sync.WaitGroup
@@ -59,8 +60,14 @@ type recording struct {
 // record starts so many recorders, numbered from first on, and half as many readers.
 func record(t testing.TB, s *servers, first, n int) *recording {
 	t.Helper()
+	return recordBy(t, s, s.any, first, n)
+}
+
+// recordBy has requests go where they are led.
+func recordBy(t testing.TB, s *servers, any func(*rand.Rand) *ssm.Client, first, n int) *recording {
+	t.Helper()
 	ctx, cancel := context.WithCancel(t.Context())
-	r := &recording{t: t, servers: s, cancel: cancel, failures: map[string]int{}, last: time.Now()}
+	r := &recording{t: t, servers: s, any: any, cancel: cancel, failures: map[string]int{}, last: time.Now()}
 	for i := range n {
 		w := &recorder{name: first + i, kept: map[string]string{}, unknown: map[string]string{}}
 		w.renew()
@@ -118,7 +125,7 @@ func (r *recording) write(ctx context.Context, w *recorder, random *rand.Rand) {
 func (r *recording) put(ctx context.Context, random *rand.Rand, node, name, value string) bool {
 	limited, cancel := context.WithTimeout(ctx, requestTime)
 	defer cancel()
-	err := report(limited, r.servers.any(random), register{node, name}, value)
+	err := report(limited, r.any(random), register{node, name}, value)
 	if !r.answered(ctx, "put", err) {
 		return false
 	}
@@ -161,7 +168,7 @@ func (r *recording) read(ctx context.Context, random *rand.Rand) {
 	limited, cancel := context.WithTimeout(ctx, requestTime)
 	defer cancel()
 	way := random.IntN(len(ways))
-	got, err := ways[way].ask(limited, r.servers.any(random), *known)
+	got, err := ways[way].ask(limited, r.any(random), *known)
 	if !r.answered(ctx, ways[way].name, err) {
 		return
 	}

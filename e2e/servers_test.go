@@ -32,14 +32,21 @@ type servers struct {
 	all    []*service
 	urls   []string
 	args   []string
+	// program is the binary that servers are started with; "": the one under test.
+	program string
 }
 
 // migrate makes the tables of a database, as an administrator does.
 func migrate(t testing.TB, url string) {
 	t.Helper()
+	migrateBy(t, binary, url)
+}
+
+func migrateBy(t testing.TB, program, url string) {
+	t.Helper()
 	ctx, cancel := context.WithTimeout(t.Context(), patience)
 	defer cancel()
-	if out, err := exec.CommandContext(ctx, binary, "migrate", "--database-url", url).CombinedOutput(); err != nil {
+	if out, err := exec.CommandContext(ctx, program, "migrate", "--database-url", url).CombinedOutput(); err != nil {
 		t.Fatalf("stocktake migrate: %v\n%s", err, out)
 	}
 }
@@ -58,14 +65,26 @@ func startServers(t testing.TB, region string, urls []string, args ...string) *s
 // restart starts the server of a number, in place of one that was killed. It has no disk of its own.
 func (s *servers) restart(t testing.TB, i int) {
 	t.Helper()
-	fresh, err := over(s.urls[i], s.args...).run()
-	if err != nil {
+	if err := s.tryRestart(t, i); err != nil {
 		t.Fatal(err)
+	}
+}
+
+func (s *servers) tryRestart(t testing.TB, i int) error {
+	t.Helper()
+	next := over(s.urls[i], s.args...)
+	if s.program != "" {
+		next.process.Path = s.program
+	}
+	fresh, err := next.run()
+	if err != nil {
+		return err
 	}
 	fresh.watch(t)
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.all[i] = fresh
+	return nil
 }
 
 // over is a service over a database that was not begun.
