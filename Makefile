@@ -8,13 +8,15 @@ HELM     := bin/helm
 HELM_AT  := v3.22.0
 VULN     := bin/govulncheck
 VULN_AT  := v1.8.0
+ACME     := bin/pebble
+ACME_AT  := v2.10.1
 ARGS     ?=
 OUT       = bin/stocktake
 VERSION   = $(shell git describe --tags --always --abbrev=12 --dirty 2>/dev/null || echo devel)
 # Nothing of the folder, the environment or the clone may reach the binary: the same sources and Go give the same bytes.
 BUILD     = CGO_ENABLED=0 GOFLAGS=-mod=readonly GOAMD64=v1 GOARM64=v8.0 $(GO) build -trimpath -buildvcs=false -ldflags '-X main.stamp=$(VERSION)'
 .DEFAULT_GOAL := help
-.PHONY: help build demo test lint bench bench-small bench-code bench-scale-out fuzz fuzz-long kill failover crash scale stock-agent tools \
+.PHONY: help build demo test lint bench bench-small bench-code bench-scale-out fuzz fuzz-long kill failover crash scale stock-agent acme-check tools \
 	reproduce sbom vuln packages packages-check image-check helm-check
 
 help: ## list the targets
@@ -61,6 +63,9 @@ failover: tools ## 60 s of kill -9 of servers and primaries under eight writers
 
 stock-agent: tools ## the unmodified amazon-ssm-agent against the service, as root; ARGS='-agent DIR' says where its binaries are
 	$(GO) test -tags stockagent ./e2e -run '^TestStockAgent(Activated|ByKey)' -count 1 -v -timeout 30m $(ARGS)
+
+acme-check: tools $(ACME) ## a certificate asked for, proved and kept, with Let's Encrypt's authority for tests
+	$(GO) test -tags acme ./e2e -run '^TestACME' -count 1 -v
 
 crash: ## a fault and a crash at every single write of the store, power lost in 2,000 scripts, 1,000 damages
 	$(GO) test ./internal/store/pebble -run 'Fault|Crash|PowerLoss|Damage' -count 1 -v -timeout 180m -every -seeds 2000
@@ -109,3 +114,6 @@ $(HELM): Makefile
 
 $(VULN): Makefile
 	GOBIN=$(CURDIR)/bin $(GO) install golang.org/x/vuln/cmd/govulncheck@$(VULN_AT) && touch $@
+
+$(ACME): Makefile
+	GOBIN=$(CURDIR)/bin $(GO) install github.com/letsencrypt/pebble/v2/cmd/pebble@$(ACME_AT) && touch $@

@@ -17,6 +17,7 @@ require (
 	github.com/prometheus/client_golang v1.25.0 // httpd: the exposition of metrics
 	github.com/schollz/progressbar/v3 v3.19.1 // cmd: bars of the demo and the benchmark
 	go.yaml.in/yaml/v3 v3.0.6 // cmd: the configuration file
+	golang.org/x/crypto v0.58.0 // httpd: certificates by ACME
 )
 
 // What its tests are made of.
@@ -82,6 +83,7 @@ require (
 	github.com/sethvargo/go-retry v0.4.0 // indirect
 	go.uber.org/multierr v1.11.0 // indirect
 	golang.org/x/exp v0.0.0-20260824195058-e88cd73687aa // indirect
+	golang.org/x/net v0.60.0 // indirect
 	golang.org/x/sync v0.24.0 // indirect
 	golang.org/x/sys v0.49.0 // indirect
 	golang.org/x/term v0.47.0 // indirect

@@ -105,12 +105,15 @@ func (c *collectCommand) byIdentity(p *process, r *reporter, i client.Identity) 
 		return nil
 	}
 	config := client.Config{Endpoint: c.EndpointURL, Region: c.Region}
+	var err error
+	if config.Certificate, err = client.LoadCertificate(c.ClientCert, c.ClientKey); err != nil {
+		return err
+	}
 	bundle := i.CABundle
 	if c.CABundle != "" {
 		bundle = c.CABundle
 	}
 	if bundle != "" {
-		var err error
 		if config.Roots, err = client.LoadRoots(bundle); err != nil {
 			return err
 		}

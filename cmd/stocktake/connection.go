@@ -13,12 +13,14 @@ type connection struct {
 	Region      string `placeholder:"NAME" help:"The region to sign for. Else AWS_REGION."`
 	Profile     string `placeholder:"NAME" help:"The profile to take credentials from. Else AWS_PROFILE."`
 	CABundle    string `name:"ca-bundle" placeholder:"FILE" help:"Trust the certificates in this file (PEM). Else AWS_CA_BUNDLE."`
+	ClientCert  string `placeholder:"FILE" help:"Show this certificate (PEM), to a service that wants one of clients."`
+	ClientKey   string `placeholder:"FILE" help:"The key of --client-cert (PEM)."`
 }
 
 // config resolves the connection. Endpoint may be empty.
 func (c *connection) config(ctx context.Context) (client.Config, error) {
 	return client.LoadConfig(ctx, client.Options{
-		Endpoint: c.EndpointURL, Region: c.Region, Profile: c.Profile, CAFile: c.CABundle,
+		Endpoint: c.EndpointURL, Region: c.Region, Profile: c.Profile, CAFile: c.CABundle, CertFile: c.ClientCert, KeyFile: c.ClientKey,
 	})
 }
 

@@ -96,7 +96,7 @@ func (d *doctor) fail(subject, next, format string, args ...any) {
 func (d *doctor) settings() {
 	c := &d.config
 	before := d.warned
-	if c.TLSCert == "" && !c.TLSSelfSigned && !loopback(c.Listen) {
+	if !c.encrypted() && !loopback(c.Listen) {
 		d.warn("settings", "--tls-self-signed, or a certificate; or be sure that something else protects the connection",
 			"the API answers other machines at %s in the clear (insecure_listen)", c.Listen)
 	}

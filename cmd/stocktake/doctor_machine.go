@@ -217,6 +217,30 @@ func (d *doctor) certificates(now time.Time) {
 			return
 		}
 		d.ends(path, block.Bytes, now)
+	case c.TLSACME:
+		d.acme(now)
+	}
+}
+
+// acme looks at the certificates that an authority gave out: one that was not renewed in time tells of an authority that no
+// longer reaches the service.
+func (d *doctor) acme(now time.Time) {
+	for _, name := range d.config.TLSNames {
+		path := filepath.Join(d.config.Data, tlsFolder, acmeFolder, name)
+		text, err := os.ReadFile(path)
+		if errors.Is(err, fs.ErrNotExist) {
+			d.ok("certificate", "one for %s is to be asked for by ACME when a client first connects", name)
+			continue
+		}
+		for block, rest := pem.Decode(text); block != nil; block, rest = pem.Decode(rest) {
+			if block.Type == "CERTIFICATE" {
+				d.ends(path, block.Bytes, now)
+				break
+			}
+		}
+		if err != nil {
+			d.fail("certificate", "run doctor as the user of the service", "%v", err)
+		}
 	}
 }
 

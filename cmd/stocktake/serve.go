@@ -6,8 +6,6 @@ import (
 	"fmt"
 	"log/slog"
 	"net"
-	"os"
-	"path/filepath"
 	"syscall"
 	"time"
 
@@ -66,6 +64,7 @@ type server struct {
 	keys    *iam.Directory
 	users   *iam.Identities
 	tls     httpd.CertificateSource // nil: plain text
+	clients *httpd.ClientAuthorities
 	api     net.Listener
 	store   storage
 	replica *replica.Replica
@@ -112,7 +111,7 @@ func (s *server) run(ctx context.Context) error {
 		MaxConnections: s.config.MaxConnections,
 	}
 	if s.tls != nil {
-		server.TLS = httpd.TLSConfig(s.tls)
+		server.TLS = httpd.TLSConfig(s.tls, s.clients)
 	}
 	if err := s.metrics.Gauge("stocktake_connections", "Connections open to the API.", nil,
 		func() float64 { return float64(server.Connections()) }); err != nil {
@@ -234,13 +233,7 @@ func (s *server) openKeys() (err error) {
 	if s.users, err = iam.Open(iam.Options{Store: s.store, SecretKey: s.config.SecretKey, Declared: s.keys, Shared: s.config.shared(), Log: s.log}); err != nil {
 		return err
 	}
-	switch {
-	case s.config.TLSCert != "":
-		s.tls, err = httpd.LoadCertificate(s.config.TLSCert, s.config.TLSKey, s.log)
-	case s.config.TLSSelfSigned:
-		err = s.openAuthority()
-	}
-	return err
+	return s.openTLS()
 }
 
 // checkSecrets refuses a secret_key under which the secrets of the store do not open.
@@ -250,24 +243,6 @@ func (s *server) checkSecrets(ctx context.Context) error {
 		err = fmt.Errorf("%w\nhint: set secret_key to what it was when that key was made, the same at every server; it is never stored", err)
 	}
 	return err
-}
-
-func (s *server) openAuthority() error {
-	hosts := append([]string{"localhost", "127.0.0.1", "::1"}, s.config.TLSNames...)
-	if host, _, err := net.SplitHostPort(s.config.Listen); err == nil && host != "" {
-		hosts = append(hosts, host)
-	}
-	if name, err := os.Hostname(); err == nil {
-		hosts = append(hosts, name)
-	}
-	authority, err := httpd.OpenAuthority(filepath.Join(s.config.Data, tlsFolder), hosts)
-	if err != nil {
-		return err
-	}
-	s.tls = authority
-	s.say("certificate authority", authority.CertificateFile())
-	s.say("fingerprint (SHA-256)", authority.Fingerprint())
-	return nil
 }
 
 // openAPI takes the API's address, so that a taken one is told before the index is loaded.

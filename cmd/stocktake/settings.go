@@ -44,11 +44,7 @@ type settings struct {
 	ScheduleFloor       duration `group:"profile" default:"30m" placeholder:"TIME" help:"Let associations run at most this often (${default}); at least 1m."`
 	RegistrationRate    int      `group:"profile" default:"50" placeholder:"N" help:"Registrations of managed nodes that one address may ask for each second, after a burst of 20 times as many (${default})."`
 
-	TLSCert        string   `group:"tls" name:"tls-cert" placeholder:"FILE" help:"Serve TLS with this certificate (PEM), read again when it changes."`
-	TLSKey         string   `group:"tls" name:"tls-key" placeholder:"FILE" help:"The certificate's key (PEM)."`
-	TLSSelfSigned  bool     `group:"tls" name:"tls-self-signed" help:"Serve TLS with a certificate of an own CA, made in the data folder at the first start."`
-	TLSNames       []string `group:"tls" name:"tls-names" placeholder:"NAME,..." help:"With --tls-self-signed: names and addresses that clients know this service by, beside this machine's name, loopback and the host of --listen."`
-	InsecureListen bool     `group:"tls" help:"Allow --listen beyond this machine without TLS."`
+	tlsSettings
 
 	Limits limitSettings `embed:"" prefix:"limit-" group:"limits"`
 }
@@ -163,14 +159,6 @@ func (s *settings) check() error {
 	switch {
 	case s.Data == "" && s.DatabaseURL == "":
 		return &usageError{"data is not set", "say where to keep the store, for example --data ./data, or in which database, with --database-url"}
-	case s.TLSSelfSigned && s.Data == "":
-		return &usageError{"tls_self_signed needs data: the certificate authority is kept there", "add --data DIR, or give a certificate by --tls-cert and --tls-key"}
-	case (s.TLSCert == "") != (s.TLSKey == ""):
-		return &usageError{"tls_cert and tls_key go together: only one is set", "give both files"}
-	case len(s.TLSNames) > 0 && !s.TLSSelfSigned:
-		return &usageError{"tls_names is set without tls_self_signed: a certificate given has its names in it", ""}
-	case s.TLSCert != "" && s.TLSSelfSigned:
-		return &usageError{"tls_self_signed is set beside tls_cert", "choose one"}
 	case s.FeedAge == 0:
 		return &usageError{"feed_age is 0: servers and restarts read the feed, so changes have to stay for a while", "12h, for example; longer than the service is ever down spares rebuilds of the index"}
 	case s.ConnectionLostAfter != 0 && time.Duration(s.ConnectionLostAfter) < leastSilence:
@@ -185,6 +173,9 @@ func (s *settings) check() error {
 		return &usageError{fmt.Sprintf("limit_item_bytes is %v, more than limit_call_bytes (%v)", s.Limits.ItemBytes, s.Limits.CallBytes), ""}
 	}
 	if err := s.checkURL(); err != nil {
+		return err
+	}
+	if err := s.tlsSettings.check(s.Data); err != nil {
 		return err
 	}
 	for _, r := range s.Regions {
@@ -242,12 +233,12 @@ func (s *settings) checkListen() error {
 			return &usageError{fmt.Sprintf("%s: %q is no address", key, address), "HOST:PORT, for example 127.0.0.1:7540"}
 		}
 	}
-	if s.InsecureListen || s.TLSCert != "" || s.TLSSelfSigned || loopback(s.Listen) {
+	if s.InsecureListen || s.encrypted() || loopback(s.Listen) {
 		return nil
 	}
 	return &usageError{
 		fmt.Sprintf("listen: %s can be reached from other machines, and there is no TLS", s.Listen),
-		"add --tls-self-signed or --tls-cert and --tls-key; or --insecure-listen where something else protects the connection",
+		"add --tls-self-signed, --tls-cert and --tls-key, or --tls-acme; or --insecure-listen where something else protects the connection",
 	}
 }
 

@@ -51,10 +51,12 @@ type Config struct {
 	// Credentials is asked before each attempt, and should cache.
 	Credentials func(context.Context) (sigv4.Credentials, error)
 	Roots       *x509.CertPool // whom to trust over https; nil: as the system does
-	Attempts    int            // of a request at most; 0: 4
-	Timeout     time.Duration  // of one attempt; 0: 1 minute
-	Connections int            // kept open when idle; 0: 16
-	UserAgent   string         // "": stocktake
+	// Certificate is what to show to a service that wants a certificate of clients; nil: there is none.
+	Certificate func() (tls.Certificate, error)
+	Attempts    int           // of a request at most; 0: 4
+	Timeout     time.Duration // of one attempt; 0: 1 minute
+	Connections int           // kept open when idle; 0: 16
+	UserAgent   string        // "": stocktake
 }
 
 // Client may be used by many goroutines at once.
@@ -122,9 +124,16 @@ func orDefault[T comparable](value, otherwise T) T {
 }
 
 func newHTTPClient(c Config) *http.Client {
+	trust := &tls.Config{MinVersion: tls.VersionTLS12, RootCAs: c.Roots}
+	if c.Certificate != nil {
+		trust.GetClientCertificate = func(*tls.CertificateRequestInfo) (*tls.Certificate, error) {
+			own, err := c.Certificate()
+			return &own, err
+		}
+	}
 	transport := &http.Transport{
 		Proxy:               http.ProxyFromEnvironment,
-		TLSClientConfig:     &tls.Config{MinVersion: tls.VersionTLS12, RootCAs: c.Roots},
+		TLSClientConfig:     trust,
 		ForceAttemptHTTP2:   true,
 		MaxIdleConns:        c.Connections,
 		MaxIdleConnsPerHost: c.Connections,

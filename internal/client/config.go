@@ -2,7 +2,9 @@ package client
 
 import (
 	"context"
+	"crypto/tls"
 	"crypto/x509"
+	"errors"
 	"fmt"
 	"net/http"
 	"os"
@@ -16,6 +18,7 @@ import (
 type Options struct {
 	Endpoint, Region, Profile string
 	CAFile                    string // PEM certificates to trust in the place of the system's
+	CertFile, KeyFile         string // certificate to show to a service that wants one, and its key (PEM)
 }
 
 // LoadConfig reads where the service is and who calls from the environment variables and the files that every AWS client
@@ -51,6 +54,9 @@ func LoadConfig(ctx context.Context, o Options) (Config, error) {
 		if c.Endpoint, err = endpointOf(ctx, loaded.ConfigSources, global); err != nil {
 			return Config{}, err
 		}
+	}
+	if c.Certificate, err = LoadCertificate(o.CertFile, o.KeyFile); err != nil {
+		return Config{}, err
 	}
 	if o.CAFile != "" {
 		c.Roots, err = LoadRoots(o.CAFile)
@@ -105,4 +111,24 @@ func LoadRoots(file string) (*x509.CertPool, error) {
 		return nil, fmt.Errorf("trusted certificates: %s holds no certificate in PEM form", file)
 	}
 	return roots, nil
+}
+
+// LoadCertificate gives what shows a certificate of two files to services that want one: nil without files. They are read
+// at each handshake, so that whoever renews them has nothing else to do, and once now, to tell of what is wrong with them.
+func LoadCertificate(certFile, keyFile string) (func() (tls.Certificate, error), error) {
+	switch {
+	case certFile == "" && keyFile == "":
+		return nil, nil
+	case certFile == "" || keyFile == "":
+		return nil, errors.New("client certificate: give both --client-cert and --client-key")
+	}
+	load := func() (tls.Certificate, error) {
+		c, err := tls.LoadX509KeyPair(certFile, keyFile)
+		if err != nil {
+			return c, fmt.Errorf("client certificate %s with key %s: %w", certFile, keyFile, err)
+		}
+		return c, nil
+	}
+	_, err := load()
+	return load, err
 }

@@ -7,19 +7,30 @@ import (
 	"os"
 	"sync"
 	"time"
+
+	"golang.org/x/crypto/acme"
 )
 
 // pollInterval is how often, at most, a handshake looks whether certificate files changed.
 const pollInterval = time.Second
 
-// A CertificateSource gives the certificate for a handshake: [FileCertificate] or [Authority].
+// A CertificateSource gives the certificate for a handshake: [FileCertificate], [Authority] or [ACME].
 type CertificateSource interface {
 	GetCertificate(*tls.ClientHelloInfo) (*tls.Certificate, error)
 }
 
-// TLSConfig gives the TLS settings of a server: version 1.2 at least, certificates from the source.
-func TLSConfig(source CertificateSource) *tls.Config {
-	return &tls.Config{MinVersion: tls.VersionTLS12, GetCertificate: source.GetCertificate}
+// TLSConfig gives the TLS settings of a server: version 1.2 at least, certificates from the source. clients, where not nil,
+// are whose certificates clients must show.
+func TLSConfig(source CertificateSource, clients *ClientAuthorities) *tls.Config {
+	config := &tls.Config{MinVersion: tls.VersionTLS12, GetCertificate: source.GetCertificate}
+	if _, isACME := source.(*ACME); isACME {
+		// The server adds HTTP's own: the authority's protocol is served beside them.
+		config.NextProtos = []string{acme.ALPNProto}
+	}
+	if clients != nil {
+		clients.Require(config)
+	}
+	return config
 }
 
 // FileCertificate is a certificate and key in PEM files, read again when they change. While the new files cannot be used
@@ -85,9 +96,15 @@ func (c *FileCertificate) load() error {
 // versions gives the zero version for a file that cannot be seen: it is a change like any other.
 func (c *FileCertificate) versions() (v [2]fileVersion) {
 	for i, name := range []string{c.certFile, c.keyFile} {
-		if info, err := os.Stat(name); err == nil {
-			v[i] = fileVersion{info.ModTime(), info.Size()}
-		}
+		v[i] = versionOf(name)
 	}
 	return v
+}
+
+func versionOf(file string) fileVersion {
+	info, err := os.Stat(file)
+	if err != nil {
+		return fileVersion{}
+	}
+	return fileVersion{info.ModTime(), info.Size()}
 }

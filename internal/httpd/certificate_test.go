@@ -130,7 +130,7 @@ func TestServerTakesANewCertificateWithoutRestart(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	s := serve(t, http.HandlerFunc(okHandler), func(s *Server) { s.TLS = TLSConfig(c) })
+	s := serve(t, http.HandlerFunc(okHandler), func(s *Server) { s.TLS = TLSConfig(c, nil) })
 	name := func() string {
 		conn, err := tls.Dial("tcp", s.address, &tls.Config{InsecureSkipVerify: true})
 		if err != nil {
@@ -151,7 +151,7 @@ func TestOldTLSIsRefused(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	s := serve(t, http.HandlerFunc(okHandler), func(s *Server) { s.TLS = TLSConfig(a) })
+	s := serve(t, http.HandlerFunc(okHandler), func(s *Server) { s.TLS = TLSConfig(a, nil) })
 	for version, allowed := range map[uint16]bool{tls.VersionTLS11: false, tls.VersionTLS12: true, tls.VersionTLS13: true} {
 		config := trusting(t, a)
 		config.MinVersion, config.MaxVersion = version, version

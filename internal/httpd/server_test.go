@@ -21,7 +21,7 @@ func TestServerSpeaksBothVersions(t *testing.T) {
 		t.Fatal(err)
 	}
 	plain := serve(t, http.HandlerFunc(okHandler), nil)
-	secure := serve(t, http.HandlerFunc(okHandler), func(s *Server) { s.TLS = TLSConfig(authority) })
+	secure := serve(t, http.HandlerFunc(okHandler), func(s *Server) { s.TLS = TLSConfig(authority, nil) })
 	for _, s := range []*site{plain, secure} {
 		for _, overHTTP2 := range []bool{false, true} {
 			want := "HTTP/1.1"
@@ -56,7 +56,7 @@ func TestSlowHandshakeIsCut(t *testing.T) {
 		t.Fatal(err)
 	}
 	s := serve(t, http.HandlerFunc(okHandler), func(s *Server) {
-		s.TLS, s.ReadHeaderTimeout = TLSConfig(authority), 100*time.Millisecond
+		s.TLS, s.ReadHeaderTimeout = TLSConfig(authority, nil), 100*time.Millisecond
 	})
 	if _, err := io.ReadAll(dial(t, s, "\x16\x03\x01")); isTimeout(err) {
 		t.Error("still open")

@@ -118,7 +118,7 @@ func (w *world) start() {
 	}
 	server := httpd.Server{Name: "api", Handler: handler, Log: discard, DrainTimeout: time.Second}
 	if w.secure {
-		server.TLS = httpd.TLSConfig(w.authority)
+		server.TLS = httpd.TLSConfig(w.authority, nil)
 	}
 	ctx, stop := context.WithCancel(context.Background())
 	w.stop, w.stopped = stop, make(chan error, 1)
