@@ -47,6 +47,7 @@ var rooms = []room{
 	{name: "transfer", imports: []string{"store", "inventory"}, tests: []string{"store/storetest", "store/storetest/stores"}},
 	{name: "verify", imports: []string{"transfer", "index", "store", "inventory"}, tests: []string{"backup", "replica", "store/memory", "store/storetest", "store/storetest/stores"}},
 	{name: "backup", imports: []string{"transfer", "store", "inventory"}, tests: []string{"store/memory", "store/storetest", "store/storetest/stores"}},
+	{name: "audit", imports: []string{"rate", "store"}, tests: []string{"store/memory", "store/storetest", "store/storetest/stores"}},
 	{name: "iam", imports: []string{"iam/policy", "seal", "store", "inventory"}, tests: []string{"store/memory"}},
 	{name: "iam/policy", imports: []string{"inventory"}},
 	{name: "iam/endpoint", imports: []string{"awsjson", "wire", "iam", "iam/policy", "iam/query"}},
