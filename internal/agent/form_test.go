@@ -174,6 +174,60 @@ func TestEveryFormAndEveryCaller(t *testing.T) {
 	s.form("iam", root, "GetUser", "UserName", "alice").is(t, "InternalFailure")
 }
 
+// formResource is what a request of managing is done to, by the table of docs/iam.md.
+func formResource(permission string) string {
+	const users, roles = "arn:aws:iam::000000000000:user/", "arn:aws:iam::000000000000:role/"
+	switch permission {
+	case "iam:ListUsers", "iam:GetAccessKeyLastUsed": // of a key that nobody has
+		return users
+	case "iam:ListRoles":
+		return roles
+	case "iam:CreateRole", "iam:PutRolePolicy", "iam:DeleteRole", "sts:AssumeRole":
+		return roles + "ops"
+	}
+	return users + "alice"
+}
+
+// TestEveryFormByItsPolicy calls every action of IAM and STS as a user whose policy allows it on just what the request names,
+// on all but that, on all with that denied, and as one with a policy of every other action.
+func TestEveryFormByItsPolicy(t *testing.T) {
+	s := memoryStore(t, nil)
+	c := s.user("walker")
+	for _, permission := range query.Permissions() {
+		service, action, _ := strings.Cut(permission, ":")
+		if action == "GetCallerIdentity" {
+			s.form(service, c, action).is(t, "") // without a policy
+			continue
+		}
+		arn := formResource(permission)
+		refusal := "User: arn:aws:iam::000000000000:user/walker is not authorized to perform: " + permission + " on resource: " + arn + " "
+		statement := func(effect, resource string) string {
+			return `{"Effect":"` + effect + `","Action":"` + permission + `","Resource":"` + resource + `"}`
+		}
+		for _, step := range []struct{ policy, refusal string }{
+			{statement("Allow", "arn:aws:iam::000000000000:user/nobody"), refusal + "because no identity-based policy allows the " + permission + " action"},
+			{`{"Effect":"Allow","NotAction":"` + permission + `","Resource":"*"}`, refusal + "because no identity-based policy allows the " + permission + " action"},
+			{`{"Effect":"Allow","Action":"*","Resource":"*"},` + statement("Deny", arn), refusal + "with an explicit deny in an identity-based policy"},
+			{statement("Allow", arn), ""},
+		} {
+			if err := s.users.PutUserPolicy(t.Context(), iam.RootAccount, "walker", "only", `{"Version":"2012-10-17","Statement":[`+step.policy+`]}`); err != nil {
+				t.Fatal(err)
+			}
+			got := s.form(service, c, action, managing[permission]...)
+			if step.refusal == "" {
+				if got.Code == "AccessDenied" || got.Code == "ValidationError" || got.status >= 500 {
+					t.Errorf("%s, allowed on %s: answered %d %s", permission, arn, got.status, got.text)
+				}
+			} else if got.Code != "AccessDenied" || got.status != http.StatusForbidden || !strings.Contains(got.Message, step.refusal) {
+				t.Errorf("%s with %s: answered %d %s", permission, step.policy, got.status, got.text)
+			}
+		}
+		// They may be there.
+		_, _ = s.users.CreateUser(t.Context(), iam.RootAccount, "alice", "/", nil)
+		_, _ = s.users.CreateRole(t.Context(), iam.Role{Account: iam.RootAccount, Name: "ops", Path: "/", Trust: trustsAccount, MaxSession: time.Hour})
+	}
+}
+
 // TestNamesAreJudgedAsStored has a user who may touch anyone but alice ask for ALICE.
 func TestNamesAreJudgedAsStored(t *testing.T) {
 	s := memoryStore(t, nil)

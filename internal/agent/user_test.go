@@ -132,7 +132,7 @@ func TestEveryActionByItsPolicy(t *testing.T) {
 		}
 	}
 	for _, row := range append(api.Rows(s.service), agent.Rows(s.service, agent.Config{})...) {
-		if row.Auth != awsjson.Signed || row.Action == "GetMessages" { // which waits
+		if row.Auth != awsjson.Signed {
 			continue
 		}
 		body, ok := asked[row.Permission]
@@ -147,6 +147,9 @@ func TestEveryActionByItsPolicy(t *testing.T) {
 			return fmt.Sprintf(`{"Effect":%q,"Action":%q,"Resource":["%s"]}`, effect, row.Permission, strings.Join(arns, `","`))
 		}
 		may(statement("Allow", arns))
+		if row.Action == "GetMessages" {
+			s.service.EndPolls() // it would wait
+		}
 		if got := call(); got.code() == "AccessDeniedException" || got.code() == "ValidationException" || got.code() == "SerializationException" || got.status >= 500 {
 			t.Errorf("%s, allowed on %q: answered %d %s", row.Permission, arns, got.status, got.body)
 		}
