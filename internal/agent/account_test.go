@@ -211,7 +211,6 @@ var pages = map[string]string{
 	"DescribeInventoryDeletions":         `{"MaxResults":1,"NextToken":"TOKEN"}`,
 	"DescribeActivations":                `{"MaxResults":1,"NextToken":"TOKEN"}`,
 	"ListAssociations":                   `{"MaxResults":1,"NextToken":"TOKEN"}`,
-	"ListInstanceAssociations":           `{"InstanceId":"NODE","MaxResults":1,"NextToken":"TOKEN"}`,
 	"DescribeInstanceAssociationsStatus": `{"InstanceId":"NODE","MaxResults":1,"NextToken":"TOKEN"}`,
 	"ListNodes":                          `{"MaxResults":1,"NextToken":"TOKEN"}`,
 }
