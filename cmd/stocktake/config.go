@@ -12,6 +12,7 @@ import (
 
 	"github.com/alecthomas/kong"
 
+	"stocktake/internal/httpd"
 	"stocktake/internal/iam"
 )
 
@@ -23,6 +24,8 @@ type config struct {
 	Accounts []iam.Account
 	// SecretKey is what the secrets of users' access keys are sealed under beside the store's own key; empty: nothing.
 	SecretKey string
+	// proxies are the trusted ones, read.
+	proxies httpd.Proxies
 }
 
 // leastSecretKey is the least length of the key that secrets are sealed under.
@@ -35,6 +38,9 @@ func (s *settings) resolve(l *layers) (config, error) {
 		return c, err
 	}
 	var err error
+	if c.proxies, err = httpd.ParseProxies(s.TrustedProxies); err != nil {
+		return c, &usageError{"trusted_proxies: " + err.Error(), ""}
+	}
 	if c.Root.ID, err = l.secret(keyRootID); err != nil {
 		return c, err
 	}

@@ -22,7 +22,7 @@ func (s *server) handler() (http.Handler, error) {
 	rows := slices.Concat(public, agents)
 	protocol, err := awsjson.New(awsjson.Config{
 		Keys: s.keys, Identities: s.users, Forms: endpoint.New(s.users), Nodes: agent.Keys(s.service), Tags: api.Tags(s.service), Rows: rows,
-		Regions: s.config.Regions, Log: s.log, Observe: s.observer(agents),
+		Regions: s.config.Regions, Log: s.log, Observe: s.observer(agents), Rates: s.config.rates(),
 	})
 	if err != nil {
 		return nil, err
@@ -33,16 +33,18 @@ func (s *server) handler() (http.Handler, error) {
 	}
 	limits := httpd.DefaultLimits(int64(s.config.BodyMemory))
 	limits.Priority = priority
+	limits.Sources = httpd.NewSources(s.config.RateSource, burst)
 	if err := limits.Check(); err != nil {
 		return nil, err
 	}
 	err = errors.Join(
+		s.registerThrottled(limits, protocol),
 		s.metrics.Gauge("stocktake_body_bytes", "Memory held for the bodies of requests.", nil,
 			func() float64 { return float64(limits.Budget.Used()) }),
 		s.metrics.Gauge("stocktake_requests_at_work", "Requests whose body is there and that are not answered yet, but for heartbeats and long polls.", nil,
 			func() float64 { return float64(limits.Work.Used()) }),
 	)
-	requests := httpd.Requests{Log: s.log, Metrics: s.metrics, Actions: actions}
+	requests := httpd.Requests{Log: s.log, Metrics: s.metrics, Actions: actions, Proxies: s.config.proxies}
 	return httpd.Chain(agent.WithoutChannel(protocol), requests.Middleware, limits.Middleware), err
 }
 
@@ -56,6 +58,21 @@ func priority(r *http.Request) httpd.Priority {
 		return httpd.Idle
 	}
 	return httpd.Ordinary
+}
+
+// registerThrottled counts what was refused or slowed because too much was asked, by what it was too much of.
+func (s *server) registerThrottled(limits httpd.Limits, protocol *awsjson.Handler) error {
+	by := func(kind string, read func() int64) error {
+		return s.metrics.Counter("stocktake_throttled_total", "Requests refused with ThrottlingException, and failed authentications (kind failures) slowed.",
+			map[string]string{"kind": kind}, func() float64 { return float64(read()) })
+	}
+	return errors.Join(
+		by("source", limits.Sources.Refused), by("memory", limits.Budget.Refused), by("work", limits.Work.Refused),
+		by("account", func() int64 { return protocol.Throttled().Account }), by("key", func() int64 { return protocol.Throttled().Key }),
+		by("node", func() int64 { return protocol.Throttled().Node }), by("failures", func() int64 { return protocol.Throttled().Failures }),
+		s.metrics.Gauge("stocktake_requests_at_work_limit", "Requests that may be at work at once: fewer while the processor is behind.", nil,
+			func() float64 { return float64(limits.Work.Size()) }),
+	)
 }
 
 // observer gives what looks at every request: it keeps what nodes are refused for, and tells the log.

@@ -12,6 +12,7 @@ import (
 	"github.com/alecthomas/kong"
 
 	"stocktake/internal/agent"
+	"stocktake/internal/awsjson"
 	"stocktake/internal/inventory"
 	"stocktake/internal/ssm"
 )
@@ -30,6 +31,7 @@ type settings struct {
 	FeedAge          duration `group:"service" default:"7d" placeholder:"TIME" help:"Keep changes in the feed this long (${default}); more than 0."`
 	BodyMemory       size     `group:"service" default:"256MiB" placeholder:"SIZE" help:"Memory for the bodies of all requests together (${default}); beyond it they wait, then are throttled."`
 	MaxConnections   int      `group:"service" default:"16384" placeholder:"N" help:"Keep at most so many connections to the API open (${default}); more are closed as they come. An agent that waits for messages holds one."`
+	TrustedProxies   []string `group:"service" placeholder:"CIDR,..." help:"Believe these proxies, addresses or networks, the X-Forwarded-For that they send."`
 	StopDelay        duration `group:"service" default:"0" placeholder:"TIME" help:"At a stop, fail readiness so long before new requests are refused (${default})."`
 	LogLevel         string   `group:"service" default:"info" enum:"debug,info,warn,error" help:"Log this and graver: debug, info, warn or error (${default})."`
 
@@ -45,6 +47,12 @@ type settings struct {
 	RegistrationRate    int      `group:"profile" default:"50" placeholder:"N" help:"Registrations of managed nodes that one address may ask for each second, after a burst of 20 times as many (${default})."`
 
 	tlsSettings
+
+	RateSource   int `group:"limits" default:"2000" placeholder:"N" help:"Requests of one address (of IPv6: a /64) each second in the long run, after a burst of a minute's worth (${default}); 0: any number."`
+	RateAccount  int `group:"limits" default:"10000" placeholder:"N" help:"The same of one account, and again of its managed nodes (${default})."`
+	RateKey      int `group:"limits" default:"2000" placeholder:"N" help:"The same of one access key (${default})."`
+	RateNode     int `group:"limits" default:"10" placeholder:"N" help:"The same of one managed node, and of one access key about one node (${default})."`
+	RateFailures int `group:"limits" default:"10" placeholder:"N" help:"Failed authentications of one address, in the same way; more are answered a second late (${default})."`
 
 	Limits limitSettings `embed:"" prefix:"limit-" group:"limits"`
 }
@@ -143,6 +151,27 @@ func (s *settings) limits() inventory.Limits {
 	}
 }
 
+// burst is how long a rate may be saved up for: an agent that was away, and 10,000 of them behind one address, ask for much at
+// once, and for little after.
+const burst = time.Minute
+
+// rates gives what accounts, keys and nodes may ask for.
+func (s *settings) rates() awsjson.Rates {
+	return awsjson.Rates{Account: s.RateAccount, Key: s.RateKey, Node: s.RateNode, Failures: s.RateFailures}
+}
+
+// checkRates holds the rates to what counts as one.
+func (s *settings) checkRates() error {
+	for key, rate := range map[string]int{
+		"rate_source": s.RateSource, "rate_account": s.RateAccount, "rate_key": s.RateKey, "rate_node": s.RateNode, "rate_failures": s.RateFailures,
+	} {
+		if rate < 0 || rate > 1_000_000 {
+			return &usageError{fmt.Sprintf("%s is %d, not between 1 and 1000000, or 0 for any number", key, rate), ""}
+		}
+	}
+	return nil
+}
+
 // agent gives what the room of the agents' own actions works by.
 func (s *settings) agent(log *slog.Logger) agent.Config {
 	return agent.Config{RegistrationRate: s.RegistrationRate, Log: log}
@@ -184,6 +213,9 @@ func (s *settings) check() error {
 		}
 	}
 	if err := s.checkCounts(); err != nil {
+		return err
+	}
+	if err := s.checkRates(); err != nil {
 		return err
 	}
 	return s.checkListen()

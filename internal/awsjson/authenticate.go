@@ -68,7 +68,7 @@ func (h *Handler) userKey(ctx context.Context, accessKeyID string) (sigv4.Key, e
 // buffer.
 func (h *Handler) authenticate(w http.ResponseWriter, r *http.Request, row Row, buffer *[]byte) (Caller, error) {
 	c := Caller{Source: sourceOf(r), RequestID: w.Header().Get(requestIDHeader)}
-	c.asking = asking{r, h.config.Now, h.config.Tags}
+	c.asking = asking{r, h.config.Now, h.config.Tags, h.bounds}
 	header := r.Header["Authorization"]
 	if row.Auth == Anonymous && len(header) == 0 {
 		return c, h.readBody(w, r, maxOpenBody, buffer)

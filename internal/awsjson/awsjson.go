@@ -9,17 +9,19 @@
 //  2. the signed headers: form, scope, region, time, key
 //  3. the body's size
 //  4. the signature, over the bytes as received
-//  5. the target: that of a row, in exact case
-//  6. whether the key may do the action to anything
-//  7. the JSON: SerializationException
-//  8. the constraints of the model: ValidationException
-//  9. whether the key may touch the node, or a user's policies allow the action to all that the request names
-//  10. the row's method
+//  5. the rates of the account, the key, and the managed node that signed: ThrottlingException
+//  6. the target: that of a row, in exact case
+//  7. whether the key may do the action to anything
+//  8. the JSON: SerializationException
+//  9. the constraints of the model: ValidationException
+//  10. whether the key may touch the node, or a user's policies allow the action to all that the request names
+//  11. the rate of the node that an access key names
+//  12. the row's method
 //
 // No method is called for a request that is not signed, but for those of rows that say they may be ([Anonymous]). A row
 // also says whether it is called with an access key or with the key pair of a managed node ([ByKeyPair]). What is of the
 // wrong kind is refused in step 2: the signature of a key pair as one that does not match, before any key is looked up;
-// that of an access key in step 6, as not allowed. The service a request is signed for is that of its target's family.
+// that of an access key in step 7, as not allowed. The service a request is signed for is that of its target's family.
 //
 // The account is the key's; the region is that of the signature's scope, and both together are the partition the method is
 // given. The key of a managed node is good in its own region alone. Nothing of an internal error reaches the caller: it
@@ -83,6 +85,8 @@ type Config struct {
 	Regions []string
 	// MaxBody is the most bytes a body may have; 0: 16 MiB. More is answered with 413.
 	MaxBody int64
+	// Rates bound what accounts, keys and nodes ask for; the zero value does not.
+	Rates Rates
 	// Log gets internal errors and the first use of each region; nil: slog.Default().
 	Log *slog.Logger
 	// Observe, where not nil, is called once for each request, before the answer is written.
@@ -121,6 +125,7 @@ type Handler struct {
 	iam, sts sigv4.Verifier // of forms
 	rows     map[string]Row // by target
 	buffers  sync.Pool      // of *[]byte
+	bounds   *bounds
 
 	mu   sync.Mutex
 	seen map[inventory.Partition]bool
@@ -131,7 +136,7 @@ func New(c Config) (*Handler, error) {
 	if c.Keys == nil || len(c.Rows) == 0 {
 		return nil, errors.New("awsjson: keys and rows are required")
 	}
-	h := &Handler{config: c, rows: map[string]Row{}, seen: map[inventory.Partition]bool{}}
+	h := &Handler{config: c, rows: map[string]Row{}, seen: map[inventory.Partition]bool{}, bounds: newBounds(c.Rates)}
 	for _, row := range c.Rows {
 		if _, ok := h.rows[row.Target]; ok {
 			return nil, fmt.Errorf("awsjson: target %s has two rows", row.Target)
@@ -189,13 +194,18 @@ func (h *Handler) answer(w http.ResponseWriter, r *http.Request, buffer *[]byte,
 	row, known := h.row(r)
 	caller, err := h.authenticate(w, r, row, buffer)
 	if err != nil {
+		if h.failed(r, err, *buffer) {
+			w.Header().Set("Connection", "close")
+		}
 		return nil, err
 	}
-	o.Partition, o.Principal = caller.Partition, caller.Principal
+	o.Partition, o.Principal, o.Action = caller.Partition, caller.Principal, row.Action
+	if err := h.bounds.admit(caller); err != nil {
+		return nil, err
+	}
 	if !known {
 		return nil, unknownOperation
 	}
-	o.Action = row.Action
 	if err := permitted(caller, row); err != nil {
 		return nil, err
 	}

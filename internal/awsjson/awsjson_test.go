@@ -30,7 +30,8 @@ const testSecret = "a secret of a test"
 
 // A bench is a server with three rows, and what it saw.
 type bench struct {
-	url string
+	url     string
+	handler *Handler
 
 	mu       sync.Mutex
 	observed []Observation
@@ -76,7 +77,7 @@ func newBench(t *testing.T, change func(*Config)) *bench {
 		h.ServeHTTP(w, r)
 	}))
 	t.Cleanup(server.Close)
-	b.url = server.URL
+	b.url, b.handler = server.URL, h
 	return b
 }
 

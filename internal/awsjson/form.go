@@ -54,9 +54,15 @@ func isForm(r *http.Request) bool {
 func (h *Handler) serveForm(w http.ResponseWriter, r *http.Request, buffer *[]byte) {
 	var o Observation
 	c, service, err := h.authenticateForm(w, r, buffer)
+	if err != nil && h.failed(r, err, *buffer) {
+		w.Header().Set("Connection", "close")
+	}
 	var answer Formed
 	if err == nil {
 		o.Partition, o.Principal = c.Partition, c.Principal
+		err = h.bounds.admit(c)
+	}
+	if err == nil {
 		answer = h.config.Forms.Answer(r.Context(), c, service, *buffer)
 		if answer.Fault != nil {
 			o.Action = answer.Action
@@ -77,7 +83,7 @@ func (h *Handler) serveForm(w http.ResponseWriter, r *http.Request, buffer *[]by
 // authenticateForm verifies the signature of a form, for the one of the services that it names.
 func (h *Handler) authenticateForm(w http.ResponseWriter, r *http.Request, buffer *[]byte) (Caller, string, error) {
 	c := Caller{Source: sourceOf(r), RequestID: w.Header().Get(requestIDHeader)}
-	c.asking = asking{r, h.config.Now, h.config.Tags}
+	c.asking = asking{r, h.config.Now, h.config.Tags, h.bounds}
 	header := r.Header["Authorization"]
 	if len(header) == 1 && sigv4.ByKeyPair(header[0]) {
 		return c, "", notByKeyPair()

@@ -42,6 +42,7 @@ type asking struct {
 	request *http.Request
 	now     func() time.Time
 	tags    Tags
+	bounds  *bounds
 }
 
 // permitted judges whether a caller may do an action at all.

@@ -15,7 +15,7 @@ type Caller struct {
 	Principal *iam.Principal      // nil where nobody signed
 	// PublicKey is the one the request was verified by, where a key pair signed it; nil elsewhere.
 	PublicKey *rsa.PublicKey
-	// Source is the host the connection came from, as its other end is seen here: of a proxy before the service, the
+	// Source is the address the request came from, as its RemoteAddr says: behind a proxy that is not trusted, the
 	// proxy's.
 	Source    string
 	RequestID string // for the log; empty without the middleware that sets it
@@ -118,6 +118,9 @@ func NewRow[T any, Request request[T], Response response](
 			id = node(r)
 		}
 		if err := c.reaches(ctx, row, node != nil, id, r); err != nil {
+			return nil, aboutNode{err, id}
+		}
+		if err := c.asking.bounds.about(c, id); err != nil {
 			return nil, aboutNode{err, id}
 		}
 		answer, err := method(ctx, c, r)
