@@ -6,8 +6,10 @@ go 1.26.0
 require (
 	github.com/RoaringBitmap/roaring/v2 v2.30.0 // index: sets of nodes, small and quick to join
 	github.com/alecthomas/kong v1.17.0 // cmd: flags as struct fields, with a hook for environment and file
-	github.com/aws/aws-sdk-go-v2 v1.47.6 // client: what follows with config; tests: the reference signer
+	github.com/aws/aws-sdk-go-v2 v1.47.6 // backup/bucket, client: what follows with config and s3; tests: the reference signer
 	github.com/aws/aws-sdk-go-v2/config v1.33.14 // client: credentials and profiles as every AWS client finds them
+	github.com/aws/aws-sdk-go-v2/service/s3 v1.114.7 // backup/bucket: backups as objects
+	github.com/aws/smithy-go v1.28.8 // backup/bucket: the errors of S3; tests: those of SSM
 	github.com/cockroachdb/pebble/v2 v2.1.7 // store/pebble: the embedded store
 	github.com/dchest/siphash v1.2.3 // inventory: keyed names of shapes
 	github.com/hashicorp/cronexpr v1.1.3 // ssm: cron schedules, as the stock agent means them
@@ -26,7 +28,6 @@ require (
 	github.com/anishathalye/porcupine v1.3.1 // are histories of concurrent clients linearizable?
 	github.com/aws/aws-sdk-go-v2/credentials v1.20.14 // static keys
 	github.com/aws/aws-sdk-go-v2/service/ssm v1.81.3 // a real client
-	github.com/aws/smithy-go v1.28.8 // the codes of its errors
 	github.com/cockroachdb/datadriven v1.0.3 // cases that are read as text
 	github.com/google/go-cmp v0.7.0 // differences
 	github.com/rogpeppe/go-internal v1.16.0 // testscript: the command line as people type it
@@ -37,12 +38,15 @@ require (
 	github.com/DataDog/zstd v1.5.7 // indirect
 	github.com/RaduBerinde/axisds v0.1.0 // indirect
 	github.com/RaduBerinde/btreemap v0.0.0-20250419174037-3d62b7205d54 // indirect
+	github.com/aws/aws-sdk-go-v2/aws/protocol/eventstream v1.7.26 // indirect
 	github.com/aws/aws-sdk-go-v2/feature/ec2/imds v1.20.6 // indirect
 	github.com/aws/aws-sdk-go-v2/internal/configsources v1.5.9 // indirect
 	github.com/aws/aws-sdk-go-v2/internal/endpoints/v2 v2.8.9 // indirect
 	github.com/aws/aws-sdk-go-v2/internal/v4a v1.5.9 // indirect
 	github.com/aws/aws-sdk-go-v2/service/internal/accept-encoding v1.13.24 // indirect
+	github.com/aws/aws-sdk-go-v2/service/internal/checksum v1.11.10 // indirect
 	github.com/aws/aws-sdk-go-v2/service/internal/presigned-url v1.14.9 // indirect
+	github.com/aws/aws-sdk-go-v2/service/internal/s3shared v1.20.9 // indirect
 	github.com/aws/aws-sdk-go-v2/service/signin v1.12.2 // indirect
 	github.com/aws/aws-sdk-go-v2/service/sso v1.39.2 // indirect
 	github.com/aws/aws-sdk-go-v2/service/ssooidc v1.44.2 // indirect

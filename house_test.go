@@ -48,6 +48,8 @@ var rooms = []room{
 	{name: "verify", imports: []string{"transfer", "index", "store", "inventory"}, tests: []string{"backup", "replica", "store/memory", "store/storetest", "store/storetest/stores"}},
 	{name: "backup", imports: []string{"transfer", "store", "inventory"}, tests: []string{"store/memory", "store/storetest", "store/storetest/stores"}},
 	{name: "audit", imports: []string{"rate", "store"}, tests: []string{"store/memory", "store/storetest", "store/storetest/stores"}},
+	{name: "backup/bucket", tests: []string{"backup/buckettest"}},
+	{name: "backup/buckettest", testing: true},
 	{name: "iam", imports: []string{"iam/policy", "seal", "store", "inventory"}, tests: []string{"store/memory"}},
 	{name: "iam/policy", imports: []string{"inventory"}},
 	{name: "iam/endpoint", imports: []string{"awsjson", "wire", "iam", "iam/policy", "iam/query"}},
@@ -78,27 +80,28 @@ const (
 // modules gives each third-party module, by its import path, the one room that imports it. Those of anyTest may be
 // imported by tests alone, of any room.
 var modules = map[string][]string{
-	"github.com/RoaringBitmap/roaring/v2": {"index"},
-	"github.com/Shopify/toxiproxy/v2":     {"pgtest"},
-	"github.com/alecthomas/kong":          {"cmd/stocktake"},
-	"github.com/anishathalye/porcupine":   {anyTest},
-	"github.com/aws/aws-sdk-go-v2":        {anyTest},
-	"github.com/aws/aws-sdk-go-v2/config": {"client", anyTest},
-	"github.com/aws/smithy-go":            {anyTest},
-	"github.com/cockroachdb/datadriven":   {anyTest},
-	"github.com/cockroachdb/pebble/v2":    {"store/pebble"},
-	"github.com/dchest/siphash":           {"inventory"},
-	"github.com/google/go-cmp":            {anyTest},
-	"github.com/hashicorp/cronexpr":       {"ssm"},
-	"github.com/jackc/pgx/v5":             {"store/postgres", "bench/baseline"},  // the baseline is what others build on it
-	"github.com/klauspost/compress":       {"index", "store/postgres", "backup"}, // no more than an encoding
-	"github.com/pressly/goose/v3":         {"store/postgres"},
-	"github.com/prometheus/client_golang": {"httpd"},
-	"github.com/rogpeppe/go-internal":     {anyTest},
-	"github.com/schollz/progressbar/v3":   {"cmd/stocktake"},
-	"go.uber.org/goleak":                  {anyTest},
-	"go.yaml.in/yaml/v3":                  {"cmd/stocktake"},
-	"golang.org/x/crypto":                 {"httpd"}, // acme and acme/autocert alone
+	"github.com/RoaringBitmap/roaring/v2":     {"index"},
+	"github.com/Shopify/toxiproxy/v2":         {"pgtest"},
+	"github.com/alecthomas/kong":              {"cmd/stocktake"},
+	"github.com/anishathalye/porcupine":       {anyTest},
+	"github.com/aws/aws-sdk-go-v2":            {"backup/bucket", anyTest},
+	"github.com/aws/aws-sdk-go-v2/config":     {"client", "backup/bucket", anyTest},
+	"github.com/aws/aws-sdk-go-v2/service/s3": {"backup/bucket"},
+	"github.com/aws/smithy-go":                {"backup/bucket", anyTest},
+	"github.com/cockroachdb/datadriven":       {anyTest},
+	"github.com/cockroachdb/pebble/v2":        {"store/pebble"},
+	"github.com/dchest/siphash":               {"inventory"},
+	"github.com/google/go-cmp":                {anyTest},
+	"github.com/hashicorp/cronexpr":           {"ssm"},
+	"github.com/jackc/pgx/v5":                 {"store/postgres", "bench/baseline"},  // the baseline is what others build on it
+	"github.com/klauspost/compress":           {"index", "store/postgres", "backup"}, // no more than an encoding
+	"github.com/pressly/goose/v3":             {"store/postgres"},
+	"github.com/prometheus/client_golang":     {"httpd"},
+	"github.com/rogpeppe/go-internal":         {anyTest},
+	"github.com/schollz/progressbar/v3":       {"cmd/stocktake"},
+	"go.uber.org/goleak":                      {anyTest},
+	"go.yaml.in/yaml/v3":                      {"cmd/stocktake"},
+	"golang.org/x/crypto":                     {"httpd"}, // acme and acme/autocert alone
 }
 
 const anyTest = "tests"

@@ -1,7 +1,6 @@
 package main
 
 import (
-	"bufio"
 	"context"
 	"errors"
 	"fmt"
@@ -15,6 +14,7 @@ import (
 	"time"
 
 	"stocktake/internal/backup"
+	"stocktake/internal/backup/bucket"
 	"stocktake/internal/store"
 	"stocktake/internal/transfer"
 )
@@ -42,19 +42,22 @@ func (s *storeSettings) where() (string, error) {
 
 type backupCommand struct {
 	storeSettings
-	To string `required:"" placeholder:"DIR|FILE" help:"Write this file, which must not be there yet, or one named for the time in this folder; -: standard output."`
+	placeSettings
+	To string `required:"" placeholder:"DIR|FILE|s3://BUCKET/KEY" help:"Write this file or object, which must not be there yet, or one named for the time in this folder (s3://BUCKET/FOLDER/); -: standard output."`
 }
 
 // Help is shown below the usage.
 func (backupCommand) Help() string {
 	return `    stocktake backup --data /var/lib/stocktake --to /backup/
+    stocktake backup --data /var/lib/stocktake --to s3://backups/stocktake/ --seal-key /etc/stocktake/backup.key
     stocktake backup --data /var/lib/stocktake --to - | ssh backup.example.org 'cat > stocktake.backup'
 
 Writes all of a store, as it is at one moment, into one compressed file with checksums, which restore reads into a store of
 any kind. The service may run, and reports go on: for a data folder in use the process that has it makes the backup, asked
 through control/socket in that folder, which its owner and root may open. The file has another name until it is whole, on
-disk and read back. It holds the store's keys and all that the fleet reported: keep it as you keep the store. Root
-credentials and certificates are no part of a store: keep those of the data folder too.
+disk and read back; an object comes to be when all of it was uploaded, as often as that takes, with credentials as every AWS
+client finds them. It holds the store's keys and all that the fleet reported: keep it as you keep the store, or seal it
+(AES-256-GCM) with a key that you keep elsewhere, as without it nobody opens the backup. Root credentials and certificates are no part of a store: keep those of the data folder too.
 
 Run it as the user of the service (or as root while the service runs). Passwords of databases are better in PGPASSWORD or
 ~/.pgpass than on the command line. Exit codes: 0 the backup is there and whole, 1 there is none, 2 a setting is wrong.`
@@ -66,6 +69,18 @@ func (c *backupCommand) Run(p *process) (err error) {
 	if err != nil {
 		return err
 	}
+	key, err := c.key(p)
+	if err != nil {
+		return err
+	}
+	started := time.Now()
+	place := c.path(started)
+	var object *bucket.Object
+	if bucket.IsName(place) {
+		if object, err = c.object(p.ctx, place); err != nil {
+			return err
+		}
+	}
 	told := &copyProgress{process: p}
 	options := transfer.Options{Progress: told.tell}
 	write, closeStore, err := c.source(p, where, options)
@@ -73,30 +88,39 @@ func (c *backupCommand) Run(p *process) (err error) {
 		return err
 	}
 	defer func() { err = errors.Join(err, closeStore()) }()
-	started := time.Now()
-	if c.To == "-" {
-		summary, err := passOn(p.ctx, write, p.stdout)
-		told.end()
-		if err == nil {
-			say(p.stderr, summary, "standard output", started)
-		}
-		return backupError(err)
+	summary, out := backup.Summary{}, p.stdout
+	switch {
+	case object != nil:
+		err = object.Create(p.ctx, func(w io.Writer) (err error) {
+			summary, err = backup.Pass(p.ctx, w, key, write, transfer.Options{})
+			return err
+		})
+	case place == "-":
+		place, out = "standard output", p.stderr
+		summary, err = backup.Pass(p.ctx, p.stdout, key, write, transfer.Options{})
+	default:
+		summary, err = backup.Save(p.ctx, place, key, write, options)
 	}
-	path := c.path(started)
-	summary, err := backup.Save(p.ctx, path, write, options)
 	told.end()
 	if err != nil {
 		return backupError(err)
 	}
-	say(p.stdout, summary, path, started)
+	say(out, summary, place, started)
 	return nil
 }
 
-// path gives the name of the file.
+// path gives the name of the file or object.
 func (c *backupCommand) path(now time.Time) string {
+	name := "stocktake-" + now.UTC().Format("20060102T150405Z") + ".backup"
+	if bucket.IsName(c.To) {
+		if strings.HasSuffix(c.To, "/") {
+			return c.To + name
+		}
+		return c.To
+	}
 	info, err := os.Stat(c.To)
 	if err == nil && info.IsDir() || strings.HasSuffix(c.To, string(filepath.Separator)) {
-		return filepath.Join(c.To, "stocktake-"+now.UTC().Format("20060102T150405Z")+".backup")
+		return filepath.Join(c.To, name)
 	}
 	return c.To
 }
@@ -137,22 +161,6 @@ func writeBackup(ctx context.Context, s store.Store, w io.Writer, o transfer.Opt
 	defer func() { err = errors.Join(err, v.Close()) }()
 	_, err = backup.Write(ctx, v, w, backup.Header{Created: time.Now().UTC(), Program: version()}, o)
 	return err
-}
-
-// passOn writes a backup to a stream, and checks what passes by.
-func passOn(ctx context.Context, write func(io.Writer) error, to io.Writer) (backup.Summary, error) {
-	r, w := io.Pipe()
-	go func() {
-		buffered := bufio.NewWriterSize(w, 1<<16)
-		err := write(buffered)
-		if err == nil {
-			err = buffered.Flush()
-		}
-		_ = w.CloseWithError(err) // gives no error
-	}()
-	summary, err := backup.Check(ctx, io.TeeReader(r, to), transfer.Options{})
-	_ = r.CloseWithError(err) // gives no error
-	return summary, err
 }
 
 func say(to io.Writer, s backup.Summary, where string, started time.Time) {

@@ -16,12 +16,14 @@ import (
 
 type restoreCommand struct {
 	storeSettings
-	From string `required:"" placeholder:"FILE" help:"The backup to read."`
+	placeSettings
+	From string `required:"" placeholder:"FILE|s3://BUCKET/KEY" help:"The backup to read."`
 }
 
 // Help is shown below the usage.
 func (restoreCommand) Help() string {
 	return `    stocktake restore --from /backup/stocktake-20260102T030405Z.backup --data /var/lib/stocktake
+    stocktake restore --from s3://backups/stocktake/stocktake-20260102T030405Z.backup --seal-key backup.key --data /srv/restored
 
 Fills an empty store with what is in a backup: a folder without one, or a database without tables of Stocktake, whichever of
 the two the backup was made of. The whole file is checked before anything is written, and what was written is read back
@@ -38,7 +40,7 @@ func (c *restoreCommand) Run(p *process) (err error) {
 	if err != nil {
 		return err
 	}
-	f, err := os.Open(c.From)
+	f, err := c.open(p, c.From)
 	if err != nil {
 		return fmt.Errorf("--from: %w", err)
 	}
@@ -132,8 +134,8 @@ func restoreError(err error, from, where string) error {
 	switch {
 	case errors.Is(err, backup.ErrDamaged):
 		return fmt.Errorf("%s: %w\nhint: nothing was written; take another backup, or another copy of this one", from, err)
-	case errors.Is(err, backup.ErrNoBackup):
-		return fmt.Errorf("%s: %w", from, err)
+	case errors.Is(err, backup.ErrNoBackup), errors.Is(err, backup.ErrSealed), errors.Is(err, backup.ErrNotSealed), errors.Is(err, backup.ErrSealKey):
+		return fmt.Errorf("%s: %w", from, sealError(err))
 	case errors.Is(err, transfer.ErrNotEmpty), errors.Is(err, transfer.ErrOther):
 		hint = "restore into an empty folder, or a database without tables of Stocktake; what is there stays as it is"
 	case errors.Is(err, transfer.ErrMoved):

@@ -108,6 +108,7 @@ func defaults() kong.Option {
 		{Key: "profile", Title: "Profile:"},
 		{Key: "tls", Title: "TLS:"},
 		{Key: "limits", Title: "Limits:"},
+		{Key: "backup", Title: "Backup:"},
 	})
 	return optionList{vars, groups}
 }

@@ -7,7 +7,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"os"
 	"path/filepath"
 	"time"
 
@@ -21,7 +20,8 @@ import (
 
 type verifyCommand struct {
 	storeSettings
-	Backup string `placeholder:"FILE" help:"Look over this backup instead of a store."`
+	placeSettings
+	Backup string `placeholder:"FILE|s3://BUCKET/KEY" help:"Look over this backup instead of a store."`
 }
 
 // Help is shown below the usage.
@@ -63,7 +63,7 @@ func (c *verifyCommand) Run(p *process) error {
 
 func (c *verifyCommand) look(p *process, o verify.Options) (verify.Report, error) {
 	if c.Backup != "" {
-		return verifyBackup(p.ctx, c.Backup, o)
+		return c.lookAtBackup(p, o)
 	}
 	where, err := c.where()
 	if err != nil {
@@ -111,24 +111,24 @@ func (c *verifyCommand) lookAt(p *process, s storage, where string, o verify.Opt
 	return report, err
 }
 
-func verifyBackup(ctx context.Context, path string, o verify.Options) (report verify.Report, err error) {
-	f, err := os.Open(path)
+func (c *verifyCommand) lookAtBackup(p *process, o verify.Options) (report verify.Report, err error) {
+	f, err := c.open(p, c.Backup)
 	if err != nil {
 		return report, fmt.Errorf("--backup: %w", err)
 	}
 	defer func() { err = errors.Join(err, f.Close()) }()
-	var c *verify.Checker
-	_, err = backup.Read(ctx, bufio.NewReaderSize(f, 1<<20), transfer.Options{Progress: o.Progress}, func(h backup.Header) (backup.Sink, error) {
-		c = verify.New(h.Identity, o)
-		return backup.Sink{Loader: c, Ended: func(_ context.Context, shard int, _ transfer.Sum) error {
-			c.End(shard, nil)
+	var checker *verify.Checker
+	_, err = backup.Read(p.ctx, bufio.NewReaderSize(f, 1<<20), transfer.Options{Progress: o.Progress}, func(h backup.Header) (backup.Sink, error) {
+		checker = verify.New(h.Identity, o)
+		return backup.Sink{Loader: checker, Ended: func(_ context.Context, shard int, _ transfer.Sum) error {
+			checker.End(shard, nil)
 			return nil
 		}}, nil
 	})
 	if err != nil {
-		return report, fmt.Errorf("%s: %w", path, err)
+		return report, fmt.Errorf("%s: %w", c.Backup, sealError(err))
 	}
-	return c.Finish(), nil
+	return checker.Finish(), nil
 }
 
 // askVerify has the process that has a data folder look it over.

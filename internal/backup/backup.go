@@ -10,8 +10,8 @@
 // so page tokens, hashes and positions in the feed are good in it. A store that Restore did not end with is known by
 // transfer.ErrUnfinished until it is called again.
 //
-// A file holds the store's keys and everything the fleet reported: it is as secret as the store. It is compressed and not
-// encrypted. What belongs to the servers over a store is not in it: fences, readers of the feed, snapshots of the index.
+// A file holds the store's keys and everything the fleet reported: it is as secret as the store. It is compressed, and
+// encrypted only where a SealKey is given: Seal wraps a writer, Unseal a reader, and Save and Pass do so by themselves. What belongs to the servers over a store is not in it: fences, readers of the feed, snapshots of the index.
 package backup
 
 import (

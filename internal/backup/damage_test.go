@@ -144,21 +144,21 @@ func TestSaveLeavesWholeFilesOnly(t *testing.T) {
 		},
 	}
 	for name, write := range failing {
-		if _, err := backup.Save(t.Context(), path, write, transfer.Options{}); err == nil {
+		if _, err := backup.Save(t.Context(), path, nil, write, transfer.Options{}); err == nil {
 			t.Errorf("a backup %s was saved", name)
 		}
 		if left, err := os.ReadDir(dir); err != nil || len(left) > 0 {
 			t.Errorf("a backup %s leaves %v (%v)", name, left, err)
 		}
 	}
-	summary, err := backup.Save(t.Context(), path, whole, transfer.Options{})
+	summary, err := backup.Save(t.Context(), path, nil, whole, transfer.Options{})
 	if err != nil || int(summary.Bytes) != len(file) {
 		t.Fatalf("saved %d of %d bytes: %v", summary.Bytes, len(file), err)
 	}
 	if info, err := os.Stat(path); err != nil || info.Mode().Perm() != 0o600 || info.Size() != int64(len(file)) {
 		t.Errorf("the file is %v (%v)", info, err)
 	}
-	if _, err := backup.Save(t.Context(), path, whole, transfer.Options{}); !errors.Is(err, fs.ErrExist) {
+	if _, err := backup.Save(t.Context(), path, nil, whole, transfer.Options{}); !errors.Is(err, fs.ErrExist) {
 		t.Errorf("over a file that is there: %v", err)
 	}
 }

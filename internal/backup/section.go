@@ -133,6 +133,9 @@ func newSectionReader(r io.Reader) (*sectionReader, error) {
 	if err := s.full(begin); err != nil {
 		return nil, fmt.Errorf("%w: %w", ErrNoBackup, err)
 	}
+	if bytes.HasPrefix(begin, []byte(sealedMagic)) {
+		return nil, ErrSealed
+	}
 	if !bytes.HasPrefix(begin, []byte(magic)) {
 		return nil, ErrNoBackup
 	}
