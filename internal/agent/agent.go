@@ -39,5 +39,11 @@ func Rows(service *ssm.Service, c Config) []awsjson.Row {
 	if c.Log == nil {
 		c.Log = slog.Default()
 	}
-	return slices.Concat(registrationRows(service, c), associationRows(service), heartbeatRows(service), messageRows(service))
+	rows := slices.Concat(registrationRows(service, c), associationRows(service), heartbeatRows(service), messageRows(service))
+	for i := range rows {
+		if rows[i].Kind == awsjson.ByAccess {
+			rows[i].Kind = awsjson.Report
+		}
+	}
+	return rows
 }

@@ -40,11 +40,11 @@ func registrationRows(service *ssm.Service, c Config) []awsjson.Row {
 		mistaken: rate.New[netip.Prefix](mostMistakes/mistakesEach.Seconds(), mistakesEach),
 	}
 	register := awsjson.NewRow("RegisterManagedInstance", registrant, r.register)
-	register.Auth = awsjson.Anonymous
+	register.Auth, register.Kind, register.Late = awsjson.Anonymous, awsjson.Write, true
 	token := awsjson.NewRow("RequestManagedInstanceRoleToken", nil, r.requestRoleToken)
 	token.Auth = awsjson.ByKeyPair
 	key := awsjson.NewRow("UpdateManagedInstancePublicKey", nil, r.updatePublicKey)
-	key.Auth = awsjson.ByKeyPair
+	key.Auth, key.Kind = awsjson.ByKeyPair, awsjson.Write
 	return []awsjson.Row{register, token, key}
 }
 
@@ -75,6 +75,9 @@ func (a *registrations) register(ctx context.Context, c awsjson.Caller, r *wire.
 	if !a.mistaken.Left(source, now) {
 		return nil, tooMany()
 	}
+	if err := c.Begin(ctx); err != nil {
+		return nil, err
+	}
 	key, err := a.service.RegisterManagedNode(ctx, ssm.RegisterInput{
 		ActivationID: *r.ActivationId, Code: text(r.ActivationCode),
 		KeyType: text(r.PublicKeyType), PublicKey: text(r.PublicKey), Fingerprint: text(r.Fingerprint),
@@ -88,6 +91,7 @@ func (a *registrations) register(ctx context.Context, c awsjson.Caller, r *wire.
 		}
 		return nil, err
 	}
+	c.Concerns(key)
 	a.log.Info("a node registered", "node", key.Node, "account", key.Account, "region", key.Region,
 		"activation", *r.ActivationId, "source", c.Source, "request_id", c.RequestID)
 	return &wire.RegisterManagedInstanceResponse{InstanceId: string(key.Node)}, nil

@@ -43,6 +43,8 @@ func Rows(service *ssm.Service) []awsjson.Row {
 	nodes, entries := service.PageBounds()
 	for i := range rows {
 		switch rows[i].Action {
+		case "PutInventory", "PutComplianceItems", "UpdateAssociationStatus":
+			rows[i].Kind = awsjson.Report
 		case "GetInventory":
 			rows[i].MostResults = int32(nodes)
 		case "ListInventoryEntries":

@@ -76,6 +76,8 @@ type Config struct {
 	Identities *iam.Identities
 	// Forms answers what is sent as a form; nil: nothing is.
 	Forms Forms
+	// Audit is told of calls; nil: nobody is.
+	Audit Audit
 	// Tags gives what policies ask of nodes; nil: nodes have no tags.
 	Tags Tags
 	// Nodes knows what managed nodes sign with; nil: there are none.
@@ -115,6 +117,8 @@ type Observation struct {
 	// that signed. Text is what the caller is told.
 	Node inventory.NodeID
 	Text string
+
+	asked asked
 }
 
 // A Handler answers requests; see the package's documentation for the order of its checks.
@@ -141,6 +145,7 @@ func New(c Config) (*Handler, error) {
 		if _, ok := h.rows[row.Target]; ok {
 			return nil, fmt.Errorf("awsjson: target %s has two rows", row.Target)
 		}
+		row.Kind = row.Does()
 		h.rows[row.Target] = row
 	}
 	if h.config.MaxBody == 0 {
@@ -169,15 +174,27 @@ func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	}
 	var o Observation
 	answer, err := h.answer(w, r, buffer, &o)
-	if err != nil {
-		f := h.failure(w, r, err, o)
-		o.Code, o.Text, o.Node = f.name, f.body.Text(), refusedNode(err, o.Principal)
-		h.observe(r, o)
+	f := h.refusal(w, r, err, &o)
+	if err := h.tell(w, r, o); err != nil {
+		f = h.refusal(w, r, err, &o)
+	}
+	h.observe(r, o)
+	if f != nil {
 		f.write(w)
 		return
 	}
-	h.observe(r, o)
 	write(w, http.StatusOK, contentType, answer)
+}
+
+// refusal gives the answer to an error, and notes it; nil where there is none.
+func (h *Handler) refusal(w http.ResponseWriter, r *http.Request, err error, o *Observation) *failure {
+	if err == nil {
+		return nil
+	}
+	f := h.failure(w, r, err, *o)
+	o.Code, o.Text, o.Node = f.name, f.body.Text(), refusedNode(err, o.Principal)
+	o.asked.fault, o.asked.foreign = f.status >= http.StatusInternalServerError, f == notThisProtocol
+	return f
 }
 
 func (h *Handler) observe(r *http.Request, o Observation) {
@@ -192,6 +209,7 @@ func (h *Handler) answer(w http.ResponseWriter, r *http.Request, buffer *[]byte,
 		return nil, notThisProtocol
 	}
 	row, known := h.row(r)
+	o.asked = asked{action: row.Action, permission: row.Permission, kind: row.Kind}
 	caller, err := h.authenticate(w, r, row, buffer)
 	if err != nil {
 		if h.failed(r, err, *buffer) {
@@ -212,6 +230,8 @@ func (h *Handler) answer(w http.ResponseWriter, r *http.Request, buffer *[]byte,
 	if row.Waits {
 		h.shrink(buffer)
 	}
+	caller.call = h.newCall(r, caller, row)
+	o.asked.call = caller.call
 	encode, err := row.serve(r.Context(), caller, row, *buffer)
 	if err != nil {
 		return nil, err

@@ -36,9 +36,9 @@ type Formed struct {
 	Status int
 	Media  string
 	Body   []byte
-	// Action and Code are as in an Observation; Fault is what an internal error comes from, for the log.
-	Action, Code string
-	Fault        error
+	// Action, Code and Text are as in an Observation; Fault is what an internal error comes from, for the log.
+	Action, Code, Text string
+	Fault              error
 }
 
 func isForm(r *http.Request) bool {
@@ -63,21 +63,36 @@ func (h *Handler) serveForm(w http.ResponseWriter, r *http.Request, buffer *[]by
 		err = h.bounds.admit(c)
 	}
 	if err == nil {
+		c.call = h.newCall(r, c, Row{Kind: Write})
 		answer = h.config.Forms.Answer(r.Context(), c, service, *buffer)
 		if answer.Fault != nil {
 			o.Action = answer.Action
 			h.logInternal(w, r, answer.Fault, o)
 		}
-	} else {
-		f := h.failure(w, r, err, o)
-		answer = h.config.Forms.Refuse(w.Header().Get(requestIDHeader), f.name, f.body.Text(), f.status)
-		if f.hangUp {
-			w.Header().Set("Connection", "close")
+		o.asked = asked{action: answer.Action, permission: service + ":" + answer.Action, kind: kindOf(service + ":" + answer.Action), call: c.call}
+		if c.call != nil && !c.call.Began {
+			o.asked.call = nil // it was refused before it said what it is
 		}
+	} else {
+		answer = h.refuseForm(w, r, err, o)
 	}
-	o.Action, o.Code = answer.Action, answer.Code
+	o.Action, o.Code, o.Text = answer.Action, answer.Code, answer.Text
+	o.asked.fault = answer.Status >= http.StatusInternalServerError
+	if err := h.tell(w, r, o); err != nil {
+		answer = h.refuseForm(w, r, err, o)
+		o.Code, o.Text = answer.Code, answer.Text
+	}
 	h.observe(r, o)
 	write(w, answer.Status, answer.Media, answer.Body)
+}
+
+// refuseForm gives the answer to an error outside of Forms.
+func (h *Handler) refuseForm(w http.ResponseWriter, r *http.Request, err error, o Observation) Formed {
+	f := h.failure(w, r, err, o)
+	if f.hangUp {
+		w.Header().Set("Connection", "close")
+	}
+	return h.config.Forms.Refuse(w.Header().Get(requestIDHeader), f.name, f.body.Text(), f.status)
 }
 
 // authenticateForm verifies the signature of a form, for the one of the services that it names.

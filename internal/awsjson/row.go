@@ -21,6 +21,7 @@ type Caller struct {
 	RequestID string // for the log; empty without the middleware that sets it
 
 	asking asking
+	call   *Call // what the audit is told; nil: nothing
 }
 
 // Auth says how an action's caller is known.
@@ -42,6 +43,11 @@ type Row struct {
 	Target     string // the whole X-Amz-Target: AmazonSSM.PutInventory
 	Permission string // as IAM names it: ssm:PutInventory
 	Auth       Auth
+	Kind       Kind
+
+	// Late is of an action whose method calls [Caller.Begin] itself, before it writes: where most of what asks is refused by
+	// the method, and is not worth a write.
+	Late bool
 
 	// MostResults, where it is more than the model's 50, is what a request may ask for in one page. Requests without pages
 	// of such a kind pay it no heed.
@@ -122,6 +128,9 @@ func NewRow[T any, Request request[T], Response response](
 		}
 		if err := c.asking.bounds.about(c, id); err != nil {
 			return nil, aboutNode{err, id}
+		}
+		if err := c.begins(ctx, row, id, r); err != nil {
+			return nil, err
 		}
 		answer, err := method(ctx, c, r)
 		if err != nil {

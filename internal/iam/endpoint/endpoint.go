@@ -68,6 +68,9 @@ func (e *Endpoint) call(ctx context.Context, c awsjson.Caller, call *query.Call)
 		if _, err := call.Decode(); err != nil {
 			return nil, err
 		}
+		if err := c.BeginForm(ctx, awsjson.Question, call.Action, call.Permission()); err != nil {
+			return nil, err
+		}
 		return query.GetCallerIdentityResult{ARN: c.Principal.ARN, UserID: c.Principal.UserID(), Account: account}, nil
 	}
 	arn, err := e.subject(ctx, c, call)
@@ -79,6 +82,9 @@ func (e *Endpoint) call(ctx context.Context, c awsjson.Caller, call *query.Call)
 	}
 	request, err := call.Decode()
 	if err != nil {
+		return nil, err
+	}
+	if err := c.BeginForm(ctx, awsjson.ByAccess, call.Action, call.Permission(), arn); err != nil {
 		return nil, err
 	}
 	r := &requested{e.users, c.Principal, account}
@@ -184,6 +190,6 @@ func refused(call *query.Call, requestID string, err error) awsjson.Formed {
 func written(call *query.Call, requestID string, e *query.Error) awsjson.Formed {
 	return awsjson.Formed{
 		Status: e.Code.Status(), Media: query.Media, Body: call.AppendError(nil, requestID, e),
-		Action: call.Action, Code: string(e.Code),
+		Action: call.Action, Code: string(e.Code), Text: e.Message,
 	}
 }

@@ -151,15 +151,18 @@ func GlobalKeys() []string {
 	return names
 }
 
-// targets are the kinds of resources of each action, by its name.
-var targets = func() map[string][]Target {
-	m := make(map[string][]Target, len(actions))
+// byName are the actions by their names.
+var byName = func() map[string]Action {
+	m := make(map[string]Action, len(actions))
 	for _, a := range actions {
-		m[a.Name] = a.Targets
+		m[a.Name] = a
 	}
 	return m
 }()
 
+// AccessOf gives what kind of thing an action, by its exact name, does; empty of one that is not known.
+func AccessOf(name string) Access { return byName[name].Access }
+
 // TargetsOf gives the kinds of resources that an action, by its exact name, is done to; none of one that is not known. The
 // caller does not change it.
-func TargetsOf(name string) []Target { return targets[name] }
+func TargetsOf(name string) []Target { return byName[name].Targets }
