@@ -20,6 +20,9 @@ import (
 	"stocktake/internal/pgcluster"
 )
 
+// anyRate lets the benchmark ask as often as the service can answer.
+var anyRate = []string{"--rate-source", "0", "--rate-account", "0", "--rate-key", "0", "--rate-node", "0"}
+
 // sides are the servers of one run, and what removes all trace of them.
 type sides struct {
 	command *benchCommand
@@ -123,7 +126,7 @@ func (s *sides) child(name string, args ...string) (*child, error) {
 }
 
 func (s *sides) embedded(side *bench.Side) error {
-	c, err := s.child("embedded", "serve", "--listen", "127.0.0.1:0", "--admin-listen", "127.0.0.1:0")
+	c, err := s.child("embedded", append([]string{"serve", "--listen", "127.0.0.1:0", "--admin-listen", "127.0.0.1:0"}, anyRate...)...)
 	c.args, c.says = append(c.args, "--data", c.data()), []string{"api", "admin"}
 	side.About = "stocktake serve --data: every report is on disk, synced, before it is answered"
 	side.Control, side.DropSnapshot = c, c.dropSnapshot
@@ -140,7 +143,7 @@ func (s *sides) postgres(side *bench.Side) error {
 	if out, err := migrate.CombinedOutput(); err != nil {
 		return fmt.Errorf("migrate: %w: %s", err, out)
 	}
-	c, err := s.child("postgres", "serve", "--listen", "127.0.0.1:0", "--admin-listen", "127.0.0.1:0", "--database-url", url)
+	c, err := s.child("postgres", append([]string{"serve", "--listen", "127.0.0.1:0", "--admin-listen", "127.0.0.1:0", "--database-url", url}, anyRate...)...)
 	c.args, c.says = append(c.args, "--data", c.data()), []string{"api", "admin"}
 	c.database = postmaster(s.process.ctx, url)
 	side.About = "stocktake serve --database-url, over PostgreSQL as it comes: fsync and synchronous_commit are on"
