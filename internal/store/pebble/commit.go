@@ -93,7 +93,7 @@ func removes(c store.Commit) bool {
 // prepare checks the commit against what is stored and encodes it.
 func (o *commit) prepare() error {
 	v := o.s.views.acquire()
-	defer o.s.release(v)
+	defer o.s.views.release(v)
 	o.view, o.sweeps = v.number, o.s.dictionary.sweeps.Load()
 	old, err := o.readRecord(v)
 	if err != nil {

@@ -155,13 +155,14 @@ func (b *batch) commit() error {
 		return b.s.unwritable(err)
 	}
 	b.s.batches.Add(1)
-	return errors.Join(b.writes.Close(), b.publish())
+	b.publish()
+	return b.writes.Close()
 }
 
 // publish lets readers see all that was written.
-func (c *committer) publish() error {
+func (c *committer) publish() {
 	c.views++
-	return c.s.views.replace(&view{
+	c.s.views.replace(&view{
 		number:   c.views,
 		snapshot: c.s.db.NewSnapshot(),
 		heads:    c.heads, tails: c.tails,

@@ -92,7 +92,7 @@ func (r *remains) check(t *testing.T, sc *script, what string) {
 // losing plays a script once, and gives what a loss of power would leave before every write that is chosen.
 func losing(t *testing.T, tr *trace, chosen func(write int64) bool, use func(*remains)) (writes int64) {
 	t.Helper()
-	left := make(chan *remains, 4)
+	left, over := make(chan *remains), make(chan struct{})
 	var d *disk
 	var chance atomic.Uint64
 	d = newDisk(func(at int64, _ errorfs.Op) error {
@@ -104,23 +104,30 @@ func losing(t *testing.T, tr *trace, chosen func(write int64) bool, use func(*re
 			r.mem = l.left(d.mem, rand.New(rand.NewPCG(tr.seed, chance.Add(1))))
 			r.played = tr.played.Load()
 			r.upTo = min(tr.acknowledged.Load()+1, tr.steps)
-			left <- r
+			select {
+			case left <- r:
+			case <-over:
+			}
 		}
 		return nil
 	})
-	ended := make(chan error, 1)
+	var err error
 	go func() {
-		defer close(left)
-		_, err := tr.play(t.Context(), d.options())
-		ended <- err
+		defer close(over)
+		_, err = tr.play(t.Context(), d.options())
 	}()
-	for r := range left {
-		use(r)
+	for {
+		select {
+		case r := <-left:
+			use(r)
+			continue
+		case <-over:
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+		return d.writes.Load()
 	}
-	if err := <-ended; err != nil {
-		t.Fatal(err)
-	}
-	return d.writes.Load()
 }
 
 // reopening opens what is left, closes it, and loses the power again before each write of that.

@@ -13,7 +13,7 @@
 //     kernel dropped are so never mistaken for written ones.
 //   - On a full disk writes are refused with an error; reads go on; writing resumes by itself when there is room. What
 //     makes room goes on for as long as the last 64 MiB are not taken by others: removals, prunes, sweeps.
-//   - On a disk that does not answer nobody waits longer than 5 seconds to write: writes are refused from then on until
+//   - On a disk that does not answer nobody waits longer than 10 seconds to write: writes are refused from then on until
 //     it does (inventory.Throttling: nothing was written; ErrUnavailable: it may have been), and as soon as a batch is slow
 //     no more than 256 writers a core may wait. Reads go on.
 //   - Damage is found by the checksums on every block and record and reported as store.ErrCorrupt with the file's or the

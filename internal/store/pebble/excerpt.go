@@ -16,7 +16,7 @@ func (s *Store) Excerpt(ctx context.Context, key inventory.NodeKey, t inventory.
 	}
 	defer s.leave()
 	v := s.views.acquire()
-	defer s.release(v)
+	defer s.views.release(v)
 	at := nodeKey(store.ShardOf(key, s.identity.Shards), key)
 	row, err := s.row(v, at)
 	if err != nil {

@@ -90,7 +90,7 @@ func (f faultyFS) ReuseForWrite(from, to string, category vfs.DiskWriteCategory)
 // optionsOn are options that make Pebble flush and compact within a few commits.
 func optionsOn(fs vfs.FS) pebble.Options {
 	return pebble.Options{
-		Dir: "/data/store", FS: fs, Shards: 2, MemTableBytes: 24 << 10, CacheBytes: 1 << 20,
+		Dir: "/data/store", FS: fs, Shards: 2, MemTableBytes: 24 << 10, CacheBytes: 1 << 20, StallAfter: time.Hour,
 		Logger: slog.New(slog.DiscardHandler),
 	}
 }

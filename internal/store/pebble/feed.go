@@ -21,7 +21,7 @@ func (s *Store) Heads(ctx context.Context) ([]inventory.Position, error) {
 	}
 	defer s.leave()
 	v := s.views.acquire()
-	defer s.release(v)
+	defer s.views.release(v)
 	return slices.Clone(v.heads), nil
 }
 
@@ -32,7 +32,7 @@ func (s *Store) Changes(ctx context.Context, shard int, after inventory.Position
 	}
 	defer s.leave()
 	v := s.views.acquire()
-	defer s.release(v)
+	defer s.views.release(v)
 	return s.changesIn(ctx, v, shard, after, limit)
 }
 
@@ -57,7 +57,7 @@ func (s *Store) OldestChange(ctx context.Context, shard int) (inventory.Change, 
 	}
 	defer s.leave()
 	v := s.views.acquire()
-	defer s.release(v)
+	defer s.views.release(v)
 	return s.oldestIn(ctx, v, shard)
 }
 
@@ -182,12 +182,12 @@ func (s *Store) Prune(ctx context.Context, before time.Time) (int, error) {
 	for shard := range o.limits {
 		limit, err := v.firstSince(ctx, shard, before)
 		if err != nil {
-			s.release(v)
+			s.views.release(v)
 			return 0, err
 		}
 		o.limits[shard] = limit
 	}
-	s.release(v)
+	s.views.release(v)
 	err := s.submit(ctx, o, true)
 	if err != nil {
 		return 0, err

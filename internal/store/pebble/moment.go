@@ -110,7 +110,7 @@ func (m *moment) Close() error {
 		return nil
 	}
 	m.closed = true
-	m.s.release(m.v)
+	m.s.views.release(m.v)
 	m.s.moments.Add(-1)
 	m.s.leave()
 	return nil

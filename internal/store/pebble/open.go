@@ -33,7 +33,7 @@ type Options struct {
 	RowBytes int
 	// MemTableBytes is the size of one memory table, of which there are a few; 0 is 32 MiB.
 	MemTableBytes uint64
-	// StallAfter is how long a write waits for a disk that does not answer before it is refused; 0 is 5 seconds.
+	// StallAfter is how long a write waits for a disk that does not answer before it is refused; 0 is 10 seconds.
 	StallAfter time.Duration
 	// Logger gets what happens; nil is slog.Default.
 	Logger *slog.Logger
@@ -387,7 +387,8 @@ func (c *committer) load() error {
 			return err
 		}
 	}
-	return c.publish()
+	c.publish()
+	return nil
 }
 
 // setRecordsID reads the id of the records' head. A store that an earlier version wrote to last has none, or that of an

@@ -21,7 +21,7 @@ func (s *Store) EachText(ctx context.Context, use func(store.Numbered) error) er
 	}
 	defer s.leave()
 	v := s.views.acquire()
-	defer s.release(v)
+	defer s.views.release(v)
 	for key, space := range s.dictionary.keyed() {
 		for first := uint32(0); ; {
 			some, err := readTexts(v, space, first)
@@ -77,7 +77,7 @@ func (s *Store) Outline(ctx context.Context, shard int, after *inventory.NodeKey
 		return nil, false, err
 	}
 	v := s.views.acquire()
-	defer s.release(v)
+	defer s.views.release(v)
 	prefix := shardKey(kindNode, shard)
 	lower := prefix
 	if after != nil {

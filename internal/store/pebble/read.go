@@ -28,7 +28,7 @@ func (s *Store) Node(ctx context.Context, key inventory.NodeKey) (inventory.Node
 	}
 	defer s.leave()
 	v := s.views.acquire()
-	defer s.release(v)
+	defer s.views.release(v)
 	at := nodeKey(store.ShardOf(key, s.identity.Shards), key)
 	row, err := s.row(v, at)
 	if err != nil {
@@ -54,7 +54,7 @@ func (s *Store) Read(ctx context.Context, keys []inventory.NodeKey, types []inve
 	}
 	defer s.leave()
 	v := s.views.acquire()
-	defer s.release(v)
+	defer s.views.release(v)
 	nodes := make([]store.NodeScan, 0, len(keys))
 	for _, key := range keys {
 		scan, found, err := s.scanNode(v, key, types)
@@ -141,7 +141,7 @@ func (s *Store) Document(ctx context.Context, key inventory.DocumentKey) (invent
 	}
 	defer s.leave()
 	v := s.views.acquire()
-	defer s.release(v)
+	defer s.views.release(v)
 	node := nodeKey(store.ShardOf(key.NodeKey, s.identity.Shards), key.NodeKey)
 	var doc inventory.Document
 	at := documentKey(node, inventory.ItemKey{Type: key.Type, SubType: key.SubType})
@@ -162,7 +162,7 @@ func (s *Store) Shapes(ctx context.Context, shard int, p inventory.Partition, t 
 	}
 	defer s.leave()
 	v := s.views.acquire()
-	defer s.release(v)
+	defer s.views.release(v)
 	return s.shapesIn(ctx, v, shard, p, t, ids)
 }
 
@@ -220,7 +220,7 @@ func (s *Store) Scan(ctx context.Context, shard int, after *inventory.NodeKey, l
 	}
 	defer s.leave()
 	v := s.views.acquire()
-	defer s.release(v)
+	defer s.views.release(v)
 	return s.scanIn(ctx, v, shard, after, limit)
 }
 

@@ -33,7 +33,7 @@ func (s *Store) Record(ctx context.Context, key string) (store.Record, error) {
 	}
 	defer s.leave()
 	v := s.views.acquire()
-	defer s.release(v)
+	defer s.views.release(v)
 	var r store.Record
 	found, err := v.get(stringKey(kindRecord, key), func(value []byte) (err error) {
 		r, err = decodeRecord(value)
@@ -56,7 +56,7 @@ func (s *Store) ListRecords(ctx context.Context, prefix, after string, limit int
 	}
 	defer s.leave()
 	v := s.views.acquire()
-	defer s.release(v)
+	defer s.views.release(v)
 	return listIn(ctx, v, prefix, after, limit)
 }
 
@@ -88,7 +88,7 @@ func (s *Store) RecordsHead(ctx context.Context) (inventory.Position, error) {
 	}
 	defer s.leave()
 	v := s.views.acquire()
-	defer s.release(v)
+	defer s.views.release(v)
 	return v.recordsHead, nil
 }
 

@@ -15,7 +15,7 @@ func (s *Store) Spans(ctx context.Context, keys []inventory.NodeKey, t inventory
 	}
 	defer s.leave()
 	v := s.views.acquire()
-	defer s.release(v)
+	defer s.views.release(v)
 	spans := make([]store.Span, len(keys))
 	for i, key := range keys {
 		var err error

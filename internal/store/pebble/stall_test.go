@@ -20,27 +20,40 @@ import (
 	"stocktake/internal/store/storetest"
 )
 
-// stallingDisk does not come back from a sync while it is stalled.
+// stallingDisk does not come back from some of its work while it is stalled.
 type stallingDisk struct {
 	*disk
+	met  chan struct{} // something was held up
 	mu   sync.Mutex
 	gate chan struct{} // closed while the disk answers
 }
 
-func newStallingDisk(t *testing.T) *stallingDisk {
-	t.Helper()
-	d := &stallingDisk{gate: make(chan struct{})}
+func newStallingDisk(held func(op errorfs.Op) bool) *stallingDisk {
+	d := &stallingDisk{gate: make(chan struct{}), met: make(chan struct{}, 1)}
 	close(d.gate)
 	d.disk = newDisk(func(_ int64, op errorfs.Op) error {
-		if op.Kind == errorfs.OpFileSync || op.Kind == errorfs.OpFileSyncData || op.Kind == errorfs.OpFileSyncTo {
-			d.mu.Lock()
-			gate := d.gate
-			d.mu.Unlock()
+		if !held(op) {
+			return nil
+		}
+		d.mu.Lock()
+		gate := d.gate
+		d.mu.Unlock()
+		select {
+		case <-gate:
+		default:
+			select {
+			case d.met <- struct{}{}:
+			default:
+			}
 			<-gate
 		}
 		return nil
 	})
 	return d
+}
+
+func syncs(op errorfs.Op) bool {
+	return op.Kind == errorfs.OpFileSync || op.Kind == errorfs.OpFileSyncData || op.Kind == errorfs.OpFileSyncTo
 }
 
 // stall stops the disk until what it gives is called.
@@ -95,7 +108,7 @@ func openStalling(t *testing.T, d *stallingDisk, after time.Duration, log slog.H
 // the matter, and once the disk answers everything does. What was refused for coming too late was not written.
 func TestStalledDiskShedsWrites(t *testing.T) {
 	t.Parallel()
-	d, log := newStallingDisk(t), &told{Handler: slog.DiscardHandler}
+	d, log := newStallingDisk(syncs), &told{Handler: slog.DiscardHandler}
 	s := openStalling(t, d, 100*time.Millisecond, log)
 	w := storetest.NewWriter(s)
 	before := storetest.Node(0)
@@ -166,7 +179,7 @@ func (d *stallingDisk) shed(t *testing.T, s *pebble.Store) (refused []string) {
 // TestSlowDiskBoundsTheLine: on a disk that is slow, and has not stalled yet, only so many writers wait.
 func TestSlowDiskBoundsTheLine(t *testing.T) {
 	t.Parallel()
-	d := newStallingDisk(t)
+	d := newStallingDisk(syncs)
 	s := openStalling(t, d, time.Hour, slog.DiscardHandler)
 	resume := d.stall()
 	defer resume()
@@ -201,6 +214,53 @@ func TestSlowDiskBoundsTheLine(t *testing.T) {
 	if throttles.Load() != surplus || acknowledged.Load() != int64(allowed) {
 		t.Errorf("%d writes were refused and %d acknowledged; want %d and %d", throttles.Load(), acknowledged.Load(), surplus, allowed)
 	}
+	if err := s.Close(); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// TestReadersDoNotWaitForTheManifest holds up Pebble's writing of its manifest, as a disk that stalls or has failed does.
+// Whoever is the last to let go of an old view goes on.
+func TestReadersDoNotWaitForTheManifest(t *testing.T) {
+	t.Parallel()
+	d := newStallingDisk(func(op errorfs.Op) bool { return strings.Contains(op.Path, "MANIFEST") })
+	s := openStalling(t, d, time.Hour, slog.DiscardHandler)
+	w := storetest.NewWriter(s)
+	if _, err := w.Report(t.Context(), storetest.Node(0), storetest.Epoch, storetest.NewSource(1).Item(9)); err != nil {
+		t.Fatal(err)
+	}
+	view, err := s.View(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	resume := d.stall()
+	defer resume()
+	ctx, stop := context.WithCancel(t.Context())
+	var writing sync.WaitGroup
+	writing.Go(func() {
+		for i := uint64(2); ctx.Err() == nil; i++ {
+			if _, err := w.Report(ctx, storetest.Node(int(i)), storetest.Epoch, storetest.NewSource(i).Item(99)); err != nil && ctx.Err() == nil {
+				t.Error(err)
+			}
+		}
+	})
+	<-d.met
+	ended := make(chan error, 1)
+	go func() {
+		_, err := s.Node(context.Background(), storetest.Node(0))
+		ended <- errors.Join(err, view.Close())
+	}()
+	select {
+	case err := <-ended:
+		if err != nil {
+			t.Error(err)
+		}
+	case <-time.After(20 * time.Second):
+		t.Error("a reader waits for the manifest")
+	}
+	stop()
+	resume()
+	writing.Wait()
 	if err := s.Close(); err != nil {
 		t.Fatal(err)
 	}

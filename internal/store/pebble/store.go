@@ -60,13 +60,6 @@ func (s *Store) enter(ctx context.Context) error {
 
 func (s *Store) leave() { s.calls.RUnlock() }
 
-// release gives a view back. Closing a snapshot does not fail in the Pebble this is built with.
-func (s *Store) release(v *view) {
-	if err := s.views.release(v); err != nil {
-		s.log.Error("store: close of a snapshot", "error", err)
-	}
-}
-
 // unwritable is the answer to every write after a failure of the disk.
 func (s *Store) unwritable(err error) error {
 	return fmt.Errorf("the store in %s is read-only after a failure to write (%w): restart the service once the disk is sound", s.dir, err)
@@ -135,7 +128,9 @@ func (s *Store) Close() error {
 	}
 	err := s.guard.during(func() error {
 		<-s.committer.ended
-		err := errors.Join(s.db.Flush(), s.views.replace(nil), s.db.Close())
+		err := s.db.Flush()
+		s.views.end()
+		err = errors.Join(err, s.db.Close())
 		if err == nil {
 			s.dropLogs()
 		}

@@ -83,7 +83,7 @@ const (
 	// maxWriters may wait.
 	slowAfter = 250 * time.Millisecond
 	// stallAfter is how long a batch takes before nobody waits for it any more.
-	stallAfter = 5 * time.Second
+	stallAfter = 10 * time.Second
 )
 
 var errStalled = fmt.Errorf("%w: the disk takes too long", store.ErrUnavailable)

@@ -96,7 +96,7 @@ func (s *Store) Sweep(ctx context.Context) (int, error) {
 // readNamed marks every shape that a document or a change names.
 func (s *Store) readNamed(ctx context.Context) (*sweep, error) {
 	v := s.views.acquire()
-	defer s.release(v)
+	defer s.views.release(v)
 	w := &sweep{marked: map[*space]bitset{}}
 	err := each(v.snapshot, []byte{kindDocument}, []byte{kindDocument + 1}, func(key, value []byte) error {
 		sp, err := s.spaceOfDocument(key)

@@ -32,6 +32,9 @@ type view struct {
 type views struct {
 	mu     sync.Mutex
 	newest *view
+	// closing are the snapshots being closed. Whoever used a view last does not wait for it: Pebble may be in the middle of
+	// writing its manifest then, on a disk that failed or does not answer, and holds the close up until it is through.
+	closing sync.WaitGroup
 }
 
 func (v *views) acquire() *view {
@@ -41,19 +44,19 @@ func (v *views) acquire() *view {
 	return v.newest
 }
 
-func (v *views) release(old *view) error {
+func (v *views) release(old *view) {
 	v.mu.Lock()
 	old.users--
 	unused := old.users == 0
 	v.mu.Unlock()
 	if unused {
-		return old.snapshot.Close()
+		// Closing a snapshot does not fail in the Pebble this is built with.
+		v.closing.Go(func() { _ = old.snapshot.Close() })
 	}
-	return nil
 }
 
 // replace puts a new view in place; nil leaves none.
-func (v *views) replace(next *view) error {
+func (v *views) replace(next *view) {
 	v.mu.Lock()
 	old := v.newest
 	v.newest = next
@@ -61,10 +64,15 @@ func (v *views) replace(next *view) error {
 		next.users++
 	}
 	v.mu.Unlock()
-	if old == nil {
-		return nil
+	if old != nil {
+		v.release(old)
 	}
-	return v.release(old)
+}
+
+// end leaves no view, and waits until all are closed. Nobody may acquire one any more.
+func (v *views) end() {
+	v.replace(nil)
+	v.closing.Wait()
 }
 
 // get reads one value and hands it to use, which must not keep it. found is false where there is none.
