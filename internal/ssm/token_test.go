@@ -2,7 +2,10 @@ package ssm
 
 import (
 	"encoding/base64"
+	"strings"
 	"testing"
+	"testing/synctest"
+	"time"
 
 	"stocktake/internal/inventory"
 	"stocktake/internal/seal"
@@ -87,6 +90,24 @@ func FuzzToken(f *testing.F) {
 			case sent != "" && sent != sealed && inventory.CodeOf(err) != inventory.InvalidNextToken:
 				t.Fatalf("token %q: got %+v, %v; want InvalidNextToken", sent, got, err)
 			}
+		}
+	})
+}
+
+func TestTokenEnds(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := tokenService(t)
+		sealed, err := s.sealToken(tokenPartition, "GetInventory", nil, token{After: "i-00000001"})
+		if err != nil {
+			t.Fatal(err)
+		}
+		time.Sleep(tokenLife)
+		if _, err := s.openToken(tokenPartition, "GetInventory", nil, sealed); err != nil {
+			t.Errorf("%v old: %v", tokenLife, err)
+		}
+		time.Sleep(time.Second)
+		if _, err := s.openToken(tokenPartition, "GetInventory", nil, sealed); inventory.CodeOf(err) != inventory.InvalidNextToken || !strings.Contains(err.Error(), "expired") {
+			t.Errorf("older than %v: %v", tokenLife, err)
 		}
 	})
 }
