@@ -10,13 +10,15 @@ VULN     := bin/govulncheck
 VULN_AT  := v1.8.0
 ACME     := bin/pebble
 ACME_AT  := v2.10.1
+S3       := bin/versitygw
+S3_AT    := v1.8.0
 ARGS     ?=
 OUT       = bin/stocktake
 VERSION   = $(shell git describe --tags --always --abbrev=12 --dirty 2>/dev/null || echo devel)
 # Nothing of the folder, the environment or the clone may reach the binary: the same sources and Go give the same bytes.
 BUILD     = CGO_ENABLED=0 GOFLAGS=-mod=readonly GOAMD64=v1 GOARM64=v8.0 $(GO) build -trimpath -buildvcs=false -ldflags '-X main.stamp=$(VERSION)'
 .DEFAULT_GOAL := help
-.PHONY: help build demo test lint bench bench-small bench-code bench-scale-out fuzz fuzz-long kill failover crash scale stock-agent acme-check tools \
+.PHONY: help build demo test lint bench bench-small bench-code bench-scale-out fuzz fuzz-long kill failover crash scale stock-agent acme-check s3-check tools \
 	reproduce sbom vuln packages packages-check image-check helm-check
 
 help: ## list the targets
@@ -67,6 +69,9 @@ stock-agent: tools ## the unmodified amazon-ssm-agent against the service, as ro
 acme-check: tools $(ACME) ## a certificate asked for, proved and kept, with Let's Encrypt's authority for tests
 	$(GO) test -tags acme ./e2e -run '^TestACME' -count 1 -v
 
+s3-check: tools $(S3) ## backups to an S3 service that is none of the project's, under writers, killed, and restored
+	$(GO) test -tags s3 ./e2e -run '^TestGateway' -count 1 -v -timeout 30m $(ARGS)
+
 crash: ## a fault and a crash at every single write of the store, power lost in 2,000 scripts, 1,000 damages
 	$(GO) test ./internal/store/pebble -run 'Fault|Crash|PowerLoss|Damage' -count 1 -v -timeout 180m -every -seeds 2000
 
@@ -114,6 +119,9 @@ $(HELM): Makefile
 
 $(VULN): Makefile
 	GOBIN=$(CURDIR)/bin $(GO) install golang.org/x/vuln/cmd/govulncheck@$(VULN_AT) && touch $@
+
+$(S3): Makefile
+	GOBIN=$(CURDIR)/bin $(GO) install github.com/versity/versitygw/cmd/versitygw@$(S3_AT) && touch $@
 
 $(ACME): Makefile
 	GOBIN=$(CURDIR)/bin $(GO) install github.com/letsencrypt/pebble/v2/cmd/pebble@$(ACME_AT) && touch $@
