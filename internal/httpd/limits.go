@@ -8,6 +8,7 @@ import (
 	"os"
 	"runtime"
 	"strconv"
+	"sync"
 	"time"
 )
 
@@ -266,6 +267,24 @@ func (b *limitedBody) drain() {
 	_, _ = io.CopyN(io.Discard, b.from, most)
 }
 
+// skipped is where bodies go that nobody looks at.
+var skipped = sync.Pool{New: func() any { return new([64 << 10]byte) }}
+
+// skip reads to the end of a small body, as net/http would before it answers, in steps so large that it costs next to
+// nothing: where far too much is asked, this is most of what there is to do.
+func (b *limitedBody) skip() {
+	buffer, ok := skipped.Get().(*[64 << 10]byte)
+	if !ok {
+		return
+	}
+	defer skipped.Put(buffer)
+	for {
+		if _, err := b.from.Read(buffer[:]); err != nil {
+			return
+		}
+	}
+}
+
 // limitedWriter puts the answer of a refused body in the place of the handler's, and cuts peers that take answers too slowly.
 type limitedWriter struct {
 	http.ResponseWriter
@@ -324,6 +343,9 @@ func (w *limitedWriter) refuse() {
 	isOver := body.refusal.status == http.StatusRequestTimeout
 	small := body.length >= 0 && body.length-body.read < politeDrain
 	if body.r.ProtoMajor > 1 || small && !isOver {
+		if small && body.unseen {
+			body.skip()
+		}
 		body.refusal.write(w.ResponseWriter)
 		return
 	}

@@ -8,14 +8,23 @@ import (
 	"log/slog"
 	"net"
 	"net/http"
+	"net/netip"
 	"runtime/debug"
 	"strings"
 	"sync"
 	"time"
+
+	"stocktake/internal/rate"
 )
 
 // RequestIDHeader carries the id of the request on every answer.
 const RequestIDHeader = "X-Amzn-Requestid"
+
+// Lines of requests that were refused, of one source: each second in the long run, and the time that fills a burst of them.
+const (
+	linesEach = 5
+	linesFill = 2 * time.Minute
+)
 
 // unknownAction is the label of every target that is not among the known actions.
 const unknownAction = "unknown"
@@ -102,6 +111,8 @@ func newRequestID() string {
 
 // Middleware belongs outermost.
 func (q Requests) Middleware(next http.Handler) http.Handler {
+	// A source that floods is in the metrics; of its lines, some will do.
+	lines := rate.New[netip.Prefix](linesEach, linesFill)
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		start := time.Now()
 		rec := &record{id: newRequestID()}
@@ -111,7 +122,7 @@ func (q Requests) Middleware(next http.Handler) http.Handler {
 		counted := &countedBody{ReadCloser: r.Body}
 		r.Body = counted
 		out := &countedWriter{ResponseWriter: w}
-		defer func() { q.finish(r, rec, out, counted.bytes.Load(), time.Since(start)) }()
+		defer func() { q.finish(r, rec, out, lines, counted.bytes.Load(), time.Since(start)) }()
 		defer q.catch(out, r)
 		next.ServeHTTP(out, r)
 	})
@@ -137,7 +148,7 @@ func (q Requests) catch(out *countedWriter, r *http.Request) {
 	(&refusal{http.StatusInternalServerError, "InternalServerError", ""}).write(out)
 }
 
-func (q Requests) finish(r *http.Request, rec *record, out *countedWriter, received int64, took time.Duration) {
+func (q Requests) finish(r *http.Request, rec *record, out *countedWriter, lines *rate.Buckets[netip.Prefix], received int64, took time.Duration) {
 	code, _ := rec.said()
 	status := out.status
 	if status == 0 {
@@ -147,12 +158,16 @@ func (q Requests) finish(r *http.Request, rec *record, out *countedWriter, recei
 	if q.Metrics != nil {
 		q.Metrics.ObserveRequest(q.action(target), codeLabel(code, status), took)
 	}
-	if level := levelOf(status); q.Log.Enabled(r.Context(), level) {
+	level := levelOf(status)
+	if level == slog.LevelInfo && !lines.Take(rate.Source(peer(r)), time.Now()) {
+		level = slog.LevelDebug
+	}
+	if q.Log.Enabled(r.Context(), level) {
 		q.log(r, rec, out, level, status, received, took)
 	}
 }
 
-// levelOf gives the level of a request's line. A fleet at rest asks some hundred thousand times an hour for what goes well,
+// levelOf gives the level of a request's line, but for the refused ones of a source that has many. A fleet at rest asks some hundred thousand times an hour for what goes well,
 // which the metrics count: its lines are for those who look for something.
 func levelOf(status int) slog.Level {
 	switch {
