@@ -30,7 +30,8 @@ func (verifyCommand) Help() string {
     stocktake verify --backup /backup/stocktake-20260102T030405Z.backup
 
 Reads all there is at one moment and says exactly what does not fit together: shapes against their names, documents made
-anew from the feed against those stored, sequences, heads, revisions and counts; of a store that is not served its snapshot
+anew from the feed against those stored, sequences, heads, revisions and counts; the files of a store in a data folder
+against their checksums; of a store that is not served its snapshot
 of the index against the documents, both ways; of a backup every checksum. A store that is served goes on meanwhile: of a
 data folder in use the process that has it looks. Nothing is mended or written.
 
@@ -104,7 +105,9 @@ func (c *verifyCommand) lookAt(p *process, s storage, where string, o verify.Opt
 	case err != nil:
 		return report, err
 	}
-	report, err = verify.Store(p.ctx, v, o)
+	if report, err = verify.Store(p.ctx, v, o); err == nil {
+		err = checkTables(p.ctx, s, &report)
+	}
 	if damaged != "" {
 		report.Findings = append(report.Findings, damaged)
 	}
@@ -131,6 +134,19 @@ func (c *verifyCommand) lookAtBackup(p *process, o verify.Options) (report verif
 	return checker.Finish(), nil
 }
 
+// checkTables adds what is damaged on disk, of a store that has its files itself.
+func checkTables(ctx context.Context, s store.Store, report *verify.Report) error {
+	own, ok := s.(interface {
+		CheckTables(ctx context.Context) ([]string, error)
+	})
+	if !ok {
+		return nil
+	}
+	findings, err := own.CheckTables(ctx)
+	report.Findings = append(report.Findings, findings...)
+	return err
+}
+
 // askVerify has the process that has a data folder look it over.
 func askVerify(ctx context.Context, data string) (report verify.Report, err error) {
 	r, err := askControl(ctx, data, "/verify")
@@ -153,6 +169,9 @@ func verifyHere(ctx context.Context, s store.Store, w io.Writer) (err error) {
 	}
 	defer func() { err = errors.Join(err, v.Close()) }()
 	report, err := verify.Store(ctx, v, verify.Options{})
+	if err == nil {
+		err = checkTables(ctx, s, &report)
+	}
 	if err != nil {
 		return err
 	}

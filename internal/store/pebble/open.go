@@ -214,6 +214,8 @@ func lockError(err error) error {
 	return fmt.Errorf("lock: %w", err)
 }
 
+const tableFilter = bloom.FilterPolicy(10)
+
 func (o *Options) openEngine(s *Store, dir string, exists, idle bool) (*engine.DB, error) {
 	cache := engine.NewCache(o.CacheBytes)
 	defer cache.Unref()
@@ -232,7 +234,7 @@ func (o *Options) openEngine(s *Store, dir string, exists, idle bool) (*engine.D
 	for i := range opts.Levels {
 		l := &opts.Levels[i]
 		l.BlockSize = 16 << 10
-		l.FilterPolicy = bloom.FilterPolicy(10)
+		l.FilterPolicy = tableFilter
 		l.FilterType = engine.TableFilter
 	}
 	opts.ApplyCompressionSettings(func() engine.DBCompressionSettings { return engine.DBCompressionBalanced })

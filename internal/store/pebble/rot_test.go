@@ -146,6 +146,16 @@ func (o *sound) judge(t *testing.T, s store.Store, what string) (found bool) {
 	return false
 }
 
+// checked reports whether the check of tables finds damage.
+func checked(t *testing.T, s *pebble.Store) bool {
+	t.Helper()
+	findings, err := s.CheckTables(t.Context())
+	if err != nil {
+		t.Error(err)
+	}
+	return len(findings) > 0
+}
+
 // rotRounds is how many damages are tried.
 func rotRounds(few int) int {
 	if *every {
@@ -160,7 +170,7 @@ func TestDamageOfClosedStores(t *testing.T) {
 	t.Parallel()
 	o := newSound(t)
 	chance := rand.New(rand.NewPCG(7, 0))
-	rounds, refused, found, harmless := rotRounds(30), 0, 0, 0
+	rounds, refused, found, verified, harmless := rotRounds(22), 0, 0, 0, 0
 	for round := range rounds {
 		dir := o.copied(t)
 		r := spoil(t, dir, chance, func(string) bool { return true })
@@ -172,10 +182,15 @@ func TestDamageOfClosedStores(t *testing.T) {
 		case err != nil:
 			refused++
 		default:
-			if o.judge(t, s, what) {
+			switch {
+			case o.judge(t, s, what):
 				found++
-			} else if harmless++; r.holdsData() {
+			case checked(t, s):
+				verified++
+			case r.holdsData():
 				t.Errorf("%s: nothing noticed", what)
+			default:
+				harmless++
 			}
 			_ = s.Close() // a damaged store may say so again
 		}
@@ -183,8 +198,8 @@ func TestDamageOfClosedStores(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	t.Logf("%d damages: %d starts refused, %d found on read, %d in files nothing is read from; wrong data read: none unless said above",
-		rounds, refused, found, harmless)
+	t.Logf("%d damages: %d starts refused, %d found on read, %d by the check of tables, %d in files nothing is read from; wrong data read: none unless said above",
+		rounds, refused, found, verified, harmless)
 }
 
 // TestDamageOfOpenStores damages the tables under a store that is open, and has little in memory. It must say which file is
@@ -193,18 +208,25 @@ func TestDamageOfOpenStores(t *testing.T) {
 	t.Parallel()
 	o := newSound(t)
 	chance := rand.New(rand.NewPCG(8, 0))
-	rounds, found := rotRounds(10), 0
+	rounds, found, verified := rotRounds(8), 0, 0
 	for round := range rounds {
 		dir, log := o.copied(t), &told{Handler: slog.DiscardHandler}
 		s, err := pebble.Open(pebble.Options{Dir: dir, Shards: 2, CacheBytes: 1, RowBytes: 1, Logger: slog.New(log)})
 		if err != nil {
 			t.Fatal(err)
 		}
-		o.judge(t, s, "sound") // all files are open, and known
+		if o.judge(t, s, "sound") || checked(t, s) { // all files are open, and known
+			t.Fatal("a sound store is said to be damaged")
+		}
 		r := spoil(t, dir, chance, func(path string) bool { return strings.HasSuffix(path, ".sst") })
 		what := fmt.Sprintf("round %d: %s", round, r)
-		if o.judge(t, s, what) {
+		switch {
+		case o.judge(t, s, what):
 			found++
+		case checked(t, s):
+			verified++
+		default:
+			t.Errorf("%s: nothing noticed", what)
 		}
 		if _, err := s.PutRecord(t.Context(), store.Record{Key: store.Key("goes", "on")}); err != nil && !errors.Is(err, store.ErrCorrupt) {
 			t.Errorf("%s: writing beside it: %v", what, err)
@@ -214,5 +236,5 @@ func TestDamageOfOpenStores(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	t.Logf("%d damages under an open store, %d found on read; wrong data read: none unless said above", rounds, found)
+	t.Logf("%d damages under an open store, %d found on read, %d by the check of tables; wrong data read: none unless said above", rounds, found, verified)
 }
