@@ -5,6 +5,7 @@ import (
 	"context"
 	"crypto/sha256"
 	"encoding/hex"
+	"flag"
 	"fmt"
 	"io"
 	"math/rand/v2"
@@ -17,10 +18,9 @@ import (
 	v4 "github.com/aws/aws-sdk-go-v2/aws/signer/v4"
 )
 
-const (
-	mutations    = 10_000
-	mutateRegion = "mutate-1"
-)
+const mutateRegion = "mutate-1"
+
+var mutations = flag.Int("mutations", 2_000, "mutated requests")
 
 // valid holds requests of every action, all accepted as they stand.
 var valid = []struct{ action, body string }{
@@ -35,10 +35,10 @@ var valid = []struct{ action, body string }{
 	{"DescribeInventoryDeletions", `{"MaxResults":10}`},
 }
 
-// TestMutatedRequestsAreRefusedNotFatal sends requests that are wrong in ten thousand ways, most of them signed as if they
+// TestMutatedRequestsAreRefusedNotFatal sends requests that are wrong in thousands of ways, most of them signed as if they
 // were right. Every one is answered within the second or so a busy machine needs, and none with a server's error.
 func TestMutatedRequestsAreRefusedNotFatal(t *testing.T) {
-	s := start(t, t.TempDir())
+	s := start(t, t.TempDir(), anyRate...)
 	for _, v := range valid {
 		if status, body := send(t, s, v.action, []byte(v.body), nil); status != http.StatusOK {
 			t.Fatalf("%s as it stands: %d %s", v.action, status, body)
@@ -51,7 +51,7 @@ func TestMutatedRequestsAreRefusedNotFatal(t *testing.T) {
 	for w := range workers {
 		sending.Go(func() {
 			random := rand.New(rand.NewPCG(seed, uint64(w)))
-			for range mutations / workers {
+			for range *mutations / workers {
 				sendMutated(t, s, random)
 			}
 		})
