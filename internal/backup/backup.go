@@ -52,6 +52,8 @@ type Summary struct {
 	Bytes                           int64
 	Name                            [32]byte
 	Shapes, Nodes, Changes, Records int
+	// Lines and Intentions are the journal's.
+	Lines, Intentions int
 }
 
 func (s *Summary) add(sum transfer.Sum) {
@@ -59,11 +61,15 @@ func (s *Summary) add(sum transfer.Sum) {
 	s.Nodes += sum.Nodes
 	s.Changes += sum.Changes
 	s.Records += sum.Records
+	s.Lines += sum.Lines
+	s.Intentions += sum.Intentions
 }
 
 // ended is the content of the section that ends a shard, or the file.
 type ended struct {
 	Sum transfer.Sum
+	// Journal is what the journal comes to, in the section that ends the file.
+	Journal transfer.Sum `json:",omitzero"`
 	// Shards is how many shards the file has, in the section that ends it.
 	Shards int `json:",omitempty"`
 }
@@ -91,9 +97,10 @@ func Write(ctx context.Context, from store.View, w io.Writer, h Header, o transf
 	if err != nil {
 		return summary, err
 	}
-	records := wr.sums.Records()
+	records, journal := wr.sums.Records(), wr.sums.Journal()
 	summary.add(records)
-	err = out.json(kindTotal, 0, ended{Sum: records, Shards: h.Identity.Shards})
+	summary.add(journal)
+	err = out.json(kindTotal, 0, ended{Sum: records, Journal: journal, Shards: h.Identity.Shards})
 	summary.Bytes, summary.Name = out.bytes, out.sum
 	return summary, err
 }
@@ -222,6 +229,29 @@ func (w *writer) LoadRecords(ctx context.Context, records []store.Record) error 
 		e.text(r.Key, string(r.Value))
 		e.number(r.Revision)
 		if err := w.cut(kindRecords, 0, &e, i == len(records)-1); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// LoadJournal implements store.Loader.
+func (w *writer) LoadJournal(ctx context.Context, chain int, lines []store.JournalLine, intentions []store.Intention) error {
+	if err := w.sums.LoadJournal(ctx, chain, lines, intentions); err != nil {
+		return err
+	}
+	var e encoder
+	for i, l := range lines {
+		e.number(l.Seq)
+		e.text(string(l.Text))
+		if err := w.cut(kindLines, chain, &e, i == len(lines)-1); err != nil {
+			return err
+		}
+	}
+	for i, in := range intentions {
+		e.text(in.ID, string(in.Text))
+		e.time(in.Since)
+		if err := w.cut(kindIntentions, chain, &e, i == len(intentions)-1); err != nil {
 			return err
 		}
 	}

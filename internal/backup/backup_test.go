@@ -56,12 +56,15 @@ func fill(t testing.TB, s store.Store, seed uint64) {
 			t.Fatal(err)
 		}
 	}
+	if err := storetest.FillJournal(ctx, s); err != nil {
+		t.Fatal(err)
+	}
 	if n, err := s.Prune(ctx, storetest.Epoch.Add(time.Hour)); err != nil || n == 0 {
 		t.Fatalf("%d changes pruned (%v)", n, err)
 	}
 }
 
-// sumsOf gives what the shards of a store or view and its records come to.
+// sumsOf gives what the shards of a store or view, its records and its journal come to.
 func sumsOf(t testing.TB, v store.View) []transfer.Sum {
 	t.Helper()
 	sums := transfer.NewSums(v.Identity())
@@ -72,7 +75,7 @@ func sumsOf(t testing.TB, v store.View) []transfer.Sum {
 	for shard := range v.Identity().Shards {
 		all = append(all, sums.Shard(shard))
 	}
-	return all
+	return append(all, sums.Journal())
 }
 
 func sameSums(t testing.TB, want, got []transfer.Sum, what string) {

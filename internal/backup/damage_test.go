@@ -117,7 +117,7 @@ func TestNewerFormatIsRefusedInWords(t *testing.T) {
 	file := testFile(t)
 	file[19]++
 	_, err := backup.Check(t.Context(), bytes.NewReader(file), transfer.Options{})
-	if err == nil || !strings.Contains(err.Error(), "format 2") || errors.Is(err, backup.ErrDamaged) {
+	if err == nil || !strings.Contains(err.Error(), "format 3") || errors.Is(err, backup.ErrDamaged) {
 		t.Errorf("a newer format: %v", err)
 	}
 	if _, err := backup.Check(t.Context(), strings.NewReader("PK\x03\x04 this is something else"), transfer.Options{}); !errors.Is(err, backup.ErrNoBackup) {

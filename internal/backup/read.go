@@ -19,7 +19,7 @@ type Sink struct {
 }
 
 // Read gives a file's content to a loader as it comes: open is called with the header first, and gives it. Of each shard
-// shapes come before what names them, and nodes before changes; shards are mixed, and the records come last. What was
+// shapes come before what names them, and nodes before changes; shards are mixed, and the records and the journal come last. What was
 // given before ErrDamaged is what was backed up, but not all of it.
 func Read(ctx context.Context, from io.Reader, o transfer.Options, open func(Header) (Sink, error)) (Summary, error) {
 	in, err := newSectionReader(from)
@@ -57,6 +57,9 @@ func (nowhere) LoadShapes(context.Context, int, []store.Typed) error       { ret
 func (nowhere) LoadNodes(context.Context, int, []store.NodeScan) error     { return nil }
 func (nowhere) LoadChanges(context.Context, int, []inventory.Change) error { return nil }
 func (nowhere) LoadRecords(context.Context, []store.Record) error          { return nil }
+func (nowhere) LoadJournal(context.Context, int, []store.JournalLine, []store.Intention) error {
+	return nil
+}
 
 // reader reads the sections of a file.
 type reader struct {
@@ -107,7 +110,7 @@ func (rd *reader) section(ctx context.Context) (more bool, err error) {
 	if err != nil {
 		return false, err
 	}
-	if f.shard >= len(rd.shards) {
+	if ofShard := f.kind != kindLines && f.kind != kindIntentions; ofShard && f.shard >= len(rd.shards) {
 		return false, errContent(f.kind, fmt.Errorf("it is of shard %d of %d", f.shard, len(rd.shards)))
 	}
 	d := &decoder{buf: content}
@@ -121,6 +124,8 @@ func (rd *reader) section(ctx context.Context) (more bool, err error) {
 		err = rd.shardSection(ctx, f, d)
 	case kindRecords:
 		err = rd.records(ctx, d)
+	case kindLines, kindIntentions:
+		err = rd.journal(ctx, f, d)
 	case kindEnd:
 		return true, rd.endShard(ctx, f.shard, content)
 	case kindTotal:
@@ -201,6 +206,28 @@ func (rd *reader) records(ctx context.Context, d *decoder) error {
 	return rd.sink.LoadRecords(ctx, records)
 }
 
+func (rd *reader) journal(ctx context.Context, f fields, d *decoder) error {
+	var lines []store.JournalLine
+	var intentions []store.Intention
+	for len(d.buf) > 0 {
+		if f.kind == kindLines {
+			lines = append(lines, store.JournalLine{Seq: d.number(), Text: []byte(d.text())})
+		} else {
+			intentions = append(intentions, store.Intention{ID: d.text(), Text: []byte(d.text()), Since: d.time()})
+		}
+	}
+	if d.err != nil {
+		return d.err
+	}
+	if err := store.CheckJournal(f.shard, lines, intentions); err != nil {
+		return errContent(f.kind, err)
+	}
+	if err := rd.sums.LoadJournal(ctx, f.shard, lines, intentions); err != nil {
+		return err
+	}
+	return rd.sink.LoadJournal(ctx, f.shard, lines, intentions)
+}
+
 // endShard compares what was read of a shard with what was written.
 func (rd *reader) endShard(ctx context.Context, shard int, content []byte) error {
 	var want ended
@@ -228,10 +255,11 @@ func (rd *reader) endFile(content []byte) error {
 	if err := json.Unmarshal(content, &want); err != nil {
 		return errContent(kindTotal, err)
 	}
-	sum := rd.sums.Records()
-	if sum != want.Sum || want.Shards != len(rd.shards) || rd.done != want.Shards {
+	sum, journal := rd.sums.Records(), rd.sums.Journal()
+	if sum != want.Sum || journal != want.Journal || want.Shards != len(rd.shards) || rd.done != want.Shards {
 		return fmt.Errorf("%w: it does not hold all it says", ErrDamaged)
 	}
 	rd.summary.add(sum)
+	rd.summary.add(journal)
 	return nil
 }

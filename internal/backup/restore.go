@@ -45,10 +45,18 @@ func Restore(ctx context.Context, from io.ReadSeeker, open func(Header) (store.S
 	return checked, mark.End(ctx, to)
 }
 
-// fill reads the file into the store but for the shards it has, and gives what each shard and the records come to.
-func fill(ctx context.Context, from io.Reader, to store.Store, mark *transfer.Mark, o transfer.Options) ([]transfer.Sum, error) {
+// content is what a file's content comes to.
+type content struct {
+	shards           []transfer.Sum
+	records, journal transfer.Sum
+}
+
+func newContent(shards int) *content { return &content{shards: make([]transfer.Sum, shards)} }
+
+// fill reads the file into the store but for the shards it has, and gives what its content comes to.
+func fill(ctx context.Context, from io.Reader, to store.Store, mark *transfer.Mark, o transfer.Options) (*content, error) {
 	l := newLanes(ctx, to, o.Workers)
-	want := make([]transfer.Sum, to.Identity().Shards+1)
+	want := newContent(to.Identity().Shards)
 	had := make([]bool, to.Identity().Shards)
 	for shard := range had {
 		had[shard] = mark.Has(shard)
@@ -57,14 +65,14 @@ func fill(ctx context.Context, from io.Reader, to store.Store, mark *transfer.Ma
 	sums := transfer.NewSums(to.Identity())
 	_, err := Read(ctx, from, o, func(Header) (Sink, error) {
 		return Sink{Loader: &without{l, had, sums}, Ended: func(_ context.Context, shard int, sum transfer.Sum) error {
-			want[shard] = sum
+			want.shards[shard] = sum
 			if had[shard] {
 				return nil
 			}
 			return l.do(shard, func(ctx context.Context) error { return mark.Add(ctx, to, shard) })
 		}}, nil
 	})
-	want[len(want)-1] = sums.Records()
+	want.records, want.journal = sums.Records(), sums.Journal()
 	if failed := l.end(); failed != nil {
 		err = failed // what Read gives then is no more than that
 	}
@@ -73,44 +81,46 @@ func fill(ctx context.Context, from io.Reader, to store.Store, mark *transfer.Ma
 
 // Compare reports whether a store holds just what a file does; ErrDiffers says which part does not.
 func Compare(ctx context.Context, from io.Reader, with store.View, o transfer.Options) (Summary, error) {
-	want := make([]transfer.Sum, with.Identity().Shards+1)
+	want := newContent(with.Identity().Shards)
 	sums := transfer.NewSums(with.Identity())
 	summary, err := Read(ctx, from, o, func(h Header) (Sink, error) {
 		if h.Identity != with.Identity() {
 			return Sink{}, transfer.ErrOther
 		}
 		return Sink{Loader: &without{nowhere{}, make([]bool, h.Identity.Shards), sums}, Ended: func(_ context.Context, shard int, sum transfer.Sum) error {
-			want[shard] = sum
+			want.shards[shard] = sum
 			return nil
 		}}, nil
 	})
 	if err != nil {
 		return summary, err
 	}
-	want[len(want)-1] = sums.Records()
+	want.records, want.journal = sums.Records(), sums.Journal()
 	return summary, compare(ctx, with, want, o)
 }
 
 // compare reads a store back.
-func compare(ctx context.Context, to store.View, want []transfer.Sum, o transfer.Options) error {
+func compare(ctx context.Context, to store.View, want *content, o transfer.Options) error {
 	sums := transfer.NewSums(to.Identity())
 	o.Progress = telling(o.Progress, transfer.Verifying)
 	if err := transfer.Stream(ctx, to, sums, o, nil); err != nil {
 		return err
 	}
-	last := len(want) - 1
-	for shard, sum := range want[:last] {
+	for shard, sum := range want.shards {
 		if sums.Shard(shard) != sum {
 			return fmt.Errorf("%w: shard %d is not as it was backed up", transfer.ErrDiffers, shard)
 		}
 	}
-	if sums.Records() != want[last] {
+	if sums.Records() != want.records {
 		return fmt.Errorf("%w: the records are not as they were backed up", transfer.ErrDiffers)
+	}
+	if sums.Journal() != want.journal {
+		return fmt.Errorf("%w: the journal is not as it was backed up", transfer.ErrDiffers)
 	}
 	return nil
 }
 
-// without leaves out the shards a store has, and sums up the records.
+// without leaves out the shards a store has, and sums up the records and the journal.
 type without struct {
 	store.Loader
 	had  []bool
@@ -143,6 +153,13 @@ func (w *without) LoadRecords(ctx context.Context, records []store.Record) error
 		return err
 	}
 	return w.Loader.LoadRecords(ctx, records)
+}
+
+func (w *without) LoadJournal(ctx context.Context, chain int, lines []store.JournalLine, intentions []store.Intention) error {
+	if err := w.sums.LoadJournal(ctx, chain, lines, intentions); err != nil {
+		return err
+	}
+	return w.Loader.LoadJournal(ctx, chain, lines, intentions)
 }
 
 // lanes is a loader that works on several shards at a time, on each in the order it is told. A call gives an error of any
@@ -213,4 +230,8 @@ func (l *lanes) LoadChanges(_ context.Context, shard int, changes []inventory.Ch
 
 func (l *lanes) LoadRecords(_ context.Context, records []store.Record) error {
 	return l.do(0, func(ctx context.Context) error { return l.to.LoadRecords(ctx, records) })
+}
+
+func (l *lanes) LoadJournal(_ context.Context, chain int, lines []store.JournalLine, intentions []store.Intention) error {
+	return l.do(chain, func(ctx context.Context) error { return l.to.LoadJournal(ctx, chain, lines, intentions) })
 }

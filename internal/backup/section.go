@@ -15,7 +15,7 @@ import (
 // A file is the magic, the format's version, and sections to the end. A section is
 //
 //	kind          1 byte
-//	shard         2 bytes, big endian; 0 where it is of no shard
+//	shard         2 bytes, big endian; the chain of what is the journal's, 0 where it is of neither
 //	plain length  4 bytes, big endian
 //	stored length 4 bytes, big endian
 //	content       compressed with zstd
@@ -25,21 +25,25 @@ import (
 // it: a section that was changed, left out, moved or taken from another file does not fit, and the last one's sum names
 // the whole.
 const (
-	magic   = "stocktake backup"
-	version = 1
+	magic = "stocktake backup"
+	// version is that of what is written; all from the oldest on are read. The first had no journal.
+	version       = 2
+	oldestVersion = 1
 
 	fieldBytes = 1 + 2 + 4 + 4
 )
 
 // The kinds of sections. A file begins with a header and ends with a total.
 const (
-	kindHeader  = 'H' // JSON of Header
-	kindShapes  = 'S' // texts, of no shard: numbered in their order within the file
-	kindNodes   = 'N'
-	kindChanges = 'C'
-	kindEnd     = 'E' // JSON of ended: no more of the shard follows
-	kindRecords = 'R'
-	kindTotal   = 'Z' // JSON of ended, of the records: the end of the file
+	kindHeader     = 'H' // JSON of Header
+	kindShapes     = 'S' // texts, of no shard: numbered in their order within the file
+	kindNodes      = 'N'
+	kindChanges    = 'C'
+	kindEnd        = 'E' // JSON of ended: no more of the shard follows
+	kindRecords    = 'R'
+	kindLines      = 'J' // of a chain of the journal
+	kindIntentions = 'W' // of a chain of the journal
+	kindTotal      = 'Z' // JSON of ended, of the records and the journal: the end of the file
 )
 
 // The sizes of sections: one is closed once it has so much, and is no larger than the largest, uncompressed.
@@ -139,8 +143,8 @@ func newSectionReader(r io.Reader) (*sectionReader, error) {
 	if !bytes.HasPrefix(begin, []byte(magic)) {
 		return nil, ErrNoBackup
 	}
-	if v := binary.BigEndian.Uint32(begin[len(magic):]); v != version {
-		return nil, fmt.Errorf("the backup has format %d and this program knows %d alone: read it with the version of the program that wrote it", v, version)
+	if v := binary.BigEndian.Uint32(begin[len(magic):]); v < oldestVersion || v > version {
+		return nil, fmt.Errorf("the backup has format %d and this program knows %d to %d: read it with the version of the program that wrote it", v, oldestVersion, version)
 	}
 	s.sum = sha256.Sum256(begin)
 	var err error

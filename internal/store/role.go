@@ -49,7 +49,7 @@ type Typed struct {
 // because the other store has changed since; begin with an empty one.
 //
 // Shapes come before what names them, and nodes are best loaded before changes: a store may keep but once what both
-// hold. Callers keep to some hundreds of nodes, changes or records a call. Fences and readers are not taken over.
+// hold. Callers keep to some hundreds of nodes, changes, records or lines a call. Fences and readers are not taken over.
 type Loader interface {
 	// LoadShapes puts shapes that nodes and changes loaded later name. Until they do, Sweep may not be called.
 	LoadShapes(ctx context.Context, shard int, shapes []Typed) error
@@ -61,4 +61,7 @@ type Loader interface {
 	// LoadRecords puts records with their revisions; revisions given later are greater than any of them. It moves the
 	// records' head.
 	LoadRecords(ctx context.Context, records []Record) error
+	// LoadJournal puts consecutive lines at the end of a chain, the first ever loaded beginning it whatever its sequence,
+	// and intentions with their times. Lines and intentions the chain holds already are passed over.
+	LoadJournal(ctx context.Context, chain int, lines []JournalLine, intentions []Intention) error
 }

@@ -167,6 +167,7 @@ type Store interface {
 	Records
 	Readers
 	Fences
+	Journal
 	Loader
 	Viewer
 

@@ -24,6 +24,7 @@ type View interface {
 	Changes(ctx context.Context, shard int, after inventory.Position, limit int) ([]inventory.Change, error)
 	OldestChange(ctx context.Context, shard int) (inventory.Change, error)
 	ListRecords(ctx context.Context, prefix, after string, limit int) ([]Record, error)
+	JournalReader
 	// Close lets the store go on without it. No other method may be called then.
 	Close() error
 }

@@ -14,20 +14,27 @@ import (
 	"stocktake/internal/store"
 )
 
-// Sum is what a shard, or the records, of a store come to. Two are equal just when what was summed up is.
+// Sum is what a shard, the records or the journal of a store come to. Two are equal just when what was summed up is.
 type Sum struct {
 	Digest                          [sha256.Size]byte
 	Shapes, Nodes, Changes, Records int
+	Lines, Intentions               int `json:",omitempty"` // of the journal
 }
 
-// Sums sums up what a Loader is given, and keeps none of it: the shards' nodes and shapes in whatever order, each once;
-// changes and records in theirs. The text of a shape must be the one its id was made of, else it is ErrCorrupt. It may be
+// Sums sums up what a Loader is given, and keeps none of it: the shards' nodes and shapes and the journal's intentions in
+// whatever order, each once; changes, records and lines in theirs. The text of a shape must be the one its id was made of, else it is ErrCorrupt. It may be
 // used for several shards at once. Make one with NewSums.
 type Sums struct {
 	key     inventory.HashKey
 	shards  []shardSums
 	mu      sync.Mutex
 	records running
+	journal [store.JournalChains]chainSums
+}
+
+type chainSums struct {
+	lines      running
+	intentions heap
 }
 
 type shardSums struct {
@@ -137,6 +144,48 @@ func (s *Sums) Records() Sum {
 	return Sum{Digest: s.records.digest(), Records: s.records.count}
 }
 
+// LoadJournal implements store.Loader.
+func (s *Sums) LoadJournal(_ context.Context, chain int, lines []store.JournalLine, intentions []store.Intention) error {
+	if err := store.CheckChain(chain); err != nil {
+		return err
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	var c canon
+	for _, l := range lines {
+		c.reset()
+		c.line(l)
+		s.journal[chain].lines.add(c.sum())
+	}
+	for _, in := range intentions {
+		c.reset()
+		c.text(in.ID)
+		c.bytes(in.Text)
+		c.time(in.Since)
+		s.journal[chain].intentions.add(c.sum())
+	}
+	return nil
+}
+
+// Journal gives what the journal comes to so far: the zero Sum for none.
+func (s *Sums) Journal() (sum Sum) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	var c canon
+	for i := range s.journal {
+		chain := &s.journal[i]
+		sum.Lines += chain.lines.count
+		sum.Intentions += chain.intentions.count
+		lines := chain.lines.digest()
+		c.bytes(lines[:])
+		c.bytes(chain.intentions.sum[:])
+	}
+	if sum.Lines+sum.Intentions > 0 {
+		sum.Digest = c.sum()
+	}
+	return sum
+}
+
 // heap sums things up whatever their order: their digests are added as numbers of 256 bits.
 type heap struct {
 	sum   [sha256.Size]byte
@@ -174,7 +223,7 @@ func (r *running) digest() (sum [sha256.Size]byte) {
 	return sum
 }
 
-// sumShard reads a shard, and sumRecords the records.
+// sumShard reads a shard, sumRecords the records and sumJournal the journal.
 func sumShard(ctx context.Context, s store.View, shard int, track *tracker) (Sum, error) {
 	sums := NewSums(s.Identity())
 	if err := streamShard(ctx, s, shard, sums, track); err != nil {
@@ -187,6 +236,12 @@ func sumRecords(ctx context.Context, s store.View) (Sum, error) {
 	sums := NewSums(s.Identity())
 	err := StreamRecords(ctx, s, sums)
 	return sums.Records(), err
+}
+
+func sumJournal(ctx context.Context, s store.View) (Sum, error) {
+	sums := NewSums(s.Identity())
+	err := StreamJournal(ctx, s, sums)
+	return sums.Journal(), err
 }
 
 func sumNode(n *store.NodeScan) [sha256.Size]byte {
@@ -234,6 +289,11 @@ func (c *canon) text(texts ...string) {
 func (c *canon) time(t time.Time) {
 	c.buf = binary.AppendVarint(c.buf, t.Unix())
 	c.number(uint64(t.Nanosecond()))
+}
+
+func (c *canon) line(l store.JournalLine) {
+	c.number(l.Seq)
+	c.bytes(l.Text)
 }
 
 func (c *canon) node(k inventory.NodeKey) { c.text(k.Account, k.Region, string(k.Node)) }

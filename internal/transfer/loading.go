@@ -16,6 +16,7 @@ const (
 	changePage = 256
 	shapePage  = 1000
 	recordPage = 200
+	linePage   = 200
 )
 
 // dictionary names the shapes of one type in one partition.

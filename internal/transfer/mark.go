@@ -69,6 +69,18 @@ func checkEmpty(ctx context.Context, s store.Store) error {
 	if len(records) > 0 {
 		return ErrNotEmpty
 	}
+	for chain := range store.JournalChains {
+		intentions, err := s.Intentions(ctx, chain, 1)
+		if err != nil {
+			return err
+		}
+		switch _, err := s.JournalHead(ctx, chain); {
+		case err == nil || len(intentions) > 0:
+			return ErrNotEmpty
+		case !errors.Is(err, store.ErrNotFound):
+			return err
+		}
+	}
 	heads, err := s.Heads(ctx)
 	if err != nil {
 		return err

@@ -13,6 +13,8 @@ type tamper struct {
 	node   func(n *store.NodeScan)
 	change func(c *inventory.Change)
 	record func(r *store.Record)
+	line   func(l *store.JournalLine)
+	intent func(in *store.Intention)
 }
 
 var tampers = map[string]tamper{
@@ -32,6 +34,8 @@ var tampers = map[string]tamper{
 	"change arrival": {change: func(c *inventory.Change) { c.Arrival = c.Arrival.Add(1) }},
 	"delta":          {change: func(c *inventory.Change) { c.Delta = append(c.Delta, inventory.Edit{Copy: 1}) }},
 	"record value":   {record: func(r *store.Record) { r.Value = append(r.Value, 0) }},
+	"line":           {line: func(l *store.JournalLine) { l.Text = append([]byte("x"), l.Text...) }},
+	"intention":      {intent: func(in *store.Intention) { in.Since = in.Since.Add(time.Microsecond) }},
 	"record version": {record: func(r *store.Record) { r.Revision++ }},
 }
 
@@ -80,4 +84,20 @@ func (s tampered) ListRecords(ctx context.Context, prefix, after string, limit i
 		s.tamper.record(&records[0])
 	}
 	return records, err
+}
+
+func (s tampered) ReadJournal(ctx context.Context, chain int, after uint64, limit int) ([]store.JournalLine, error) {
+	lines, err := s.Store.ReadJournal(ctx, chain, after, limit)
+	if s.tamper.line != nil && len(lines) > 0 {
+		s.tamper.line(&lines[0])
+	}
+	return lines, err
+}
+
+func (s tampered) Intentions(ctx context.Context, chain, limit int) ([]store.Intention, error) {
+	intentions, err := s.Store.Intentions(ctx, chain, limit)
+	if s.tamper.intent != nil && len(intentions) > 0 {
+		s.tamper.intent(&intentions[0])
+	}
+	return intentions, err
 }

@@ -1,11 +1,11 @@
 // Package transfer carries the whole content of one store to another, of whatever kinds: identity, shapes, nodes,
-// documents, the feed and the control-plane records, so that what follows the feed or holds a page token notices nothing.
+// documents, the feed, the control-plane records and the journal, so that what follows the feed or holds a page token notices nothing.
 //
 // Begin with Copy, between a source nobody writes to and a target made with the source's identity. Unfinished tells
 // whoever opens a store that it is the target of a copy that did not end; Verify compares two stores without writing.
 // Stream gives all of a store to any loader, a backup or Sums, which says what a store's content comes to.
 //
-// Promises: Copy returns without error only when both stores give the same digest of every shard and of the records, each
+// Promises: Copy returns without error only when both stores give the same digest of every shard, of the records and of the journal, each
 // read back after the last write. A copy that was interrupted goes on where it stopped when it is called again. A source
 // that moved meanwhile is ErrMoved, never a mixture. It refuses a target that holds anything else.
 //
@@ -18,6 +18,7 @@ import (
 	"fmt"
 	"runtime"
 	"slices"
+	"strings"
 	"sync"
 	"sync/atomic"
 
@@ -69,6 +70,8 @@ type Options struct {
 // Report says what was carried or compared.
 type Report struct {
 	Shards, Nodes, Changes, Records int
+	// Lines are those of the journal.
+	Lines int
 	// Resumed is how many shards an earlier, interrupted copy had carried already.
 	Resumed int
 }
@@ -96,6 +99,9 @@ func Copy(ctx context.Context, from, to store.Store, o Options) (Report, error) 
 	if err := StreamRecords(ctx, from, to); err != nil {
 		return report, moved(err)
 	}
+	if err := StreamJournal(ctx, from, to); err != nil {
+		return report, moved(err)
+	}
 	verified, err := Verify(ctx, from, to, o)
 	if now, failed := standingOf(ctx, from); failed == nil && now != standing {
 		return report, ErrMoved
@@ -115,8 +121,8 @@ func moved(err error) error {
 	return err
 }
 
-// standingOf names the place a store's feeds and records are at. It moves with every change and every write to a record;
-// an unchanged report moves a node's record alone, which the digests find.
+// standingOf names the place a store's feeds, records and journal are at. It moves with every change, write to a record and
+// line; an unchanged report moves a node's record alone, which the digests find.
 func standingOf(ctx context.Context, s store.Store) (string, error) {
 	heads, err := s.Heads(ctx)
 	if err != nil {
@@ -130,6 +136,16 @@ func standingOf(ctx context.Context, s store.Store) (string, error) {
 	for _, h := range append(heads, records) {
 		c.number(h.Seq)
 		c.bytes(h.ID[:])
+	}
+	for chain := range store.JournalChains {
+		line, err := s.JournalHead(ctx, chain)
+		switch {
+		case err == nil:
+			c.number(uint64(chain))
+			c.line(line)
+		case !errors.Is(err, store.ErrNotFound):
+			return "", err
+		}
 	}
 	return fmt.Sprintf("%x", c.sum()), nil
 }
@@ -154,7 +170,7 @@ func copyShards(ctx context.Context, from, to store.Store, m *Mark, o Options) e
 	})
 }
 
-// Verify compares two stores of one identity by the digest of each shard and of the records. ErrDiffers names the parts
+// Verify compares two stores of one identity by the digest of each shard, of the records and of the journal. ErrDiffers names the parts
 // that differ.
 func Verify(ctx context.Context, from, to store.Store, o Options) (Report, error) {
 	if from.Identity() != to.Identity() {
@@ -196,21 +212,34 @@ func Verify(ctx context.Context, from, to store.Store, o Options) (Report, error
 	if err != nil {
 		return report, err
 	}
-	return report, differences(differing, ours != theirs)
+	lines, err := sumJournal(ctx, from)
+	if err != nil {
+		return report, err
+	}
+	report.Lines = lines.Lines
+	theirLines, err := sumJournal(ctx, to)
+	if err != nil {
+		return report, err
+	}
+	return report, differences(differing, ours != theirs, lines != theirLines)
 }
 
-func differences(shards []int, records bool) error {
-	if len(shards) == 0 && !records {
+func differences(shards []int, records, journal bool) error {
+	var parts []string
+	if len(shards) > 0 {
+		slices.Sort(shards)
+		parts = append(parts, fmt.Sprintf("in the shards %v", shards))
+	}
+	if records {
+		parts = append(parts, "in their records")
+	}
+	if journal {
+		parts = append(parts, "in their journals")
+	}
+	if len(parts) == 0 {
 		return nil
 	}
-	slices.Sort(shards)
-	switch {
-	case len(shards) == 0:
-		return fmt.Errorf("%w in their records", ErrDiffers)
-	case records:
-		return fmt.Errorf("%w in the shards %v and in their records", ErrDiffers, shards)
-	}
-	return fmt.Errorf("%w in the shards %v", ErrDiffers, shards)
+	return fmt.Errorf("%w %s", ErrDiffers, strings.Join(parts, " and "))
 }
 
 // eachShard calls f for every shard, some at a time, until one fails.

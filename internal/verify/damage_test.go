@@ -19,6 +19,7 @@ type damage struct {
 	heads  func(all []inventory.Position)
 	shapes func(all []inventory.Shape)
 	id     func(id *store.Identity)
+	lines  func(chain int, all []store.JournalLine) []store.JournalLine
 	err    error // of every scan
 	says   string
 }
@@ -58,9 +59,21 @@ var damages = map[string]damage{
 	"head id":         {heads: func(all []inventory.Position) { all[1].ID[0]++ }, says: "shard 1: the newest change of its feed is"},
 	"record twice":    {record: func(all []store.Record) []store.Record { all[1].Revision = all[0].Revision; return all }, says: "have the same revision"},
 	"record revision": {record: func(all []store.Record) []store.Record { all[0].Revision = 0; return all }, says: "has the revision 0"},
-	"shape text":      {shapes: func(all []inventory.Shape) { all[0].Text += "\x01a\x01b" }, says: "its text is not the one it is named by"},
-	"shape cut":       {shapes: func(all []inventory.Shape) { all[0].Text = all[0].Text[:len(all[0].Text)-1] }, says: "cut short"},
-	"hash key":        {id: func(id *store.Identity) { id.HashKey[0]++ }, says: "its text is not the one it is named by"},
+	"line gone": {lines: func(chain int, all []store.JournalLine) []store.JournalLine {
+		if chain == 2 && len(all) > 3 {
+			return slices.Delete(all, 1, 2)
+		}
+		return all
+	}, says: "the lines 1 and 3 of the journal's chain 2 do not follow one another"},
+	"last line gone": {lines: func(chain int, all []store.JournalLine) []store.JournalLine {
+		if chain == 1 && len(all) > 0 {
+			return all[:len(all)-1]
+		}
+		return all
+	}, says: "chain 1 of the journal ends at line 9, and its newest is 10"},
+	"shape text": {shapes: func(all []inventory.Shape) { all[0].Text += "\x01a\x01b" }, says: "its text is not the one it is named by"},
+	"shape cut":  {shapes: func(all []inventory.Shape) { all[0].Text = all[0].Text[:len(all[0].Text)-1] }, says: "cut short"},
+	"hash key":   {id: func(id *store.Identity) { id.HashKey[0]++ }, says: "its text is not the one it is named by"},
 }
 
 // elsewhere gives a node a name that another shard has.
@@ -136,4 +149,12 @@ func (s *damaged) Shapes(ctx context.Context, shard int, p inventory.Partition, 
 		s.damage.shapes(shapes)
 	}
 	return shapes, err
+}
+
+func (s *damaged) ReadJournal(ctx context.Context, chain int, after uint64, limit int) ([]store.JournalLine, error) {
+	lines, err := s.Store.ReadJournal(ctx, chain, after, limit)
+	if s.damage.lines != nil && s.once.CompareAndSwap(false, chain == 2) {
+		lines = s.damage.lines(chain, lines)
+	}
+	return lines, err
 }

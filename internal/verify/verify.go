@@ -5,7 +5,7 @@
 //
 // What is recomputed: the name of every shape from its text; every document from the feed, as far back as the feed goes,
 // held against the document stored; what each change says it added to and took from a document; the sequences and the
-// heads of the feed; the counts and revisions in nodes' records; and, where there is an index, its postings from the
+// heads of the feed; the counts and revisions in nodes' records; the sequences and the heads of the journal; and, where there is an index, its postings from the
 // documents, both ways, and the texts behind them. ContentHash is opaque (clients' own) and cannot be recomputed.
 //
 // It refuses to mend anything, and to stop at the first finding: a shard that cannot be read on is one finding, and the
@@ -38,6 +38,8 @@ type Options struct {
 // Report is what was looked at, and found.
 type Report struct {
 	Shards, Nodes, Documents, Entries, Shapes, Changes, Records int
+	// Lines and Intentions are the journal's.
+	Lines, Intentions int
 	// Recomputed is how many documents the feed reaches back far enough to make anew.
 	Recomputed int
 	// Postings is how many pairs of a node and a shape were compared with an index.
@@ -58,6 +60,7 @@ type Checker struct {
 	index  *postings // nil without one
 	shards []*shardChecker
 	keys   records
+	chains [store.JournalChains]chainChecker
 
 	mu      sync.Mutex
 	report  Report
@@ -167,7 +170,15 @@ func Store(ctx context.Context, v store.View, o Options) (Report, error) {
 		}
 		c.find("the records cannot be read on: %v", err)
 	}
-	return c.Finish(), nil
+	if err := transfer.StreamJournal(ctx, v, c); err != nil {
+		if gone(ctx, err) {
+			return c.Finish(), err
+		}
+		c.find("the journal cannot be read on: %v", err)
+		return c.Finish(), nil
+	}
+	err = c.checkChainHeads(ctx, v)
+	return c.Finish(), err
 }
 
 // cut notes that documents were not seen, so that the index may know of more.

@@ -53,6 +53,9 @@ func fill(t *testing.T, s store.Store, seed uint64, prune bool) {
 			t.Fatal(err)
 		}
 	}
+	if err := storetest.FillJournal(ctx, s); err != nil {
+		t.Fatal(err)
+	}
 	if prune {
 		if n, err := s.Prune(ctx, storetest.Epoch.Add(100*time.Minute)); err != nil || n == 0 {
 			t.Fatalf("%d changes pruned (%v)", n, err)

@@ -59,7 +59,6 @@ func (f *feed) head() inventory.Position {
 
 var (
 	_ store.Store     = (*Store)(nil)
-	_ store.Journal   = (*Store)(nil)
 	_ store.Snapshots = (*Store)(nil)
 )
 

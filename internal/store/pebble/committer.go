@@ -12,6 +12,7 @@ import (
 	"github.com/cockroachdb/pebble/v2/vfs"
 
 	"stocktake/internal/inventory"
+	"stocktake/internal/store"
 )
 
 // Bounds of one batch: large enough that a hundred writers share an fsync, small enough that none waits long.
@@ -38,6 +39,7 @@ type committer struct {
 	// recordsID is the id of the last write to a record, stored with each; its sequence is one of the counters.
 	recordsID inventory.ChangeID
 	fences    map[string]uint64
+	journal   [store.JournalChains]chain
 	heads     []inventory.Position
 	tails     []uint64
 	readers   map[string][]uint64
@@ -63,7 +65,9 @@ type batch struct {
 	writes *engine.Batch
 	// records are those written in this batch and their revisions, 0 for one deleted.
 	records map[string]uint64
-	fed     bool // heads or tails were replaced by copies of the batch's own
+	// lines are those of the journal written in this batch, by key.
+	lines map[string][]byte
+	fed   bool // heads or tails were replaced by copies of the batch's own
 }
 
 // run takes requests until the queue is closed.
@@ -117,7 +121,7 @@ func refuse(requests []*request, err error) []*request {
 // commit writes the requests, in as many batches as their size asks for.
 func (c *committer) commit(requests []*request) {
 	for len(requests) > 0 {
-		b := &batch{committer: c, writes: c.s.db.NewBatch(), records: map[string]uint64{}}
+		b := &batch{committer: c, writes: c.s.db.NewBatch(), records: map[string]uint64{}, lines: map[string][]byte{}}
 		clear(c.nodes)
 		n := 0
 		for n < len(requests) && b.writes.Len() < batchBytes {

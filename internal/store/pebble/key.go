@@ -9,16 +9,18 @@ import (
 
 // The first byte of a key says what it is the key of.
 const (
-	kindMeta     = 'm' // the format, the identity, the counters, the id of the records' head
-	kindNode     = 'n' // shard, account, region, node -> the node's record
-	kindDocument = 'd' // shard, account, region, node, type, sub-type -> document
-	kindChange   = 'c' // shard, sequence -> change
-	kindSpace    = 'p' // space -> the partition and type whose shapes are numbered in it
-	kindShapeID  = 'i' // space, number -> shape id
-	kindShape    = 't' // space, number -> shape text
-	kindRecord   = 'k' // key -> control-plane record
-	kindReader   = 'r' // name -> sequences read
-	kindFence    = 'f' // lease -> number
+	kindMeta      = 'm' // the format, the identity, the counters, the id of the records' head
+	kindNode      = 'n' // shard, account, region, node -> the node's record
+	kindDocument  = 'd' // shard, account, region, node, type, sub-type -> document
+	kindChange    = 'c' // shard, sequence -> change
+	kindSpace     = 'p' // space -> the partition and type whose shapes are numbered in it
+	kindShapeID   = 'i' // space, number -> shape id
+	kindShape     = 't' // space, number -> shape text
+	kindRecord    = 'k' // key -> control-plane record
+	kindReader    = 'r' // name -> sequences read
+	kindFence     = 'f' // lease -> number
+	kindLine      = 'j' // chain, sequence -> line of the journal
+	kindIntention = 'w' // chain, id -> intention of the journal
 )
 
 var (

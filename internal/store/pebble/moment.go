@@ -102,6 +102,33 @@ func (m *moment) ListRecords(ctx context.Context, prefix, after string, limit in
 	return listIn(ctx, m.v, prefix, after, limit)
 }
 
+// JournalHead implements store.View.
+func (m *moment) JournalHead(ctx context.Context, chain int) (store.JournalLine, error) {
+	if err := m.begin(ctx); err != nil {
+		return store.JournalLine{}, err
+	}
+	defer m.open.RUnlock()
+	return m.v.journalHead(chain)
+}
+
+// ReadJournal implements store.View.
+func (m *moment) ReadJournal(ctx context.Context, chain int, after uint64, limit int) ([]store.JournalLine, error) {
+	if err := m.begin(ctx); err != nil {
+		return nil, err
+	}
+	defer m.open.RUnlock()
+	return m.v.readJournal(ctx, chain, after, limit)
+}
+
+// Intentions implements store.View.
+func (m *moment) Intentions(ctx context.Context, chain int, limit int) ([]store.Intention, error) {
+	if err := m.begin(ctx); err != nil {
+		return nil, err
+	}
+	defer m.open.RUnlock()
+	return m.v.intentions(ctx, chain, limit)
+}
+
 // Close implements store.View.
 func (m *moment) Close() error {
 	m.open.Lock()

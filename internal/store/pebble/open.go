@@ -384,6 +384,9 @@ func (c *committer) load() error {
 	if err != nil {
 		return err
 	}
+	if err := c.loadJournal(); err != nil {
+		return err
+	}
 	for shard := range c.heads {
 		if err := c.findEnds(shard); err != nil {
 			return err

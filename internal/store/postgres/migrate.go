@@ -21,12 +21,19 @@ import (
 	"stocktake/internal/store"
 )
 
-// The versions of the tables this program can work with. Migrations expand, then contract: one adds what the next program
-// needs and takes nothing away that this one uses, and only when no server of before is left a later one removes. So
-// servers of two neighbouring releases may serve one database while it is rolled over.
+// The versions of the tables. Migrations expand, then contract: one adds what the next program needs and takes nothing away
+// that this one uses, and only when no server of before is left a later one removes. So servers of two neighbouring
+// releases may serve one database while it is rolled over, and either may be started anew meanwhile.
+//
+// The store's identity says both sides of this: the version its tables are of, for a program that needs newer ones; and the
+// least that a program must know, which a migration raises when it takes away what older ones use.
 const (
-	oldestVersion = 1
-	newestVersion = 1
+	// newestVersion is what this program makes of the tables, and the newest that it knows.
+	newestVersion = 2
+	// oldestVersion is the oldest that has all this program uses.
+	oldestVersion = 2
+	// sharedVersion is the oldest program, by the newest version it knows, that can use the tables as this one makes them.
+	sharedVersion = 1
 )
 
 //go:embed migrations/*.sql
@@ -35,6 +42,7 @@ var migrations embed.FS
 // tables are all that Citus distributes, the first being what the others lie beside.
 var tables = []string{
 	"head", "identity", "node", "document", "change", "shape", "reader", "fence", "record", "record_head", "snapshot", "snapshot_part",
+	"journal_head", "journal_line", "intention",
 }
 
 // migrateCommand is what to do about tables that are not there, or too old.
@@ -140,6 +148,10 @@ func migrateTables(ctx context.Context, config *pgx.ConnConfig, options MigrateO
 	return provider.GetDBVersion(ctx)
 }
 
+func tooOld(version int64) error {
+	return fmt.Errorf("the tables are of version %d and this program needs %d or newer: %s", version, oldestVersion, migrateCommand)
+}
+
 func tooNew(version int64) error {
 	return fmt.Errorf("the tables are of version %d and this program knows none above %d: use a newer stocktake", version, newestVersion)
 }
@@ -186,16 +198,22 @@ func settle(ctx context.Context, conn *pgx.Conn, version int64, options MigrateO
 	if err != nil {
 		return err
 	}
-	tag, err := conn.Exec(ctx, `INSERT INTO stocktake.identity (shard, version, id, shards, hash_key, token_key, root_key)
-		VALUES (0, $1, $2, $3, $4, $5, $6) ON CONFLICT (shard) DO NOTHING`,
-		version, want.ID[:], want.Shards, want.HashKey[:], want.TokenKey[:], want.RootKey[:])
+	if _, err := conn.Exec(ctx, `INSERT INTO stocktake.journal_head (shard, seq)
+		SELECT s, 0 FROM generate_series(0, $1::int4 - 1) s ON CONFLICT (shard) DO NOTHING`, store.JournalChains); err != nil {
+		return err
+	}
+	tag, err := conn.Exec(ctx, `INSERT INTO stocktake.identity (shard, version, tables, id, shards, hash_key, token_key, root_key)
+		VALUES (0, $1, $2, $3, $4, $5, $6, $7) ON CONFLICT (shard) DO NOTHING`,
+		sharedVersion, version, want.ID[:], want.Shards, want.HashKey[:], want.TokenKey[:], want.RootKey[:])
 	if err != nil {
 		return err
 	}
 	if tag.RowsAffected() > 0 {
 		options.Log("made the store %x of %d shards", want.ID, want.Shards)
 	}
-	if _, err := conn.Exec(ctx, `UPDATE stocktake.identity SET version = $1 WHERE shard = 0 AND version < $1`, version); err != nil {
+	// Servers go by this: what the tables of before did not have has to be there.
+	if _, err := conn.Exec(ctx, `UPDATE stocktake.identity SET version = GREATEST(version, $1), tables = GREATEST(tables, $2)
+		WHERE shard = 0 AND (version < $1 OR tables < $2)`, sharedVersion, version); err != nil {
 		return err
 	}
 	got, err := readIdentity(ctx, conn)
@@ -233,20 +251,22 @@ func (o MigrateOptions) identity() (store.Identity, error) {
 
 // readIdentity reads what a store is given once, and refuses tables this program cannot work with.
 func readIdentity(ctx context.Context, conn *pgx.Conn) (id store.Identity, err error) {
-	var version int64
+	var version, tables int64
 	var idBytes, hashKey, tokenKey, rootKey []byte
-	err = conn.QueryRow(ctx, `SELECT version, id, shards, hash_key, token_key, root_key FROM stocktake.identity WHERE shard = 0`).
-		Scan(&version, &idBytes, &id.Shards, &hashKey, &tokenKey, &rootKey)
+	err = conn.QueryRow(ctx, `SELECT version, tables, id, shards, hash_key, token_key, root_key FROM stocktake.identity WHERE shard = 0`).
+		Scan(&version, &tables, &idBytes, &id.Shards, &hashKey, &tokenKey, &rootKey)
 	var pg *pgconn.PgError
 	switch {
 	case errors.As(err, &pg) && (pg.Code == "42P01" || pg.Code == "3F000"), errors.Is(err, pgx.ErrNoRows):
 		return id, fmt.Errorf("the database holds no store yet: %s", migrateCommand)
+	case errors.As(err, &pg) && pg.Code == "42703": // the first version had no such column
+		return id, tooOld(1)
 	case err != nil:
 		return id, err
 	case version > newestVersion:
 		return id, tooNew(version)
-	case version < oldestVersion:
-		return id, fmt.Errorf("the tables are of version %d and this program needs %d or newer: %s", version, oldestVersion, migrateCommand)
+	case tables < oldestVersion:
+		return id, tooOld(tables)
 	}
 	for _, f := range []struct{ to, from []byte }{{id.ID[:], idBytes}, {id.HashKey[:], hashKey}, {id.TokenKey[:], tokenKey}, {id.RootKey[:], rootKey}} {
 		if len(f.to) != len(f.from) {

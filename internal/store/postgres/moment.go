@@ -132,6 +132,30 @@ func (m *moment) ListRecords(ctx context.Context, prefix, after string, limit in
 	return m.s.listBy(ctx, m.labour, prefix, after, limit)
 }
 
+// JournalHead implements store.View.
+func (m *moment) JournalHead(ctx context.Context, chain int) (store.JournalLine, error) {
+	if err := store.CheckChain(chain); err != nil {
+		return store.JournalLine{}, err
+	}
+	return m.s.journalHeadBy(ctx, m.labour, chain)
+}
+
+// ReadJournal implements store.View.
+func (m *moment) ReadJournal(ctx context.Context, chain int, after uint64, limit int) ([]store.JournalLine, error) {
+	if err := store.CheckChain(chain); err != nil {
+		return nil, err
+	}
+	return m.s.readJournalBy(ctx, m.labour, chain, after, limit)
+}
+
+// Intentions implements store.View.
+func (m *moment) Intentions(ctx context.Context, chain int, limit int) ([]store.Intention, error) {
+	if err := store.CheckChain(chain); err != nil {
+		return nil, err
+	}
+	return m.s.intentionsBy(ctx, m.labour, chain, limit)
+}
+
 // Close implements store.View.
 func (m *moment) Close() error {
 	m.mu.Lock()

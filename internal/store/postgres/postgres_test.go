@@ -96,7 +96,7 @@ func TestVersionsOfOthersAreRefused(t *testing.T) {
 	execute(t, url, `DELETE FROM stocktake.head WHERE shard = 1`)
 	refused("1 of its 2 shards")
 	migrate(t, url, postgres.MigrateOptions{})
-	execute(t, url, `UPDATE stocktake.identity SET version = 0`)
+	execute(t, url, `UPDATE stocktake.identity SET tables = 1`)
 	refused("stocktake migrate --database-url")
 	execute(t, url, `UPDATE stocktake.identity SET version = 1000`)
 	refused("newer stocktake")

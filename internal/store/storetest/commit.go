@@ -328,6 +328,9 @@ func givenUpCallStops(t *testing.T, m Maker) {
 	if _, err := r.s.Node(ctx, Node(1)); !errors.Is(err, context.Canceled) {
 		t.Errorf("read under a cancelled context: %v", err)
 	}
+	if err := r.s.AppendJournal(ctx, 0, 0, [][]byte{{'x'}}, nil); !errors.Is(err, context.Canceled) {
+		t.Errorf("line under a cancelled context: %v", err)
+	}
 }
 
 func closedStoreSaysSo(t *testing.T, m Maker) {
@@ -339,7 +342,11 @@ func closedStoreSaysSo(t *testing.T, m Maker) {
 	_, heads := r.s.Heads(r.Context())
 	_, put := r.s.PutRecord(r.Context(), store.Record{Key: "k"})
 	_, view := r.s.View(r.Context())
-	for name, err := range map[string]error{"Commit": commit, "Node": node, "Heads": heads, "PutRecord": put, "View": view} {
+	intend := r.s.Intend(r.Context(), 0, "id", []byte("x"))
+	_, line := r.s.JournalHead(r.Context(), 0)
+	for name, err := range map[string]error{
+		"Commit": commit, "Node": node, "Heads": heads, "PutRecord": put, "View": view, "Intend": intend, "JournalHead": line,
+	} {
 		if !errors.Is(err, store.ErrClosed) {
 			t.Errorf("%s of a closed store: %v, want ErrClosed", name, err)
 		}

@@ -17,16 +17,19 @@ import (
 
 // content is all that a copy of a store takes over, with the revisions and ids the store gave.
 type content struct {
-	Nodes   map[int][]store.NodeScan
-	Changes map[int][]inventory.Change
-	Shapes  map[int][]store.Typed
-	Records []store.Record
-	Heads   []inventory.Position
+	Nodes      map[int][]store.NodeScan
+	Changes    map[int][]inventory.Change
+	Shapes     map[int][]store.Typed
+	Records    []store.Record
+	Lines      map[int][]store.JournalLine
+	Intentions map[int][]store.Intention
+	Heads      []inventory.Position
 }
 
 // contentOf reads all of a store. Nodes and shapes are sorted, because each store scans in an order of its own.
 func contentOf(ctx context.Context, s store.View) (content, error) {
-	c := content{Nodes: map[int][]store.NodeScan{}, Changes: map[int][]inventory.Change{}, Shapes: map[int][]store.Typed{}}
+	c := content{Nodes: map[int][]store.NodeScan{}, Changes: map[int][]inventory.Change{}, Shapes: map[int][]store.Typed{},
+		Lines: map[int][]store.JournalLine{}, Intentions: map[int][]store.Intention{}}
 	var err error
 	if c.Heads, err = s.Heads(ctx); err != nil {
 		return c, err
@@ -36,8 +39,10 @@ func contentOf(ctx context.Context, s store.View) (content, error) {
 			return c, fmt.Errorf("shard %d: %w", shard, err)
 		}
 	}
-	c.Records, err = s.ListRecords(ctx, "", "", 1_000_000)
-	return c, err
+	if c.Records, err = s.ListRecords(ctx, "", "", 1_000_000); err != nil {
+		return c, err
+	}
+	return c, c.readJournal(ctx, s)
 }
 
 func (c *content) readShard(ctx context.Context, s store.View, shard int) error {
@@ -119,6 +124,14 @@ func (c *content) loads(ctx context.Context, to store.Store) []func() error {
 	}
 	for records := range slices.Chunk(c.Records, page) {
 		calls = append(calls, func() error { return to.LoadRecords(ctx, records) })
+	}
+	for chain := range store.JournalChains {
+		for lines := range slices.Chunk(c.Lines[chain], page) {
+			calls = append(calls, func() error { return to.LoadJournal(ctx, chain, lines, nil) })
+		}
+		for intentions := range slices.Chunk(c.Intentions[chain], page) {
+			calls = append(calls, func() error { return to.LoadJournal(ctx, chain, nil, intentions) })
+		}
 	}
 	return calls
 }
@@ -252,6 +265,10 @@ func loaderTakesAnyOrder(t *testing.T, m Maker) {
 		r.check(to.LoadChanges(t.Context(), shard, nil))
 	}
 	r.check(to.LoadRecords(t.Context(), c.Records))
+	for chain, lines := range c.Lines {
+		r.check(to.LoadJournal(t.Context(), chain, lines[:len(lines)/2], c.Intentions[chain]))
+		r.check(to.LoadJournal(t.Context(), chain, lines[len(lines)/3:], nil))
+	}
 	r.sameContent(c, to, "loaded in another order")
 }
 

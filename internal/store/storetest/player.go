@@ -93,8 +93,10 @@ func (p *Player) Next(ctx context.Context) (outcome string, err error) {
 		return p.stalled(ctx, src, at)
 	case n < 82:
 		return p.raise(ctx, src)
-	case n < 90:
+	case n < 87:
 		return p.record(ctx, src)
+	case n < 90:
+		return p.journal(ctx, src)
 	case n < 93:
 		read := make([]uint64, p.Store.Identity().Shards)
 		for i := range read {

@@ -23,6 +23,10 @@ type State struct {
 	// Changes are what every shard's feed holds, from its oldest position that can be read.
 	Changes map[int][]inventory.Change
 	Records map[string]string
+	// Lines are those of each chain of the journal that has any, Intentions the texts by id of each; their times are not
+	// compared.
+	Lines      map[int][]store.JournalLine
+	Intentions map[int]map[string]string
 }
 
 // Read reads all of a store. oldest is, for each shard, the position to read changes after.
@@ -30,6 +34,10 @@ func Read(ctx context.Context, s store.Store, oldest []inventory.Position) (Stat
 	state := State{
 		Nodes: map[inventory.NodeKey]store.NodeScan{}, Texts: map[string]string{},
 		Changes: map[int][]inventory.Change{}, Records: map[string]string{},
+		Lines: map[int][]store.JournalLine{}, Intentions: map[int]map[string]string{},
+	}
+	if err := state.addJournal(ctx, s); err != nil {
+		return state, err
 	}
 	for shard := range s.Identity().Shards {
 		nodes, err := ScanAll(ctx, s, shard, 3)

@@ -78,6 +78,14 @@ var laws = []law{
 	{"RacingRecordsOneWins", racingRecordsOneWins},
 	{"ListRecordsOrder", listRecordsOrder},
 	{"RecordsHeadMoves", recordsHeadMoves},
+	{"JournalKeepsOrder", journalKeepsOrder},
+	{"JournalKeepsItsBytes", journalKeepsItsBytes},
+	{"AppendIsConditional", appendIsConditional},
+	{"RacingAppendsOneWins", racingAppendsOneWins},
+	{"IntentionsLastUntilSettled", intentionsLastUntilSettled},
+	{"PruneKeepsTheNewestLine", pruneKeepsTheNewestLine},
+	{"JournalMovesNoHead", journalMovesNoHead},
+	{"SoundLinesOnly", soundLinesOnly},
 	{"FencedCommitIsRefused", fencedCommitIsRefused},
 	{"RaiseFenceStopsRacingCommits", raiseFenceStopsRacingCommits},
 	{"SnapshotsKeepTheNewest", snapshotsKeepTheNewest},
@@ -87,12 +95,14 @@ var laws = []law{
 	{"LoaderTakesAnyOrder", loaderTakesAnyOrder},
 	{"LoadedRevisionsAreNotGivenAgain", loadedRevisionsAreNotGivenAgain},
 	{"LoaderRefusesOther", loaderRefusesOther},
+	{"LoaderRefusesAnotherJournal", loaderRefusesAnotherJournal},
 }
 
 // lasting are those of stores that can be opened again.
 var lasting = []law{
 	{"ReopenKeepsAll", reopenKeepsAll},
 	{"ReopenGoesOn", reopenGoesOn},
+	{"ReopenKeepsTheJournal", reopenKeepsTheJournal},
 	{"ReopenKeepsFences", reopenKeepsFences},
 	{"ReopenKeepsWhatWasLoaded", reopenKeepsWhatWasLoaded},
 	{"ReopenKeepsTheSnapshot", reopenKeepsTheSnapshot},
@@ -106,6 +116,8 @@ var shared = []law{
 	{"HandlesRaceFirstCommits", func(t *testing.T, m Maker) { newTrialBy2(t, m).raceFirstCommits() }},
 	{"HandlesRaceUnchanged", func(t *testing.T, m Maker) { newTrialBy2(t, m).raceUnchanged() }},
 	{"HandlesRaceRecords", func(t *testing.T, m Maker) { newTrialBy2(t, m).raceRecords() }},
+	{"HandlesShareTheJournal", handlesShareTheJournal},
+	{"HandlesRaceAppends", func(t *testing.T, m Maker) { newTrialBy2(t, m).raceAppends() }},
 	{"HandlesRaceFences", func(t *testing.T, m Maker) { newTrialBy2(t, m).raceFences() }},
 	{"HandlesSweepBesideCommits", func(t *testing.T, m Maker) { newTrialBy2(t, m).sweepWhileCommitting() }},
 	{"HandlesReturnSweptShapes", func(t *testing.T, m Maker) { newTrialBy2(t, m).returnSweptShape() }},
