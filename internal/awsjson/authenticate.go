@@ -113,7 +113,7 @@ func (h *Handler) authenticateKey(w http.ResponseWriter, r *http.Request, verifi
 	if err := claim.Verify(sha256.Sum256(*buffer)); err != nil {
 		return err
 	}
-	if principal.Judged() {
+	if principal.Judged() && h.config.Identities != nil {
 		h.config.Identities.Used(r.Context(), principal, verifier.Service, claim.Region)
 	}
 	return nil

@@ -1,6 +1,7 @@
 package awsjson
 
 import (
+	"cmp"
 	"context"
 	"net/http"
 	"slices"
@@ -20,6 +21,9 @@ type Subject struct {
 	ARNs         []string // of what is of no such kind
 	Tags         []wire.Tag
 	TagKeys      []string // of tags without values
+	// Shown is what a refusal names in the place of the resource, whose name may tell more than the request did; empty: the
+	// resource.
+	Shown string
 }
 
 // Naming gives a row whose requests name more than a node: subject says what. The node that the row is made with is among
@@ -88,7 +92,7 @@ func (c Caller) reaches(ctx context.Context, row Row, hasNode bool, node invento
 func (c Caller) Permit(ctx context.Context, permission string, s Subject) error {
 	if !c.Principal.Judged() {
 		if !c.Principal.Administrator() || !c.Principal.MayAct(permission) {
-			return denied(c, permission, anything(c), false)
+			return denied(c, permission, cmp.Or(s.Shown, anything(c)), false)
 		}
 		return nil
 	}
@@ -101,7 +105,7 @@ func (c Caller) Permit(ctx context.Context, permission string, s Subject) error 
 	if d.Outcome == policy.Allowed {
 		return nil
 	}
-	return denied(c, permission, r.Resources[d.Resource].ARN, d.Outcome == policy.DeniedExplicitly)
+	return denied(c, permission, cmp.Or(s.Shown, r.Resources[d.Resource].ARN), d.Outcome == policy.DeniedExplicitly)
 }
 
 // resources names what of the subject an action is done to, by the table of actions.

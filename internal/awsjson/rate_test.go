@@ -23,19 +23,25 @@ func TestRates(t *testing.T) {
 		count           Throttled
 	}{
 		{
-			"of a key", Rates{Key: 1}, call{"READER", "GetInventory", "{}"},
+			"of a key",
+			Rates{Key: 1},
+			call{"READER", "GetInventory", "{}"},
 			[]call{{"READER", "GetInventorySchema", "{}"}, {"READER", "PutInventory", goodPut}, {"READER", "NoSuchAction", "{}"}},
 			[]call{{"NODE", "PutInventory", goodPut}, {"ROOT", "GetInventory", "{}"}},
 			Throttled{Key: 4},
 		},
 		{
-			"of an account", Rates{Account: 1}, call{"READER", "GetInventory", "{}"},
+			"of an account",
+			Rates{Account: 1},
+			call{"READER", "GetInventory", "{}"},
 			[]call{{"READER", "GetInventory", "{}"}, {"NODE", "PutInventory", goodPut}},
 			[]call{{"ROOT", "GetInventory", "{}"}},
 			Throttled{Account: 3},
 		},
 		{
-			"of a node", Rates{Node: 1}, call{"NODE", "PutInventory", goodPut},
+			"of a node",
+			Rates{Node: 1},
+			call{"NODE", "PutInventory", goodPut},
 			[]call{{"NODE", "PutInventory", goodPut}},
 			[]call{{"NODE", "PutInventory", other}, {"ROOT", "PutInventory", goodPut}, {"READER", "GetInventory", "{}"}},
 			Throttled{Node: 2},
