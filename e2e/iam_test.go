@@ -1,10 +1,8 @@
 package e2e
 
 import (
-	"bytes"
 	"encoding/json"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"strings"
 	"testing"
@@ -21,14 +19,12 @@ func keyOf(id, secret, token string) identity {
 func (s *service) awsAs(t *testing.T, who identity, args ...string) (answer, refusal string) {
 	t.Helper()
 	full := append([]string{args[0], "--endpoint-url", s.endpoint, "--output", "json"}, args[1:]...)
-	cmd := exec.CommandContext(t.Context(), tool(t, "aws"), full...)
-	cmd.Env = append(append(os.Environ(), s.clientEnv(cliRegion)...), who...)
-	var out, log bytes.Buffer
-	cmd.Stdout, cmd.Stderr = &out, &log
-	if err := cmd.Run(); err != nil {
-		return "", log.String()
+	tool(t, "aws")
+	out, log, err := runAWS(t.Context(), append(append(os.Environ(), s.clientEnv(cliRegion)...), who...), full...)
+	if err != nil {
+		return "", log
 	}
-	return out.String(), ""
+	return out, ""
 }
 
 // did is awsAs of what must go well; the answer is read into v where there is one.

@@ -46,6 +46,7 @@ func runTests(m *testing.M) int {
 		fmt.Fprintln(os.Stderr, "building the binary under test:", err)
 		return 1
 	}
+	defer cli.stop()
 	defer stopShared()
 	return m.Run()
 }
@@ -99,11 +100,22 @@ func tool(t testing.TB, name string) string {
 
 // command runs a program with the environment of an AWS client of the service: key, region, nothing of the user's.
 func (s *service) command(ctx context.Context, region, name string, args ...string) (stdout, stderr string, err error) {
+	env := append(os.Environ(), s.clientEnv(region)...)
+	if filepath.Base(name) == "aws" {
+		stdout, stderr, err = runAWS(ctx, env, args...)
+	} else {
+		stdout, stderr, err = execute(ctx, env, name, args...)
+	}
+	// Version 2 of the aws CLI adds to every error that it was told not to try again.
+	return stdout, strings.ReplaceAll(stderr, " (reached max retries: 0)", ""), err
+}
+
+// execute starts a program with an environment, and waits for its end.
+func execute(ctx context.Context, env []string, name string, args ...string) (stdout, stderr string, err error) {
 	cmd := exec.CommandContext(ctx, name, args...)
-	cmd.Env = append(os.Environ(), s.clientEnv(region)...)
+	cmd.Env = env
 	var out, log bytes.Buffer
 	cmd.Stdout, cmd.Stderr = &out, &log
 	err = cmd.Run()
-	// Version 2 of the aws CLI adds to every error that it was told not to try again.
-	return out.String(), strings.ReplaceAll(log.String(), " (reached max retries: 0)", ""), err
+	return out.String(), log.String(), err
 }
