@@ -1,6 +1,8 @@
 package agent_test
 
 import (
+	"flag"
+	"slices"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -10,20 +12,33 @@ import (
 	"stocktake/internal/store/storetest/stores"
 )
 
-// lives runs a test in a world of its own for every kind of store, over http and over https, with HTTP/1.1 and with HTTP/2;
-// in every combination for the one that is quick.
+var every = flag.Bool("every", false, "live over every kind of store in every way, not in each way once and over each store once")
+
+// way is how an agent reaches its service.
+type way struct {
+	name           string
+	secure, second bool
+	stores         []string // that are lived over without -every
+}
+
+// lives runs a test in a world of its own, over http and over https, with HTTP/1.1 and with HTTP/2, and for every kind of
+// store: what is between the two knows of neither, so that each way and each store once is enough for a day.
 func lives(t *testing.T, test func(t *testing.T, w *world)) {
 	t.Helper()
 	pgtest.Shared(t) // outside of any bubble: its start waits for processes
-	ways := []struct {
-		name           string
-		secure, second bool
-	}{{"http", false, false}, {"http, HTTP 2", false, true}, {"https", true, false}, {"https, HTTP 2", true, true}}
+	ways := []way{
+		{"http", false, false, []string{"postgres"}},
+		{"http, HTTP 2", false, true, []string{"memory"}},
+		{"https", true, false, []string{"memory"}},
+		{"https, HTTP 2", true, true, []string{"pebble"}},
+	}
 	for _, maker := range stores.All(4) {
+		lived := false
 		for _, way := range ways {
-			if way.secure != way.second && maker.Name != "memory" {
+			if !*every && !slices.Contains(way.stores, maker.Name) {
 				continue
 			}
+			lived = true
 			t.Run(maker.Name+" over "+way.name, func(t *testing.T) {
 				t.Parallel()
 				synctest.Test(t, func(t *testing.T) {
@@ -32,6 +47,9 @@ func lives(t *testing.T, test func(t *testing.T, w *world)) {
 					test(t, w)
 				})
 			})
+		}
+		if !lived {
+			t.Errorf("nobody lives over %s", maker.Name)
 		}
 	}
 }
