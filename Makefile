@@ -31,7 +31,11 @@ demo: build ## this machine and a simulated fleet in a running service; ARGS=--o
 	bin/stocktake demo $(ARGS)
 
 test: tools ## all tests, race detector on, against the real AWS clients
-	$(GO) test -race -timeout 20m ./...
+	$(GO) test -race -vet=off -p 3 -parallel 4 -timeout 20m ./...
+
+test-long: tools ## the tests of which make test takes a part, as a whole: an hour and more
+	$(GO) test ./e2e -run '^Test(CommandLine|KeysDo|Users)' -count 1 -timeout 60m -fresh-cli
+	$(GO) test ./internal/simulate/agent -count 1 -timeout 60m -every
 
 lint: $(LINT) ## what the linters of .golangci.yml find, formatting included
 	$(LINT) config verify && $(LINT) fmt --diff && $(LINT) run ./...
