@@ -26,6 +26,9 @@ type AgentsOptions struct {
 	Keys     int // key pairs that the agents share: the service tells nodes apart by their fingerprints too
 	Region   string
 	Speed    float64 // divides the agents' waits, as in agent.Config; 0: 1
+	// Part is how long the parts are that the measured time is told by; 0: an hour. Time beyond a day, with its samples of
+	// memory, shows whether anything grows.
+	Part time.Duration
 	// Start starts the server, or again after Kill; Kill ends it as kill -9 does. A server that runs already has no Kill,
 	// and is not started anew.
 	Start func(ctx context.Context) (Server, error)
@@ -52,7 +55,8 @@ type agents struct {
 	network *network
 	record  *record
 	keys    []*rsa.PrivateKey
-	reports [][]inventory.Item
+	nodes   *simulate.Fleet
+	reports [][]inventory.Item // of the first day
 	fleet   []*one
 	crashed chan error
 	result  *AgentsResult
@@ -72,6 +76,9 @@ func RunAgents(ctx context.Context, o AgentsOptions) (*AgentsResult, error) {
 	a := &agents{AgentsOptions: o, record: newRecord(), crashed: make(chan error, 1), result: &AgentsResult{
 		Date: time.Now().UTC().Truncate(time.Second), Machine: describeMachine(), Agents: o.Agents, Packages: o.Packages, Seconds: o.For.Seconds(),
 	}}
+	if a.Part == 0 {
+		a.Part = time.Hour
+	}
 	if a.Progress == nil {
 		a.Progress = func(string) {}
 	}
@@ -114,15 +121,20 @@ func (a *agents) prepare() error {
 		a.keys = append(a.keys, key)
 	}
 	const most = 512 // different inventories
-	fleet := simulate.New(a.Seed, min(a.Agents, most))
-	for n := range fleet.Len() {
-		items := fleet.Report(n, 0).Items
-		for i := range items {
-			items[i].Content = items[i].Content[:min(len(items[i].Content), a.Packages)]
-		}
-		a.reports = append(a.reports, items)
+	a.nodes = simulate.New(a.Seed, min(a.Agents, most))
+	for n := range a.nodes.Len() {
+		a.reports = append(a.reports, a.gathered(n, 0))
 	}
 	return nil
+}
+
+// gathered is what a node finds on a day, from day 0: some nodes' packages change from one to the next.
+func (a *agents) gathered(n, day int) []inventory.Item {
+	items := a.nodes.Report(n, day).Items
+	for i := range items {
+		items[i].Content = items[i].Content[:min(len(items[i].Content), a.Packages)]
+	}
+	return items
 }
 
 // ask calls an action as an administrator.
@@ -190,14 +202,19 @@ func (a *agents) agent(n int) *one {
 		Fingerprint: fmt.Sprintf("%08x-0000-4000-8000-%012x", a.Seed&0xffffffff, n), Key: a.keys[n%len(a.keys)],
 	}}
 	calls, messages := a.network.clients(n)
-	items := a.reports[n%len(a.reports)]
+	alike := n % len(a.reports)
 	o.Agent = agent.New(agent.Config{
 		Endpoint: "http://" + a.server.Address, Region: a.Region, Client: calls, Messages: messages, Seed: a.Seed + uint64(n), Speed: a.Speed,
 		Machine: agent.Machine{
 			ComputerName: fmt.Sprintf("node-%d.example.org", n), IPAddress: fmt.Sprintf("10.%d.%d.%d", n>>16&255, n>>8&255, n&255),
 			PlatformName: "Debian GNU/Linux", PlatformVersion: "12",
 		},
-		Gather: func(int) []inventory.Item { return items },
+		Gather: func(run int) []inventory.Item {
+			if day := run / int(24*time.Hour/reportEvery); day > 0 {
+				return a.gathered(alike, day)
+			}
+			return a.reports[alike]
+		},
 		Observe: func(t agent.Attempt) {
 			if t.Action == "UpdateInstanceInformation" && t.Status == 200 {
 				o.beats.Add(1)
@@ -266,26 +283,53 @@ func until(ctx context.Context, t time.Time) error {
 // reports, so that each would within reportEvery.
 func (a *agents) steady(ctx context.Context) error {
 	a.Progress(fmt.Sprintf("measuring for %v", a.For))
-	phase := a.record.begin(scheduledPhase)
-	began, cpu := time.Now(), a.cpu()
-	every := reportEvery / time.Duration(a.Agents)
-	sample := a.For / 10
-	order := rand.New(rand.NewPCG(a.Seed, 2)).Perm(a.Agents)
-	for n, sampled := 0, 0; time.Since(began) < a.For; {
-		next := began.Add(time.Duration(n+1) * every)
-		if at := began.Add(time.Duration(sampled+1) * sample); at.Before(next) {
-			next = at
+	s := &schedule{
+		began: time.Now(), every: reportEvery / time.Duration(a.Agents), sample: min(a.For/10, a.Part/2),
+		order: rand.New(rand.NewPCG(a.Seed, 2)).Perm(a.Agents),
+	}
+	for part := time.Duration(0); part*a.Part < a.For; part++ {
+		name := scheduledPhase
+		if a.For > a.Part {
+			name = fmt.Sprintf("%s, part %d", scheduledPhase, part+1)
+		}
+		if err := a.part(ctx, s, name, min((part+1)*a.Part, a.For)); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// schedule is whom to wake and when to look at the memory, over all parts.
+type schedule struct {
+	began         time.Time
+	every, sample time.Duration
+	order         []int
+	woken         int // agents, all rounds together
+	sampled       int
+}
+
+// part is what is measured until so long after the begin.
+func (a *agents) part(ctx context.Context, s *schedule, name string, end time.Duration) error {
+	phase, cpu := a.record.begin(name), a.cpu()
+	for time.Since(s.began) < end {
+		wake := s.began.Add(time.Duration(s.woken+1) * s.every)
+		look := s.began.Add(time.Duration(s.sampled+1) * s.sample)
+		next := s.began.Add(end)
+		for _, at := range []time.Time{wake, look} {
+			if at.Before(next) {
+				next = at
+			}
 		}
 		if err := until(ctx, next); err != nil {
 			return err
 		}
-		if time.Since(began) >= time.Duration(sampled+1)*sample {
-			a.sample(began)
-			sampled++
+		if !time.Now().Before(look) {
+			a.sample(s.began)
+			s.sampled++
 		}
-		if time.Since(began) >= time.Duration(n+1)*every {
-			a.fleet[order[n%a.Agents]].Wake()
-			n++
+		if !time.Now().Before(wake) {
+			a.fleet[s.order[s.woken%a.Agents]].Wake()
+			s.woken++
 		}
 		select {
 		case err := <-a.crashed:

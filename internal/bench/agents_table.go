@@ -23,7 +23,11 @@ func (r *AgentsResult) Table(w io.Writer) error {
 	p.line("%s, %d agents, %d packages on each, measured for %.0f s", r.Date.Format(time.DateTime), r.Agents, r.Packages, r.Seconds)
 	p.line("%s: %d cores, %.1f GiB, Linux %s, %s; load average at the start %s; the agents ran on it too\n",
 		m.Processor, m.Cores, float64(m.MemoryBytes)/(1<<30), m.Kernel, m.Go, m.Load)
+	parts := r.parts()
 	for _, phase := range r.Phases {
+		if len(parts) > 1 && phase.scheduled() {
+			continue // in few words below
+		}
 		p.line("%s: %.0f s, processor of the server %s\n", phase.Name, phase.Seconds, phase.cores())
 		rows := [][]string{{"action", "attempts", "p50 ms", "p99 ms", "greatest ms", "come back later", "errors", "codes"}}
 		for _, a := range phase.Actions {
@@ -33,11 +37,20 @@ func (r *AgentsResult) Table(w io.Writer) error {
 		}
 		p.table(rows)
 	}
+	if len(parts) > 1 {
+		p.parts(parts)
+	}
 	rows := [][]string{{"s", "resident MiB", "peak", "live heap", "connections"}}
-	for _, s := range r.Memory {
+	for i, s := range r.Memory {
+		if most := 24; len(r.Memory) > most && (i+1)%((len(r.Memory)+most-1)/most) != 0 {
+			continue
+		}
 		rows = append(rows, []string{fmt.Sprintf("%.0f", s.Seconds), mib(s.Resident), mib(s.Peak), mib(s.Live), fmt.Sprint(s.Connections)})
 	}
 	p.table(rows)
+	if slope, over := r.Growth(); over > 0 {
+		p.line("resident memory grows by %.2f %% a day, measured over %.1f h once it was settled%s", slope, over.Hours(), judged(over))
+	}
 	if r.Back > 0 {
 		p.line("after kill -9 and a start, every agent was heard of within %.1f s, and had polled, reported and was waiting for messages within %.1f s", r.Heard, r.Back)
 	}
@@ -68,7 +81,7 @@ func (r *AgentsResult) Check() error {
 	var all []error
 	for _, phase := range r.Phases {
 		for _, a := range phase.Actions {
-			scheduled := phase.Name == scheduledPhase
+			scheduled := phase.scheduled()
 			if a.Errors > 0 || scheduled && a.Retryable > 0 {
 				all = append(all, fmt.Errorf("%s: %s: %s", phase.Name, a.Name, a.codes()))
 			}
@@ -83,5 +96,5 @@ func (r *AgentsResult) Check() error {
 	if r.FailedRuns > 0 {
 		all = append(all, fmt.Errorf("%d runs of the association failed", r.FailedRuns))
 	}
-	return errors.Join(all...)
+	return errors.Join(append(all, r.checkLasting()...)...)
 }

@@ -128,3 +128,52 @@ func TestNetworkGivesEachAgentASourceAndKeepsWithinItsRoom(t *testing.T) {
 	_ = c.Close()
 	_ = open[1].Close()
 }
+
+// lasting is a run of hours with a part each, whose memory and p99 are as the functions say.
+func lasting(hours int, resident func(hour float64) float64, p99 func(hour int) float64) *AgentsResult {
+	r := &AgentsResult{Seconds: float64(hours) * 3600}
+	for hour := range hours {
+		r.Phases = append(r.Phases, AgentsPhase{
+			Name:    fmt.Sprintf("%s, part %d", scheduledPhase, hour+1),
+			Actions: []AgentsAction{{Name: longPoll, P99: 20_000}, {Name: "PutInventory", Attempts: 10, P99: p99(hour)}},
+		})
+		for half := range 2 {
+			at := float64(hour) + float64(half)/2
+			r.Memory = append(r.Memory, MemorySample{Seconds: at * 3600, Resident: int64(resident(at))})
+		}
+	}
+	return r
+}
+
+func TestLongRunsAreJudged(t *testing.T) {
+	const gib = 1 << 30
+	flat := func(int) float64 { return 10 }
+	growing := func(percentADay float64) func(float64) float64 {
+		return func(hour float64) float64 { return gib * (1 + percentADay/100*hour/24) }
+	}
+	for name, c := range map[string]struct {
+		run  *AgentsResult
+		want string
+	}{
+		"steady":                {lasting(72, growing(0), flat), ""},
+		"within the limit":      {lasting(72, growing(0.9), flat), ""},
+		"growing":               {lasting(72, growing(2), flat), "resident memory grows by 1.9"},
+		"settling at first":     {lasting(72, func(hour float64) float64 { return gib * (1 - 0.5/(1+hour*hour)) }, flat), ""},
+		"growing, but short":    {lasting(6, growing(50), flat), ""},
+		"slower by the hour":    {lasting(24, growing(0), func(hour int) float64 { return 10 + 4*float64(hour) }), "p99 is not flat"},
+		"slow, as it always is": {lasting(24, growing(0), func(int) float64 { return 200 }), ""},
+		"one slow hour":         {lasting(24, growing(0), func(hour int) float64 { return map[bool]float64{true: 240, false: 10}[hour == 20] }), ""},
+	} {
+		said := ""
+		if err := c.run.Check(); err != nil {
+			said = err.Error()
+		}
+		if c.want == "" && said != "" || !strings.Contains(said, c.want) {
+			t.Errorf("%s: %q, want %q", name, said, c.want)
+		}
+	}
+	var table strings.Builder
+	if err := lasting(24, growing(2), flat).Table(&table); err != nil || strings.Count(table.String(), "| part ") != 24 || !strings.Contains(table.String(), "grows by 1.9") {
+		t.Errorf("%v\n%s", err, table.String())
+	}
+}
