@@ -13,12 +13,15 @@ ACME_AT  := v2.10.1
 S3       := bin/versitygw
 S3_AT    := v1.8.0
 ARGS     ?=
+MINUTES  ?= 120
+PREVIOUS ?=
 OUT       = bin/stocktake
 VERSION   = $(shell git describe --tags --always --abbrev=12 --dirty 2>/dev/null || echo devel)
 # Nothing of the folder, the environment or the clone may reach the binary: the same sources and Go give the same bytes.
 BUILD     = CGO_ENABLED=0 GOFLAGS=-mod=readonly GOAMD64=v1 GOARM64=v8.0 $(GO) build -trimpath -buildvcs=false -ldflags '-X main.stamp=$(VERSION)'
 .DEFAULT_GOAL := help
-.PHONY: help build demo test lint bench bench-small bench-code bench-scale-out fuzz fuzz-long kill failover crash scale stock-agent acme-check s3-check tools \
+.PHONY: help build demo test lint bench bench-small bench-code bench-scale-out fuzz fuzz-long kill failover chaos soak upgrade crash scale \
+	stock-agent acme-check s3-check tools \
 	reproduce sbom vuln packages packages-check image-check helm-check
 
 help: ## list the targets
@@ -61,11 +64,20 @@ fuzz: ## every fuzz target for 50,000 inputs
 fuzz-long: ## every fuzz target for ten minutes
 	scripts/fuzz 10m
 
-kill: tools ## 200 rounds of kill -9 under eight writers
-	$(GO) test ./e2e -run '^TestKill' -count 1 -v -timeout 120m -rounds 200
+kill: tools ## 200 rounds of kill -9 under eight writers, 100 more over a database
+	$(GO) test ./e2e -run '^TestKill(Loses|OverDatabase)' -count 1 -v -timeout 120m -rounds 200
 
 failover: tools ## 60 s of kill -9 of servers and primaries under eight writers
 	$(GO) test ./e2e -run '^TestFailOver' -count 1 -v -timeout 20m -failing 60s
+
+chaos: tools ## every test of faults in its long form, for two hours, and a table; MINUTES=20, ARGS='kill upgrade' for parts
+	scripts/chaos $(MINUTES) $(ARGS)
+
+soak: build ## 10,000 simulated agents for 72 hours: memory, p99 by the hour, errors, a verdict; ARGS='--for 12m' for less
+	bin/stocktake bench --agents 10000 --for 72h --json bin/soak.json $(ARGS)
+
+upgrade: tools ## from a former version and back under load; PREVIOUS=COMMIT says from which, else the one before
+	scripts/upgrade $(PREVIOUS)
 
 stock-agent: tools ## the unmodified amazon-ssm-agent against the service, as root; ARGS='-agent DIR' says where its binaries are
 	$(GO) test -tags stockagent ./e2e -run '^TestStockAgent(Activated|ByKey)' -count 1 -v -timeout 30m $(ARGS)

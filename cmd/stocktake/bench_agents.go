@@ -16,8 +16,8 @@ const agentKeys = 8
 
 // runAgents measures one server with simulated agents.
 func (c *benchCommand) runAgents(p *process) (err error) {
-	if c.Agents < 1 || c.Packages < 1 || c.For < time.Second {
-		return &usageError{"agents and packages are numbers from 1, and --for is at least 1s", ""}
+	if c.Agents < 1 || c.Packages < 1 || c.For < time.Second || c.Part < time.Second {
+		return &usageError{"agents and packages are numbers from 1, and --for and --part are at least 1s", ""}
 	}
 	if len(c.Sides) > 0 || c.Peer != "" || c.HTML != "" || c.Allocations != "" {
 		return &usageError{"--agents does not go with --sides, --peer, --html and --allocations", ""}
@@ -26,7 +26,7 @@ func (c *benchCommand) runAgents(p *process) (err error) {
 	defer func() { err = errors.Join(err, s.remove()) }()
 	began := time.Now()
 	o := bench.AgentsOptions{
-		Agents: c.Agents, For: c.For, Packages: c.Packages, Seed: c.Seed, Keys: agentKeys, Region: demoRegion,
+		Agents: c.Agents, For: c.For, Part: c.Part, Packages: c.Packages, Seed: c.Seed, Keys: agentKeys, Region: demoRegion,
 		Progress: func(what string) { fmt.Fprintf(p.stderr, "%6.0f s  %s\n", time.Since(began).Seconds(), what) },
 	}
 	if c.EndpointURL == "" {
