@@ -241,6 +241,40 @@ func TestNamesAreJudgedAsStored(t *testing.T) {
 	s.form("iam", root, "GetUser").is(t, "ValidationError") // it is no user
 }
 
+// TestRefusalsNameWhatWasAsked has a user without rights ask for others, who are there and who are not: nothing in the
+// refusal tells the two apart, nor the path, nor the spelling, nor whose a key is.
+func TestRefusalsNameWhatWasAsked(t *testing.T) {
+	s := memoryStore(t, nil)
+	powerless := s.user("powerless")
+	if _, err := s.users.CreateUser(t.Context(), iam.RootAccount, "Carol", "/hidden/", nil); err != nil {
+		t.Fatal(err)
+	}
+	key, err := s.users.CreateAccessKey(t.Context(), iam.RootAccount, "carol")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := s.users.CreateRole(t.Context(), iam.Role{Account: iam.RootAccount, Name: "Ops", Path: "/hidden/", Trust: trustsAccount, MaxSession: time.Hour}); err != nil {
+		t.Fatal(err)
+	}
+	here := ids{user: "carol", role: "ops", key: key.ID}
+	nobody := ids{user: "nobody", role: "nothing", key: "AKIANOBODY7777777777"}
+	for _, permission := range query.Permissions() {
+		service, action, _ := strings.Cut(permission, ":")
+		if action == "GetCallerIdentity" {
+			continue
+		}
+		known, unknown := s.form(service, powerless, action, here.managing(permission)...), s.form(service, powerless, action, nobody.managing(permission)...)
+		plain := strings.NewReplacer("carol", "NAME", "nobody", "NAME", "ops", "NAME", "nothing", "NAME")
+		if known.Code != "AccessDenied" || plain.Replace(known.Message) != plain.Replace(unknown.Message) || strings.Contains(known.text, "hidden") || strings.Contains(known.text, "Carol") {
+			t.Errorf("%s of one who is there: %s, of nobody: %s", permission, known.Message, unknown.Message)
+		}
+	}
+	long := s.form("iam", powerless, "GetUser", "UserName", strings.Repeat("\u00e9", 100_000))
+	if len(long.text) > 10_000 || long.Code != "AccessDenied" {
+		t.Errorf("a name of 200,000 bytes is answered with %d", len(long.text))
+	}
+}
+
 func TestRolesAreAssumed(t *testing.T) {
 	s := memoryStore(t, nil)
 	const arn = "arn:aws:iam::000000000000:role/ops"

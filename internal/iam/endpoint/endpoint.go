@@ -77,7 +77,7 @@ func (e *Endpoint) call(ctx context.Context, c awsjson.Caller, call *query.Call)
 	if err != nil {
 		return nil, err
 	}
-	if err := c.Permit(ctx, call.Permission(), awsjson.Subject{ARNs: []string{arn}}); err != nil {
+	if err := c.Permit(ctx, call.Permission(), awsjson.Subject{ARNs: []string{arn}, Shown: e.asked(c, call)}); err != nil {
 		return nil, err
 	}
 	request, err := call.Decode()
@@ -89,6 +89,29 @@ func (e *Endpoint) call(ctx context.Context, c awsjson.Caller, call *query.Call)
 	}
 	r := &requested{e.users, c.Principal, account}
 	return r.do(ctx, request)
+}
+
+// asked gives the ARN of what a request is done to as the request names it. A refusal says no more: neither whether there is
+// such a user or role, nor its path or case, nor whose a key is.
+func (e *Endpoint) asked(c awsjson.Caller, call *query.Call) string {
+	account, path := c.Principal.Account, strings.TrimPrefix(call.Parameter("Path"), "/")
+	name := call.Parameter("UserName")
+	arn := ""
+	switch call.Action {
+	case "AssumeRole":
+		arn = call.Parameter("RoleArn")
+	case "CreateRole", "ListRoles", "PutRolePolicy", "DeleteRole":
+		arn = policy.RoleARN(account, path+call.Parameter("RoleName"))
+	case "ListUsers", "CreateUser", "GetAccessKeyLastUsed":
+		arn = policy.UserARN(account, path+name)
+	default:
+		if name == "" {
+			name = c.Principal.User()
+		}
+		arn = policy.UserARN(account, name)
+	}
+	const most = 2048
+	return strings.ToValidUTF8(arn[:min(len(arn), most)], "\uFFFD")
 }
 
 // subject gives the ARN of what a request is done to, as it is stored where it is.
