@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"log/slog"
@@ -9,6 +10,8 @@ import (
 	"strings"
 	"time"
 
+	"stocktake/internal/iam"
+	"stocktake/internal/store"
 	"stocktake/internal/transfer"
 )
 
@@ -160,5 +163,23 @@ func (d *doctor) database(ctx context.Context) {
 	d.judge(server)
 	if err := transfer.Unfinished(ctx, s); err != nil {
 		d.fail("database", "run the stocktake copy or restore that began it again", "%v", err)
+		return
+	}
+	d.secrets(ctx, s)
+}
+
+// secrets tries whether the secrets of users' keys open. Of a folder the service tries it at its start: it has it to itself.
+func (d *doctor) secrets(ctx context.Context, s store.Store) {
+	users, err := iam.Open(iam.Options{Store: s, SecretKey: d.config.SecretKey, Log: slog.New(slog.DiscardHandler)})
+	if err == nil {
+		err = users.Examine(ctx)
+	}
+	switch {
+	case errors.Is(err, iam.ErrSecretKey):
+		d.fail("secret_key", "set secret_key to what it was when that key was made, the same at every server", "%v", err)
+	case err != nil:
+		d.fail("database", "look at the database's log", "%v", err)
+	default:
+		d.ok("secret_key", "the secrets of users' access keys open")
 	}
 }

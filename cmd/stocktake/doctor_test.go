@@ -12,7 +12,9 @@ import (
 	"testing"
 	"time"
 
+	"stocktake/internal/iam"
 	"stocktake/internal/pgtest"
+	"stocktake/internal/store/memory"
 	"stocktake/internal/store/postgres"
 )
 
@@ -71,6 +73,31 @@ func TestDoctorExaminesADatabase(t *testing.T) {
 	text, _, _ = examined(asked, func(d *doctor) { d.database(t.Context()) })
 	if !strings.Contains(text, "answers, PostgreSQL 1") || strings.Contains(text, "clock") {
 		t.Errorf("with tables:\n%s", text)
+	}
+}
+
+func TestDoctorTriesTheSecretKey(t *testing.T) {
+	st, err := memory.New(2)
+	if err != nil {
+		t.Fatal(err)
+	}
+	users, err := iam.Open(iam.Options{Store: st, SecretKey: "the right one"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := users.CreateUser(t.Context(), iam.RootAccount, "alice", "/", nil); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := users.CreateAccessKey(t.Context(), iam.RootAccount, "alice"); err != nil {
+		t.Fatal(err)
+	}
+	for key, want := range map[string]string{
+		"the right one": "ok    secret_key: the secrets of users' access keys open",
+		"another":       "fail  secret_key: the secrets of users' access keys were sealed under another secret_key, or under none: access key",
+	} {
+		if text, _, _ := examined(config{SecretKey: key}, func(d *doctor) { d.secrets(t.Context(), st) }); !strings.HasPrefix(text, want) {
+			t.Errorf("under %q: %s", key, text)
+		}
 	}
 }
 
