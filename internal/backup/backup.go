@@ -5,13 +5,15 @@
 //
 // Promises: Write ends without error only when all of the view was handed to the writer. Whatever bytes of a file are
 // changed, missing or too many, Check and Restore say ErrDamaged, and Restore says so before it writes anything: each
-// section has a SHA-256 that covers all of the file before it, and each shard the digest of its content. A restored store
-// gives the same digests, read back, as the one that was backed up: identity, keys, revisions, sequences and ids included,
-// so page tokens, hashes and positions in the feed are good in it. A store that Restore did not end with is known by
-// transfer.ErrUnfinished until it is called again.
+// section has a SHA-256 that covers all of the file before it. Each shard has the digest of its content besides, which
+// Check computes of what it reads, and Restore of the store once it is filled. A restored store gives the same digests, read
+// back, as the one that was backed up: identity, keys, revisions, sequences and ids included, so page tokens, hashes and
+// positions in the feed are good in it. A store that Restore did not end with is known by transfer.ErrUnfinished until it is
+// called again.
 //
 // A file holds the store's keys and everything the fleet reported: it is as secret as the store. It is compressed, and
-// encrypted only where a SealKey is given: Seal wraps a writer, Unseal a reader, and Save and Pass do so by themselves. What belongs to the servers over a store is not in it: fences, readers of the feed, snapshots of the index.
+// encrypted only where a SealKey is given: Seal wraps a writer, Unseal a reader, and Save and Pass do so by themselves. What
+// belongs to the servers over a store is not in it: fences, readers of the feed, snapshots of the index.
 package backup
 
 import (

@@ -17,7 +17,7 @@ import (
 // holds anything is refused (transfer.ErrNotEmpty) unless it is what an interrupted Restore of the same file left: then
 // the rest is filled in. Nobody else may use the store.
 func Restore(ctx context.Context, from io.ReadSeeker, open func(Header) (store.Store, error), o transfer.Options) (Summary, error) {
-	checked, err := Check(ctx, from, o)
+	checked, err := survey(ctx, from, o)
 	if err != nil {
 		return checked, err
 	}
@@ -35,14 +35,14 @@ func Restore(ctx context.Context, from io.ReadSeeker, open func(Header) (store.S
 	if err != nil {
 		return checked, err
 	}
-	want, err := fill(ctx, from, to, mark, o)
+	summary, want, err := fill(ctx, from, to, mark, o)
 	if err != nil {
-		return checked, err
+		return summary, err
 	}
 	if err := compare(ctx, to, want, o); err != nil {
-		return checked, err
+		return summary, err
 	}
-	return checked, mark.End(ctx, to)
+	return summary, mark.End(ctx, to)
 }
 
 // content is what a file's content comes to.
@@ -54,7 +54,7 @@ type content struct {
 func newContent(shards int) *content { return &content{shards: make([]transfer.Sum, shards)} }
 
 // fill reads the file into the store but for the shards it has, and gives what its content comes to.
-func fill(ctx context.Context, from io.Reader, to store.Store, mark *transfer.Mark, o transfer.Options) (*content, error) {
+func fill(ctx context.Context, from io.Reader, to store.Store, mark *transfer.Mark, o transfer.Options) (Summary, *content, error) {
 	l := newLanes(ctx, to, o.Workers)
 	want := newContent(to.Identity().Shards)
 	had := make([]bool, to.Identity().Shards)
@@ -63,8 +63,8 @@ func fill(ctx context.Context, from io.Reader, to store.Store, mark *transfer.Ma
 	}
 	o.Progress = telling(o.Progress, transfer.Copying)
 	sums := transfer.NewSums(to.Identity())
-	_, err := Read(ctx, from, o, func(Header) (Sink, error) {
-		return Sink{Loader: &without{l, had, sums}, Ended: func(_ context.Context, shard int, sum transfer.Sum) error {
+	summary, err := Read(ctx, from, o, func(Header) (Sink, error) {
+		return Sink{Loader: &without{l, had, sums}, Unsummed: true, Ended: func(_ context.Context, shard int, sum transfer.Sum) error {
 			want.shards[shard] = sum
 			if had[shard] {
 				return nil
@@ -76,7 +76,7 @@ func fill(ctx context.Context, from io.Reader, to store.Store, mark *transfer.Ma
 	if failed := l.end(); failed != nil {
 		err = failed // what Read gives then is no more than that
 	}
-	return want, err
+	return summary, want, err
 }
 
 // Compare reports whether a store holds just what a file does; ErrDiffers says which part does not.
@@ -87,7 +87,7 @@ func Compare(ctx context.Context, from io.Reader, with store.View, o transfer.Op
 		if h.Identity != with.Identity() {
 			return Sink{}, transfer.ErrOther
 		}
-		return Sink{Loader: &without{nowhere{}, make([]bool, h.Identity.Shards), sums}, Ended: func(_ context.Context, shard int, sum transfer.Sum) error {
+		return Sink{Loader: &without{nowhere{}, make([]bool, h.Identity.Shards), sums}, Unsummed: true, Ended: func(_ context.Context, shard int, sum transfer.Sum) error {
 			want.shards[shard] = sum
 			return nil
 		}}, nil

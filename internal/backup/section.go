@@ -164,8 +164,25 @@ func (s *sectionReader) full(b []byte) error {
 	return err
 }
 
-// next reads a section and checks it.
+// next reads a section, checks it, and gives its content.
 func (s *sectionReader) next() (fields, []byte, error) {
+	at := s.bytes
+	f, stored, err := s.checked()
+	if err != nil {
+		return f, nil, err
+	}
+	plain, err := s.decoder.DecodeAll(stored, nil)
+	if err == nil && len(plain) != f.plain {
+		err = fmt.Errorf("it has %d bytes and not %d", len(plain), f.plain)
+	}
+	if err != nil {
+		return f, nil, fmt.Errorf("%w: the section at byte %d: %w", ErrDamaged, at, err)
+	}
+	return f, plain, nil
+}
+
+// checked reads a section as it is stored, and compares it with its sum.
+func (s *sectionReader) checked() (fields, []byte, error) {
 	at := s.bytes
 	var head [fieldBytes]byte
 	if err := s.full(head[:]); err != nil {
@@ -193,14 +210,7 @@ func (s *sectionReader) next() (fields, []byte, error) {
 	if whole.Sum(s.sum[:0]); s.sum != sum {
 		return f, nil, fmt.Errorf("%w: the checksum of the section at bytes %d to %d does not fit", ErrDamaged, at, s.bytes)
 	}
-	plain, err := s.decoder.DecodeAll(stored.Bytes(), nil)
-	if err == nil && len(plain) != f.plain {
-		err = fmt.Errorf("it has %d bytes and not %d", len(plain), f.plain)
-	}
-	if err != nil {
-		return f, nil, fmt.Errorf("%w: the section at byte %d: %w", ErrDamaged, at, err)
-	}
-	return f, plain, nil
+	return f, stored.Bytes(), nil
 }
 
 // end checks that the file ends here.

@@ -224,9 +224,9 @@ func (r *running) digest() (sum [sha256.Size]byte) {
 }
 
 // sumShard reads a shard, sumRecords the records and sumJournal the journal.
-func sumShard(ctx context.Context, s store.View, shard int, track *tracker) (Sum, error) {
+func sumShard(ctx context.Context, s store.View, shard int, kept *texts, track *tracker) (Sum, error) {
 	sums := NewSums(s.Identity())
-	if err := streamShard(ctx, s, shard, sums, track); err != nil {
+	if err := streamShard(ctx, s, shard, sums, kept, track); err != nil {
 		return Sum{}, err
 	}
 	return sums.Shard(shard), nil

@@ -25,13 +25,18 @@ type dictionary struct {
 	Type inventory.TypeName
 }
 
-// loading is one shard on its way. sent are the shapes the target was given already.
+// loading is one shard on its way. sent are the shapes the target was given already; texts is shared with other shards.
 type loading struct {
 	from  store.View
 	to    store.Loader
 	shard int
 	sent  map[dictionary]map[inventory.ShapeID]struct{}
+	texts *texts
 	track *tracker
+}
+
+func newLoading(from store.View, to store.Loader, shard int, kept *texts, track *tracker) *loading {
+	return &loading{from: from, to: to, shard: shard, sent: map[dictionary]map[inventory.ShapeID]struct{}{}, texts: kept, track: track}
 }
 
 func (l *loading) run(ctx context.Context) error {
@@ -75,7 +80,7 @@ func (l *loading) shapes(ctx context.Context, each func(yield func(dictionary, i
 	})
 	for d, ids := range wanted {
 		for page := range slices.Chunk(ids, shapePage) {
-			shapes, err := l.from.Shapes(ctx, l.shard, d.Partition, d.Type, page)
+			shapes, err := l.read(ctx, d, page)
 			if err != nil {
 				return err
 			}
@@ -89,6 +94,28 @@ func (l *loading) shapes(ctx context.Context, each func(yield func(dictionary, i
 		}
 	}
 	return nil
+}
+
+// read gives shapes, of those that other shards name as well the text as it was read for one of them.
+func (l *loading) read(ctx context.Context, d dictionary, ids []inventory.ShapeID) ([]inventory.Shape, error) {
+	shapes := make([]inventory.Shape, len(ids))
+	missing := l.texts.find(d, ids, shapes)
+	if len(missing) == 0 {
+		return shapes, nil
+	}
+	asked := make([]inventory.ShapeID, len(missing))
+	for i, at := range missing {
+		asked[i] = ids[at]
+	}
+	read, err := l.from.Shapes(ctx, l.shard, d.Partition, d.Type, asked)
+	if err != nil {
+		return nil, err
+	}
+	for i, at := range missing {
+		shapes[at] = read[i]
+	}
+	l.texts.keep(d, read)
+	return shapes, nil
 }
 
 func shapesOfNodes(nodes []store.NodeScan, yield func(dictionary, inventory.ShapeID)) {

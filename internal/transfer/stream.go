@@ -6,18 +6,19 @@ import (
 	"math"
 	"slices"
 
-	"stocktake/internal/inventory"
 	"stocktake/internal/store"
 )
 
 // Stream gives everything a view shows to a loader: of each shard its nodes and then its changes, the shapes they name
-// before them, and at last the records in the order of their keys and the journal, chain by chain. Several shards are given at a time, each by one
-// goroutine, which calls ended (if set) after the last of it. Nothing is read back.
+// before them, and at last the records in the order of their keys and the journal, chain by chain. Several shards are given
+// at a time, each by one goroutine, which calls ended (if set) after the last of it. The text of a shape that several shards
+// name may be read once for all of them. Nothing is read back.
 func Stream(ctx context.Context, from store.View, to store.Loader, o Options, ended func(shard int) error) error {
 	shards := from.Identity().Shards
 	track := &tracker{phase: Reading, of: shards, tell: o.Progress}
+	kept := newTexts()
 	err := eachShard(ctx, shards, o.Workers, func(ctx context.Context, shard int) error {
-		if err := streamShard(ctx, from, shard, to, track); err != nil {
+		if err := streamShard(ctx, from, shard, to, kept, track); err != nil {
 			return err
 		}
 		if ended != nil {
@@ -39,12 +40,11 @@ func Stream(ctx context.Context, from store.View, to store.Loader, o Options, en
 
 // StreamShard gives one shard to a loader as Stream does.
 func StreamShard(ctx context.Context, from store.View, shard int, to store.Loader) error {
-	return streamShard(ctx, from, shard, to, nil)
+	return streamShard(ctx, from, shard, to, nil, nil)
 }
 
-func streamShard(ctx context.Context, from store.View, shard int, to store.Loader, track *tracker) error {
-	l := &loading{from: from, to: to, shard: shard, sent: map[dictionary]map[inventory.ShapeID]struct{}{}, track: track}
-	if err := l.run(ctx); err != nil {
+func streamShard(ctx context.Context, from store.View, shard int, to store.Loader, kept *texts, track *tracker) error {
+	if err := newLoading(from, to, shard, kept, track).run(ctx); err != nil {
 		return fmt.Errorf("shard %d: %w", shard, err)
 	}
 	return nil

@@ -22,7 +22,6 @@ import (
 	"sync"
 	"sync/atomic"
 
-	"stocktake/internal/inventory"
 	"stocktake/internal/store"
 )
 
@@ -154,12 +153,12 @@ func standingOf(ctx context.Context, s store.Store) (string, error) {
 func copyShards(ctx context.Context, from, to store.Store, m *Mark, o Options) error {
 	track := &tracker{phase: Copying, of: from.Identity().Shards, tell: o.Progress}
 	track.shards.Store(int64(len(m.Done)))
+	kept := newTexts()
 	return eachShard(ctx, from.Identity().Shards, o.Workers, func(ctx context.Context, shard int) error {
 		if m.Has(shard) {
 			return nil
 		}
-		l := &loading{from: from, to: to, shard: shard, sent: map[dictionary]map[inventory.ShapeID]struct{}{}, track: track}
-		if err := l.run(ctx); err != nil {
+		if err := newLoading(from, to, shard, kept, track).run(ctx); err != nil {
 			return fmt.Errorf("shard %d: %w", shard, err)
 		}
 		if err := m.Add(ctx, to, shard); err != nil {
@@ -181,12 +180,13 @@ func Verify(ctx context.Context, from, to store.Store, o Options) (Report, error
 	track := &tracker{phase: Verifying, of: shards, tell: o.Progress}
 	var mu sync.Mutex
 	var differing []int
+	keptOurs, keptTheirs := newTexts(), newTexts()
 	err := eachShard(ctx, shards, o.Workers, func(ctx context.Context, shard int) error {
-		ours, err := sumShard(ctx, from, shard, track)
+		ours, err := sumShard(ctx, from, shard, keptOurs, track)
 		if err != nil {
 			return fmt.Errorf("source, shard %d: %w", shard, moved(err))
 		}
-		theirs, err := sumShard(ctx, to, shard, nil)
+		theirs, err := sumShard(ctx, to, shard, keptTheirs, nil)
 		if err != nil {
 			return fmt.Errorf("target, shard %d: %w", shard, err)
 		}
