@@ -43,9 +43,11 @@ func eachHistory(t *testing.T, make func(n int, seed uint64) *history) {
 		if t.Failed() {
 			return
 		}
+		if done := n + 1; done == *histories || done%10 == 0 {
+			t.Logf("%d histories from seed %d on: %d operations, %d puts without an answer, in %v; all are linearizable",
+				done, seed, operations, open, time.Since(began).Round(time.Second))
+		}
 	}
-	t.Logf("%d histories from seed %d on: %d operations, %d puts without an answer, in %v; all are linearizable",
-		*histories, seed, operations, open, time.Since(began).Round(time.Second))
 }
 
 // TestHistoryOfStores has clients of a store of each kind, with a handle each where it can have several.
