@@ -48,7 +48,7 @@ func (d *Identities) PutUserPolicy(ctx context.Context, account, name, policyNam
 
 // UserPolicy gives the text of an inline policy of a user.
 func (d *Identities) UserPolicy(ctx context.Context, account, name, policyName string) (text string, err error) {
-	u, _, err := d.readUser(ctx, account, name)
+	u, err := d.readUser(ctx, account, name)
 	if err != nil {
 		return "", err
 	}
@@ -61,7 +61,7 @@ func (d *Identities) UserPolicy(ctx context.Context, account, name, policyName s
 
 // UserPolicies gives the names of a user's inline policies, in order.
 func (d *Identities) UserPolicies(ctx context.Context, account, name string) ([]string, error) {
-	u, _, err := d.readUser(ctx, account, name)
+	u, err := d.readUser(ctx, account, name)
 	return slices.Sorted(maps.Keys(u.Inline)), err
 }
 
@@ -106,6 +106,6 @@ func (d *Identities) DetachUserPolicy(ctx context.Context, account, name, arn st
 
 // AttachedUserPolicies gives the ARNs of the built-in policies a user was given, in order.
 func (d *Identities) AttachedUserPolicies(ctx context.Context, account, name string) ([]string, error) {
-	u, _, err := d.readUser(ctx, account, name)
+	u, err := d.readUser(ctx, account, name)
 	return slices.Sorted(slices.Values(u.Attached)), err
 }

@@ -130,8 +130,8 @@ func (d *Identities) shadowed(ctx context.Context) error {
 			return err
 		}
 		parts := store.KeyParts(key)
-		d.log.Warn("a "+parts[0]+" of the store lies idle, with its keys: the configuration has one of this name",
-			"account", parts[1], "name", parts[2])
+		d.log.Warn("what the store has lies idle, with its keys: the configuration has one of this name",
+			"kind", parts[0], "account", parts[1], "name", parts[2])
 	}
 	return nil
 }

@@ -136,11 +136,12 @@ func (d *Identities) CreateUser(ctx context.Context, account, name, path string,
 func (d *Identities) second() time.Time { return d.now().UTC().Truncate(time.Second) }
 
 // readUser gives a user: of the configuration, or as it is in the store. It is not to be changed.
-func (d *Identities) readUser(ctx context.Context, account, name string) (*user, uint64, error) {
+func (d *Identities) readUser(ctx context.Context, account, name string) (*user, error) {
 	if u := d.declared.user(account, name); u != nil {
-		return u, 0, nil
+		return u, nil
 	}
-	return d.storedUser(ctx, account, name)
+	u, _, err := d.storedUser(ctx, account, name)
+	return u, err
 }
 
 // storedUser reads a user from the store, to be changed; one of the configuration is refused.
@@ -158,7 +159,7 @@ func (d *Identities) storedUser(ctx context.Context, account, name string) (*use
 
 // User gives a user.
 func (d *Identities) User(ctx context.Context, account, name string) (User, error) {
-	u, _, err := d.readUser(ctx, account, name)
+	u, err := d.readUser(ctx, account, name)
 	return u.User, err
 }
 
@@ -298,7 +299,7 @@ func (d *Identities) drop(ctx context.Context, key string) {
 
 // AccessKeys gives a user's access keys, the oldest first.
 func (d *Identities) AccessKeys(ctx context.Context, account, name string) ([]AccessKey, error) {
-	u, _, err := d.readUser(ctx, account, name)
+	u, err := d.readUser(ctx, account, name)
 	if err != nil {
 		return nil, err
 	}
