@@ -44,8 +44,9 @@ type Typed struct {
 
 // Loader is the role of a store that takes over the content of another: what is loaded keeps its revisions, sequences
 // and ids. It is for a store nobody else uses yet, made with the other's identity; loading the same again changes
-// nothing, so that an interrupted copy goes on from wherever it likes. What a call loaded is durable when it returns; one
-// that fails loaded nothing, unless the store did not answer. ErrConflict: the store holds something else in its place,
+// nothing, so that an interrupted copy goes on from wherever it likes. What a call loaded is seen when it returns, and
+// durable when a later PutRecord or DeleteRecord has returned: what says that something was loaded is never there without
+// it. A call that fails loaded nothing, unless the store did not answer. ErrConflict: the store holds something else in its place,
 // because the other store has changed since; begin with an empty one.
 //
 // Shapes come before what names them, and nodes are best loaded before changes: a store may keep but once what both

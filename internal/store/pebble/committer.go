@@ -68,6 +68,8 @@ type batch struct {
 	// lines are those of the journal written in this batch, by key.
 	lines map[string][]byte
 	fed   bool // heads or tails were replaced by copies of the batch's own
+	// durable: something in it is more than loaded.
+	durable bool
 }
 
 // run takes requests until the queue is closed.
@@ -126,6 +128,9 @@ func (c *committer) commit(requests []*request) {
 		n := 0
 		for n < len(requests) && b.writes.Len() < batchBytes {
 			requests[n].err = requests[n].op.apply(b)
+			if _, loads := requests[n].op.(load); !loads {
+				b.durable = true
+			}
 			n++
 		}
 		end := c.s.stall.begin()
@@ -140,7 +145,7 @@ func (c *committer) commit(requests []*request) {
 	}
 }
 
-// commit makes the batch durable and lets readers see it.
+// commit makes the batch durable, unless it only loads, and lets readers see it.
 func (b *batch) commit() error {
 	if b.writes.Empty() {
 		return b.writes.Close()
@@ -150,7 +155,11 @@ func (b *batch) commit() error {
 		b.lately.add(key, b.views+1)
 		b.s.rows.wrote(key, o, b.views+1)
 	}
-	if err := b.writes.Commit(engine.Sync); err != nil {
+	how := engine.NoSync // the next sync of the log is of all before it
+	if b.durable {
+		how = engine.Sync
+	}
+	if err := b.writes.Commit(how); err != nil {
 		b.s.guard.fail(err)
 		return b.s.unwritable(err)
 	}

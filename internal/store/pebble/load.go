@@ -12,6 +12,15 @@ import (
 
 // What is loaded is checked and written by the committer as everything else is; a call is one op.
 
+// load marks the ops that may wait for a later one to be durable.
+type load interface{ loads() }
+
+func (loadShapes) loads()   {}
+func (*loadNodes) loads()   {}
+func (*loadChanges) loads() {}
+func (loadRecords) loads()  {}
+func (*loadJournal) loads() {}
+
 // loadShapes puts texts of shapes.
 type loadShapes struct{ shapes []store.Typed }
 
