@@ -151,6 +151,7 @@ func (b *batch) commit() error {
 		return b.writes.Close()
 	}
 	b.set(keyCounters, appendCounters(nil, b.counters))
+	b.adopt()
 	for key, o := range b.nodes {
 		b.lately.add(key, b.views+1)
 		b.s.rows.wrote(key, o, b.views+1)
@@ -170,6 +171,14 @@ func (b *batch) commit() error {
 	b.s.batches.Add(1)
 	b.publish()
 	return b.writes.Close()
+}
+
+// adopt makes a store of an older version one of this, with what is written first.
+func (b *batch) adopt() {
+	if b.s.older {
+		b.set(keyIdentity, encodeIdentity(b.s.identity))
+		b.s.older = false
+	}
 }
 
 // publish lets readers see all that was written.

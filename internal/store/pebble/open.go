@@ -41,9 +41,11 @@ type Options struct {
 	FS vfs.FS
 }
 
-// formatVersion is the version of all that is stored: keys, values and what they mean. A store of an older version becomes
-// one of this when it is opened, and only what is written from then on is written anew.
-const formatVersion = 2
+// formatVersion is the version of all that is stored: keys, values and what they mean. A store of an older version is read
+// as it is and becomes one of this with the first batch written, so that it can be backed up before; only what is written
+// from then on is written anew. Programs of before refuse it then: what they know nothing of they could not keep true.
+// Version 3 has a journal.
+const formatVersion = 3
 
 // engineFormat is the format of Pebble's own files. A newer Pebble keeps writing it until this line is changed, so that
 // going back one version of the program is possible.
@@ -269,6 +271,7 @@ func (l logger) Fatalf(format string, args ...any) {
 func (s *Store) load(o *Options) error {
 	found, err := get(s.db, keyIdentity, func(value []byte) (err error) {
 		s.identity, err = decodeIdentity(value)
+		s.older = err == nil && string(value) != string(encodeIdentity(s.identity))
 		return err
 	})
 	if err == nil && !found {
@@ -277,8 +280,9 @@ func (s *Store) load(o *Options) error {
 	if err != nil {
 		return err
 	}
-	if err := s.adopt(); err != nil {
-		return err
+	if s.older {
+		s.log.Warn("store: a version before this one wrote it, and refuses it after the first write from here on; to keep a way back, stop and run `stocktake backup` first",
+			"dir", s.dir)
 	}
 	if o.Shards != 0 && o.Shards != s.identity.Shards {
 		return fmt.Errorf("it has %d shards, which were chosen when it was made and cannot become %d", s.identity.Shards, o.Shards)
@@ -287,19 +291,6 @@ func (s *Store) load(o *Options) error {
 		return errors.New("it is another store than the one whose identity was asked for: choose an empty directory")
 	}
 	return s.dictionary.loadFrom(s.db)
-}
-
-// adopt makes a store of an older version one of this: from now on the older program refuses it.
-func (s *Store) adopt() error {
-	now := encodeIdentity(s.identity)
-	same := false
-	if _, err := get(s.db, keyIdentity, func(value []byte) error {
-		same = string(value) == string(now)
-		return nil
-	}); err != nil || same {
-		return err
-	}
-	return s.db.Set(keyIdentity, now, engine.Sync)
 }
 
 func (d *dictionary) loadFrom(r engine.Reader) error {

@@ -36,6 +36,9 @@ type Store struct {
 	calls  sync.RWMutex
 	closed bool
 
+	// older tells that an earlier version wrote the store, and this one nothing yet; the committer's own once it runs.
+	older bool
+
 	commits atomic.Uint64
 	batches atomic.Uint64
 }

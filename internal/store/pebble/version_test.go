@@ -2,10 +2,12 @@ package pebble
 
 import (
 	"bufio"
+	"bytes"
 	"encoding/hex"
 	"errors"
 	"log/slog"
 	"os"
+	"strings"
 	"testing"
 
 	engine "github.com/cockroachdb/pebble/v2"
@@ -124,31 +126,52 @@ func TestEveryVersionIsRead(t *testing.T) {
 	}
 }
 
-// TestOlderStoreIsAdopted: a store of the version before is opened and from then on is one of this version.
+// TestOlderStoreIsAdopted: a store of the version before is read as it is, and one of this version from the first write on.
 func TestOlderStoreIsAdopted(t *testing.T) {
-	o := Options{Dir: t.TempDir(), Logger: slog.New(slog.DiscardHandler)}
-	s, err := Open(o)
-	if err != nil {
-		t.Fatal(err)
-	}
+	var log bytes.Buffer
+	o := Options{Dir: t.TempDir(), Logger: slog.New(slog.NewTextHandler(&log, &slog.HandlerOptions{Level: slog.LevelWarn}))}
+	s := openVersioned(t, o, formatVersion)
 	id := s.Identity()
 	older := append([]byte{formatVersion - 1}, encodeIdentity(id)[1:]...)
 	if err := errors.Join(s.db.Set(keyIdentity, older, engine.Sync), s.Close()); err != nil {
 		t.Fatal(err)
 	}
-	if s, err = Open(o); err != nil {
+	for range 2 {
+		log.Reset()
+		s = openVersioned(t, o, formatVersion-1)
+		if !strings.Contains(log.String(), "stocktake backup") || s.Identity() != id {
+			t.Errorf("opening %v says %q", s.Identity(), log.String())
+		}
+		if err := s.Close(); err != nil {
+			t.Fatal(err)
+		}
+	}
+	s = openVersioned(t, o, formatVersion-1)
+	if err := errors.Join(s.Intend(t.Context(), 0, "id", []byte("x")), s.Close()); err != nil {
+		t.Fatal(err)
+	}
+	log.Reset()
+	s = openVersioned(t, o, formatVersion)
+	if err := s.Close(); err != nil || s.Identity() != id || log.Len() > 0 {
+		t.Errorf("opening %v again: %v, %q", s.Identity(), err, log.String())
+	}
+}
+
+// openVersioned opens a store and checks the version it has on disk.
+func openVersioned(t *testing.T, o Options, want byte) *Store {
+	t.Helper()
+	s, err := Open(o)
+	if err != nil {
 		t.Fatal(err)
 	}
 	_, err = get(s.db, keyIdentity, func(value []byte) error {
-		if value[0] != formatVersion {
-			t.Errorf("the store has format %d", value[0])
+		if value[0] != want {
+			t.Errorf("the store has format %d, want %d", value[0], want)
 		}
 		return nil
 	})
-	if s.Identity() != id || err != nil {
-		t.Errorf("the store is %v, %v", s.Identity(), err)
-	}
-	if err := s.Close(); err != nil {
+	if err != nil {
 		t.Fatal(err)
 	}
+	return s
 }
