@@ -281,7 +281,7 @@ func (s *Store) load(o *Options) error {
 		return err
 	}
 	if s.older {
-		s.log.Warn("store: a version before this one wrote it, and refuses it after the first write from here on; to keep a way back, stop and run `stocktake backup` first",
+		s.log.Warn("store: the release before wrote it, and will refuse it after the first write from here on; to keep a way back, stop now and run `stocktake backup` of that release first",
 			"dir", s.dir)
 	}
 	if o.Shards != 0 && o.Shards != s.identity.Shards {

@@ -139,7 +139,7 @@ func TestOlderStoreIsAdopted(t *testing.T) {
 	for range 2 {
 		log.Reset()
 		s = openVersioned(t, o, formatVersion-1)
-		if !strings.Contains(log.String(), "stocktake backup") || s.Identity() != id {
+		if !strings.Contains(log.String(), "`stocktake backup` of that release first") || s.Identity() != id {
 			t.Errorf("opening %v says %q", s.Identity(), log.String())
 		}
 		if err := s.Close(); err != nil {

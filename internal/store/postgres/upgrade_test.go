@@ -250,7 +250,7 @@ func TestFirstMigrationCutOffAnywhere(t *testing.T) {
 		tried++
 		execute(t, url, `DROP SCHEMA IF EXISTS stocktake CASCADE`)
 		_, _ = migrateThrough(t, url, at, at%2 == 0) // what came of it is told below
-		migrate(t, url, postgres.MigrateOptions{Shards: 3})
+		migrate(t, url, postgres.MigrateOptions{})
 		s := open(t, url, 0)
 		report(t, s, 1, packages("a"))
 		if err := s.AppendJournal(t.Context(), 0, 0, [][]byte{[]byte("first")}, nil); err != nil {
