@@ -169,8 +169,8 @@ func percentile(of []time.Duration, p int) time.Duration {
 }
 
 // offer asks at a rate, whatever becomes of it, for a time; rate 0 asks again as soon as answers are there. Requests are
-// taken in turn. Time counts from when a request was due, or, of one that had to wait for a free asker, from when it was sent.
-func offer(address string, askers int, rate float64, lasts time.Duration, request func(i int64) []byte) *outcome {
+// taken in turn. What is sent in the time to skip, before that, does not count.
+func offer(address string, askers int, rate float64, skip, lasts time.Duration, request func(i int64) []byte) *outcome {
 	o := &outcome{}
 	var next atomic.Int64
 	began := time.Now()
@@ -183,17 +183,19 @@ func offer(address string, askers int, rate float64, lasts time.Duration, reques
 				i := next.Add(1) - 1
 				if rate > 0 {
 					due := began.Add(time.Duration(float64(i) / rate * float64(time.Second)))
-					if due.Sub(began) > lasts {
+					if due.Sub(began) > skip+lasts {
 						return
 					}
 					time.Sleep(time.Until(due))
 				}
 				sent := time.Now()
-				if sent.Sub(began) > lasts {
+				if sent.Sub(began) > skip+lasts {
 					return
 				}
 				status, body, err := a.ask(request(i))
-				o.note(status, body, err, time.Since(sent))
+				if sent.Sub(began) >= skip || err != nil {
+					o.note(status, body, err, time.Since(sent))
+				}
 			}
 		})
 	}

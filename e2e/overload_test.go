@@ -10,11 +10,13 @@ import (
 	"time"
 )
 
-var overload = flag.Duration("overload", 4*time.Second, "how long the overload test offers five times what the service can do")
+var overload = flag.Duration("overload", 3*time.Second, "how long the overload test offers five times what the service can do")
 
 const (
 	overloadNodes   = 100
-	overloadEntries = 400
+	overloadEntries = 1000
+	// burstWaits is as long as what comes is waited for as a burst is, and some more.
+	burstWaits = 3 * time.Second
 )
 
 // overloadReports are reports that change what is stored, each time one is taken: two a node, by turns. They are signed anew
@@ -64,8 +66,7 @@ func TestOverloadIsShed(t *testing.T) {
 	s := start(t, t.TempDir(), anyRate...)
 	reports := newOverloadReports(t, s)
 	warm := scaled(10*time.Second, time.Second)
-	offer(s.address(), 16, 0, warm, reports.request)
-	calm := offer(s.address(), 16, 0, warm, reports.request)
+	calm := offer(s.address(), 16, 0, warm, warm, reports.request)
 	peak := float64(len(calm.took)) / warm.Seconds()
 	t.Logf("peak: %.0f reports a second; %v", peak, calm)
 	if calm.failed+len(calm.refused) > 0 || peak < 1 {
@@ -86,22 +87,23 @@ func TestOverloadIsShed(t *testing.T) {
 		}
 	}()
 	const askers = 2000
-	began := time.Now()
-	flood := offer(s.address(), askers, 5*peak, *overload, reports.request)
-	lasted := time.Since(began)
+	flood := offer(s.address(), askers, 5*peak, burstWaits, *overload, reports.request)
 	close(ended)
 	<-resigned
 	goodput := float64(len(flood.took)) / overload.Seconds()
-	t.Logf("offered %.0f a second for %v: %.0f taken a second, %.0f %% of the peak; %v", float64(flood.asked())/lasted.Seconds(), *overload,
+	t.Logf("offered %.0f a second for %v: %.0f taken a second, %.0f %% of the peak; %v", float64(flood.asked())/overload.Seconds(), *overload,
 		goodput, 100*goodput/peak, flood)
 	if flood.failed > 0 {
 		t.Errorf("of the overload %d were neither taken nor refused: %s", flood.failed, flood.fault)
 	}
-	if len(flood.refused) == 0 {
+	if *floods && len(flood.refused) == 0 {
 		t.Error("nothing was refused: that was no overload")
 	}
-	if goodput < peak/4 {
+	if least := scaled(0.9, 0.2) * peak; goodput < least && !raceEnabled {
 		t.Errorf("it took %.0f a second, of %.0f it can", goodput, peak)
+	}
+	if late := percentile(flood.refused, 99); *floods && late > 50*time.Millisecond {
+		t.Errorf("refusals took %v at the 99th percentile", late)
 	}
 
 	reports.sign(t)
@@ -121,7 +123,7 @@ func (s *service) recovery(t *testing.T, reports *overloadReports, rate float64)
 	began := time.Now()
 	for {
 		at := time.Since(began)
-		o := offer(s.address(), 64, rate, time.Second, reports.request)
+		o := offer(s.address(), 64, rate, 0, time.Second, reports.request)
 		if len(o.refused)+o.failed == 0 {
 			return at
 		}
