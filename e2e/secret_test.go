@@ -226,7 +226,11 @@ func (p planted) seekRecords(t *testing.T, dir string) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer st.Close()
+	defer func() {
+		if err := st.Close(); err != nil {
+			t.Error(err)
+		}
+	}()
 	after, count := "", 0
 	for {
 		records, err := st.ListRecords(t.Context(), "", after, 500)
