@@ -54,7 +54,8 @@ func startGateway(t *testing.T) *s3Gateway {
 	t.Cleanup(func() { _ = cmd.Process.Kill(); _ = cmd.Wait() })
 	g := &s3Gateway{url: "http://" + address}
 	for tries := 0; ; tries++ {
-		if _, err := net.Dial("tcp", address); err == nil {
+		if c, err := net.Dial("tcp", address); err == nil {
+			_ = c.Close()
 			break
 		} else if tries == 100 {
 			t.Fatal(err)
@@ -103,7 +104,7 @@ func TestGatewayKeepsWhatWasUploaded(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer r.Close()
+	defer func() { _ = r.Close() }()
 	if got, err := io.ReadAll(r); err != nil || !bytes.Equal(got, content) {
 		t.Errorf("%d bytes read of %d: %v", len(got), len(content), err)
 	}

@@ -7,8 +7,10 @@ import (
 	"fmt"
 	"io"
 	"io/fs"
+	"log"
 	"math/rand/v2"
 	"net/http"
+	"net/http/httptest"
 	"strings"
 	"sync/atomic"
 	"testing"
@@ -295,7 +297,7 @@ func TestReaderGoesOnAfterCuts(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer r.Close()
+	defer func() { _ = r.Close() }()
 	if got, err := io.ReadAll(r); err != nil || !bytes.Equal(got, content) {
 		t.Errorf("%d bytes of %d: %v", len(got), len(content), err)
 	}
@@ -315,7 +317,7 @@ func TestReaderRefusesAnotherObject(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer r.Close()
+	defer func() { _ = r.Close() }()
 	s.Put(path, random(1000))
 	if _, err := io.ReadAll(r); !errors.Is(err, bucket.ErrReplaced) {
 		t.Errorf("replaced: %v", err)
@@ -329,7 +331,7 @@ func TestReaderGivesUp(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer r.Close()
+	defer func() { _ = r.Close() }()
 	s.Fault = func(w http.ResponseWriter, r *http.Request) bool {
 		buckettest.Drop(w)
 		return true
@@ -375,6 +377,23 @@ func TestNamesAndEndpoints(t *testing.T) {
 	t.Setenv("AWS_ENDPOINT_URL_S3", "http://s3.example.org")
 	if _, err := bucket.Open(t.Context(), name, bucket.Options{}); !errors.Is(err, bucket.ErrPlain) {
 		t.Errorf("an endpoint of the environment: %v", err)
+	}
+}
+
+// TestCertificateIsVerified offers a service whose certificate nobody vouches for.
+func TestCertificateIsVerified(t *testing.T) {
+	buckettest.Start(t)
+	var asked atomic.Int32
+	server := httptest.NewUnstartedServer(http.HandlerFunc(func(http.ResponseWriter, *http.Request) { asked.Add(1) }))
+	server.Config.ErrorLog = log.New(io.Discard, "", 0)
+	server.StartTLS()
+	defer server.Close()
+	o, err := bucket.Open(t.Context(), name, bucket.Options{Endpoint: server.URL, Wait: time.Millisecond})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := create(t, o, random(10)); err == nil || !strings.Contains(err.Error(), "certificate") || asked.Load() > 0 {
+		t.Errorf("%d requests reached it: %v", asked.Load(), err)
 	}
 }
 
