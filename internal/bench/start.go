@@ -99,8 +99,8 @@ func (b *bench) startOne(ctx context.Context, w way, i int, r *run) error {
 // acknowledged is a report the server answered, by node and round.
 type acknowledged struct{ node, round int }
 
-// killed is how many reports are acknowledged before the process is killed in the midst of more.
-const killedAfter = 200
+// killedAfter is how many reports are acknowledged before the process is killed in the midst of more.
+func (r *run) killedAfter() int { return min(200, 4*r.Nodes) }
 
 // killUnderLoad sends changed reports and kills the server while it takes them.
 func (r *run) killUnderLoad(ctx context.Context, d *Durability) error {
@@ -108,7 +108,7 @@ func (r *run) killUnderLoad(ctx context.Context, d *Durability) error {
 	defer stop()
 	var mu sync.Mutex
 	var next atomic.Int64
-	next.Store(int64(d.Kills * 4 * killedAfter))
+	next.Store(int64(d.Kills * 4 * r.killedAfter()))
 	var workers sync.WaitGroup
 	enough := make(chan struct{})
 	for range r.Workers {
@@ -125,7 +125,7 @@ func (r *run) killUnderLoad(ctx context.Context, d *Durability) error {
 				}
 				mu.Lock()
 				r.acked = append(r.acked, acknowledged{n, round})
-				if len(r.acked) == killedAfter {
+				if len(r.acked) == r.killedAfter() {
 					close(enough)
 				}
 				mu.Unlock()
@@ -141,7 +141,7 @@ func (r *run) killUnderLoad(ctx context.Context, d *Durability) error {
 	workers.Wait()
 	d.Kills++
 	d.Acknowledged += len(r.acked)
-	if len(r.acked) < killedAfter {
+	if len(r.acked) < r.killedAfter() {
 		err = errors.Join(err, fmt.Errorf("only %d reports were acknowledged in a minute", len(r.acked)))
 	}
 	return err
