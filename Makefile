@@ -20,7 +20,7 @@ VERSION   = $(shell git describe --tags --always --abbrev=12 --dirty 2>/dev/null
 # Nothing of the folder, the environment or the clone may reach the binary: the same sources and Go give the same bytes.
 BUILD     = CGO_ENABLED=0 GOFLAGS=-mod=readonly GOAMD64=v1 GOARM64=v8.0 $(GO) build -trimpath -buildvcs=false -ldflags '-X main.stamp=$(VERSION)'
 .DEFAULT_GOAL := help
-.PHONY: help build demo test lint bench bench-small bench-code bench-scale-out fuzz fuzz-long kill failover chaos soak upgrade crash scale \
+.PHONY: help build demo test test-long lint bench bench-small bench-code bench-scale-out fuzz fuzz-long kill failover chaos soak upgrade crash scale \
 	stock-agent acme-check s3-check tools \
 	reproduce sbom vuln packages packages-check image-check helm-check
 
@@ -39,6 +39,7 @@ test: tools ## all tests, race detector on, against the real AWS clients
 test-long: tools ## the tests of which make test takes a part, as a whole: an hour and more
 	$(GO) test ./e2e -run '^Test(CommandLine|KeysDo|Users)' -count 1 -timeout 60m -fresh-cli
 	$(GO) test ./internal/simulate/agent -count 1 -timeout 60m -every
+	$(GO) test ./cmd/stocktake -run '^TestMoved' -count 1 -timeout 60m -moved 160
 
 lint: $(LINT) ## what the linters of .golangci.yml find, formatting included
 	$(LINT) config verify && $(LINT) fmt --diff && $(LINT) run ./...

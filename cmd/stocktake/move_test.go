@@ -5,6 +5,7 @@ import (
 	"context"
 	"crypto/sha256"
 	"encoding/json"
+	"flag"
 	"fmt"
 	"io"
 	"net/http"
@@ -221,11 +222,13 @@ func copyHere(t *testing.T, from, to string) {
 	t.Log(stdout.String())
 }
 
+var movedNodes = flag.Int("moved", 60, "nodes of the store that moves, 52 at the least")
+
 // A store that moved into a database and back answers every question as it did before, byte for byte.
 func TestMovedStoreAnswersTheSame(t *testing.T) {
-	fleet := simulate.New(11, 160)
+	fleet := simulate.New(11, *movedNodes)
 	first, second, database := t.TempDir(), filepath.Join(t.TempDir(), "back"), pgtest.Database(t)
-	nodes := []string{string(fleet.ID(0)), string(fleet.ID(3)), string(fleet.ID(12)), string(fleet.ID(101))}
+	nodes := []string{string(fleet.ID(0)), string(fleet.ID(3)), string(fleet.ID(12)), string(fleet.ID(51))}
 	list := askedOf(nodes)
 	s := serveHere(t, "--data", first)
 	s.fill(t, fleet)
