@@ -53,8 +53,8 @@ func (c *verifyCommand) Run(p *process) error {
 	if report.More > 0 {
 		fmt.Fprintf(p.stdout, "and %d more\n", report.More)
 	}
-	fmt.Fprintf(p.stdout, "looked at %d nodes, %d documents (%d made anew from the feed), %d entries, %d shapes, %d changes, %d records and %d postings in %.1f s\n",
-		report.Nodes, report.Documents, report.Recomputed, report.Entries, report.Shapes, report.Changes, report.Records, report.Postings, time.Since(started).Seconds())
+	fmt.Fprintf(p.stdout, "looked at %d nodes, %d documents (%d made anew from the feed), %d entries, %d shapes, %d changes, %d records, %d lines of the journal and %d postings in %.1f s\n",
+		report.Nodes, report.Documents, report.Recomputed, report.Entries, report.Shapes, report.Changes, report.Records, report.Lines, report.Postings, time.Since(started).Seconds())
 	if n := len(report.Findings) + report.More; n > 0 {
 		return fmt.Errorf("%d things do not fit together\nhint: keep what there is, and restore the newest backup that verifies into an empty place", n)
 	}

@@ -1,5 +1,6 @@
 // Package store is the contract of the truth: one document per node and type, the nodes' records, the shapes documents
-// are made of, a feed of changes for each shard, and small control-plane records. It knows nothing of filters.
+// are made of, a feed of changes for each shard, small control-plane records, and a journal of what was done. It knows
+// nothing of filters.
 //
 // Begin with Store. Implementations live below this folder (memory, the oracle; pebble, the embedded default); the laws
 // they keep are tests in storetest, one a promise made here. A new implementation passes storetest.Run and is done.
@@ -10,6 +11,7 @@
 //   - In each shard, sequences are given in commit order without gaps, and a reader that has seen sequence n never later
 //     finds a smaller one it had not seen.
 //   - Replaying a shard's changes over a scan of it gives the scan of now.
+//   - A line of the journal is never changed, and has one place in its chain for every server.
 //   - A shape can be read for as long as a document, or a change still in the feed, names it.
 //
 // It refuses to interpret what it keeps: limits, schemas and the meaning of hashes belong to callers.

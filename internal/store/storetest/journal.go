@@ -212,21 +212,21 @@ func intentionsLastUntilSettled(t *testing.T, m Maker) {
 
 func pruneKeepsTheNewestLine(t *testing.T, m Maker) {
 	r := newTrial(t, m)
-	prune := func(chain int, through uint64) {
+	prune := func(through uint64) {
 		t.Helper()
-		r.check(r.s.PruneJournal(t.Context(), chain, through))
+		r.check(r.s.PruneJournal(t.Context(), 0, through))
 	}
-	prune(0, 100)
+	prune(100)
 	r.append(0, 0, "a", "b", "c", "d")
 	r.append(1, 0, "z")
 	r.intend(0, "id", "x")
-	prune(0, 0)
+	prune(0)
 	r.sameLines("after nothing was pruned", 0, "1 a", "2 b", "3 c", "4 d")
-	prune(0, 2)
+	prune(2)
 	r.sameLines("pruned through 2", 0, "3 c", "4 d")
-	prune(0, 2)
+	prune(2)
 	r.append(0, 4, "e")
-	prune(0, 1<<63)
+	prune(1<<63)
 	r.sameLines("pruned whole", 0, "5 e")
 	r.sameLines("not pruned", 1, "1 z")
 	r.sameIntentions("pruned whole", 0, "id x")

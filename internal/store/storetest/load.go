@@ -28,8 +28,10 @@ type content struct {
 
 // contentOf reads all of a store. Nodes and shapes are sorted, because each store scans in an order of its own.
 func contentOf(ctx context.Context, s store.View) (content, error) {
-	c := content{Nodes: map[int][]store.NodeScan{}, Changes: map[int][]inventory.Change{}, Shapes: map[int][]store.Typed{},
-		Lines: map[int][]store.JournalLine{}, Intentions: map[int][]store.Intention{}}
+	c := content{
+		Nodes: map[int][]store.NodeScan{}, Changes: map[int][]inventory.Change{}, Shapes: map[int][]store.Typed{},
+		Lines: map[int][]store.JournalLine{}, Intentions: map[int][]store.Intention{},
+	}
 	var err error
 	if c.Heads, err = s.Heads(ctx); err != nil {
 		return c, err
