@@ -226,7 +226,7 @@ func pruneKeepsTheNewestLine(t *testing.T, m Maker) {
 	r.sameLines("pruned through 2", 0, "3 c", "4 d")
 	prune(2)
 	r.append(0, 4, "e")
-	prune(1<<63)
+	prune(1 << 63)
 	r.sameLines("pruned whole", 0, "5 e")
 	r.sameLines("not pruned", 1, "1 z")
 	r.sameIntentions("pruned whole", 0, "id x")
