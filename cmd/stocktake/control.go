@@ -77,15 +77,17 @@ func (s *server) openControl(ctx context.Context) error {
 	return nil
 }
 
-// controlHandler answers until running is done: one command at a time, as each reads the whole store.
+// controlHandler answers until running is done: one command at a time, but for those about
+// the audit, as each reads the whole store.
 func (s *server) controlHandler(running context.Context) http.Handler {
 	mux := http.NewServeMux()
 	one := make(chan struct{}, 1)
-	answers := map[string]func(ctx context.Context, w io.Writer) error{
-		"backup": func(ctx context.Context, w io.Writer) error {
+	s.handleAudit(running, mux)
+	answers := map[string]func(ctx context.Context, w *unstalled) error{
+		"backup": func(ctx context.Context, w *unstalled) error {
 			return writeBackup(ctx, s.store, w, transfer.Options{Workers: 1})
 		},
-		"verify": func(ctx context.Context, w io.Writer) error { return verifyHere(ctx, s.store, w) },
+		"verify": func(ctx context.Context, w *unstalled) error { return verifyHere(ctx, s.store, w) },
 	}
 	for name, answer := range answers {
 		mux.HandleFunc("GET /"+name, func(w http.ResponseWriter, r *http.Request) {
@@ -103,7 +105,7 @@ func (s *server) controlHandler(running context.Context) http.Handler {
 }
 
 // control gives one answer, with an error in its trailer.
-func (s *server) control(running context.Context, w http.ResponseWriter, r *http.Request, name string, answer func(ctx context.Context, w io.Writer) error) {
+func (s *server) control(running context.Context, w http.ResponseWriter, r *http.Request, name string, answer func(ctx context.Context, w *unstalled) error) {
 	ctx, cancel := context.WithCancel(r.Context())
 	defer cancel()
 	started := time.Now()

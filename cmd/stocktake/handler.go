@@ -22,7 +22,7 @@ func (s *server) handler() (http.Handler, error) {
 	rows := slices.Concat(public, agents)
 	protocol, err := awsjson.New(awsjson.Config{
 		Keys: s.keys, Identities: s.users, Forms: endpoint.New(s.users), Nodes: agent.Keys(s.service), Tags: api.Tags(s.service), Rows: rows,
-		Regions: s.config.Regions, Log: s.log, Observe: s.observer(agents), Rates: s.config.rates(),
+		Regions: s.config.Regions, Log: s.log, Observe: s.observer(agents), Audit: s.audited(), Rates: s.config.rates(),
 	})
 	if err != nil {
 		return nil, err

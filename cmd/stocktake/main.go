@@ -35,6 +35,7 @@ type commands struct {
 	Backup    backupCommand    `cmd:"" help:"Write all of a store into a file, while it is served."`
 	Restore   restoreCommand   `cmd:"" help:"Fill an empty store from a backup."`
 	Verify    verifyCommand    `cmd:"" help:"Look all of a store, or of a backup, over."`
+	Audit     auditCommand     `cmd:"" help:"Read and check who did what."`
 	Doctor    doctorCommand    `cmd:"" help:"Look at the settings, this machine and the database."`
 	Bench     benchCommand     `cmd:"" help:"Measure a server with a simulated fleet."`
 	BenchSide benchSideCommand `cmd:"" hidden:"" help:"Serve what bench compares with."`

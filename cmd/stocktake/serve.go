@@ -9,6 +9,7 @@ import (
 	"syscall"
 	"time"
 
+	"stocktake/internal/audit"
 	"stocktake/internal/httpd"
 	"stocktake/internal/iam"
 	"stocktake/internal/replica"
@@ -67,6 +68,7 @@ type server struct {
 	clients *httpd.ClientAuthorities
 	api     net.Listener
 	store   storage
+	trail   *audit.Trail // nil: there is none
 	replica *replica.Replica
 	service *ssm.Service
 	closers []func() error
@@ -150,6 +152,9 @@ func (s *server) open(ctx context.Context) error {
 		return err
 	}
 	if err := s.openAPI(ctx); err != nil {
+		return err
+	}
+	if err := s.awaiting(ctx, s.openTrail); err != nil {
 		return err
 	}
 	s.unready("the index is being loaded")
@@ -312,7 +317,7 @@ func (s *server) openService(ctx context.Context) error {
 		RefuseUnknownAttributes: s.config.UnknownAttributes == "refuse", FeedAge: time.Duration(s.config.FeedAge),
 		ConnectionLostAfter: time.Duration(s.config.ConnectionLostAfter), ScheduleFloor: time.Duration(s.config.ScheduleFloor),
 		RoleTokenTTL: time.Duration(s.config.RoleTokenTTL), KeyRotation: time.Duration(s.config.KeyRotation),
-		Exclusive: options.Shared == nil, Logger: s.log,
+		Exclusive: options.Shared == nil, Upkeep: s.pruneTrail, Logger: s.log,
 	})
 	if err != nil {
 		return errors.Join(err, index.Close())

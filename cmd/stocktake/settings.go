@@ -38,6 +38,8 @@ type settings struct {
 	Extensions        bool     `group:"profile" help:"Answer supersets of AWS too: any type in ResultAttributes, any attribute aggregated, MaxResults to 1000."`
 	Enrollment        string   `group:"profile" default:"open" enum:"open,strict" help:"open: an id i-... enrols itself with its first report; strict: nodes are registered first (${default})."`
 	UnknownAttributes string   `group:"profile" default:"keep" enum:"keep,refuse" help:"What to do with attributes an AWS type does not have: keep or refuse (${default})."`
+	Audit             string   `group:"profile" default:"writes" enum:"writes,calls,all,off" help:"Keep a line of administrative writes and refusals (writes), of questions too (calls), of nodes' own reports too (all), or none (off) (${default})."`
+	AuditAge          duration `group:"profile" default:"90d" placeholder:"TIME" help:"Keep the lines of the audit so long (${default}); at least 1d; 0: for ever."`
 	Retention         duration `group:"profile" default:"${retention}" placeholder:"TIME" help:"Drop what was not reported again for so long (${default}); 0: never."`
 
 	ConnectionLostAfter duration `group:"profile" default:"30m" placeholder:"TIME" help:"Call a node lost whose heartbeats stopped for so long (${default}); at least 10m; 0: never."`
@@ -191,6 +193,8 @@ func (s *settings) check() error {
 		return &usageError{"data is not set", "say where to keep the store, for example --data ./data, or in which database, with --database-url"}
 	case s.FeedAge == 0:
 		return &usageError{"feed_age is 0: servers and restarts read the feed, so changes have to stay for a while", "12h, for example; longer than the service is ever down spares rebuilds of the index"}
+	case s.AuditAge != 0 && time.Duration(s.AuditAge) < 24*time.Hour:
+		return &usageError{fmt.Sprintf("audit_age is %v, less than 1d", s.AuditAge), "90d, for example; 0 keeps lines for ever"}
 	case s.ConnectionLostAfter != 0 && time.Duration(s.ConnectionLostAfter) < leastSilence:
 		return &usageError{fmt.Sprintf("connection_lost_after is %v, less than %v", s.ConnectionLostAfter, duration(leastSilence)), "agents send a heartbeat every 5 minutes; 0 calls no node lost"}
 	case s.RoleTokenTTL < duration(15*time.Minute) || s.RoleTokenTTL > duration(36*time.Hour):

@@ -19,6 +19,7 @@ import (
 // storage is a store as serve needs it: whatever kind it is, it says whether it can write, and what it counts.
 type storage interface {
 	store.Store
+	store.Journal
 	// Health gives why requests cannot be served at present, or nil.
 	Health() error
 	// register adds what the store counts to the metrics.

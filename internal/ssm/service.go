@@ -52,7 +52,9 @@ type Config struct {
 	KeyRotation  time.Duration
 	// ScheduleFloor is how often an association may run at most; 0 means DefaultScheduleFloor.
 	ScheduleFloor time.Duration
-	Logger        *slog.Logger
+	// Upkeep, where not nil, is called every hour beside the periodic work of the service, on one server at a time.
+	Upkeep func(ctx context.Context) error
+	Logger *slog.Logger
 }
 
 // DefaultFeedAge is how long changes stay in the feed unless a registered reader needs them longer.

@@ -67,6 +67,9 @@ func (s *Service) upkeep(ctx context.Context, t *tenure) {
 			attempt("prune the feed", s.prune)
 			attempt("drop old events and deletions", s.pruneRecords)
 			attempt("drop what is left of associations", s.pruneAssociations)
+			if s.cfg.Upkeep != nil {
+				attempt("other upkeep", s.cfg.Upkeep)
+			}
 		}
 	}
 }
