@@ -8,6 +8,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io"
 	"net/http"
 	"net/url"
 	"strconv"
@@ -118,6 +119,9 @@ func (c *auditTailCommand) ask(ctx context.Context, data string, tell func([]byt
 		if err := tell(lines.Bytes()); err != nil {
 			return err
 		}
+	}
+	if err := lines.Err(); c.Follow && (err == nil || errors.Is(err, io.ErrUnexpectedEOF)) {
+		return errors.New("the service stopped: no more lines come\nhint: begin anew once it runs again")
 	}
 	return lines.Err()
 }

@@ -155,6 +155,9 @@ func (t *Trail) Keeps(k Kind) bool {
 func (t *Trail) Begin(ctx context.Context, e *Event) error {
 	e.complete(t.options.Now())
 	t.hold(e.ID)
+	// Not given up with the caller: whether it was stored would not be known.
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), patience)
+	defer cancel()
 	if err := t.journal.Intend(ctx, e.chain(), e.ID, e.interrupted()); err != nil {
 		t.release(e.ID)
 		return fmt.Errorf("audit: %w", err)

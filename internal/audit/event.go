@@ -144,7 +144,7 @@ func (e *Event) Append(dst []byte) []byte {
 	l := line{
 		EventVersion: eventVersion, UserIdentity: e.Identity.clipped(), EventTime: stamp(e.Time),
 		EventSource: clip(e.Source, text), EventName: clip(e.Name, text), AWSRegion: clip(e.Region, text),
-		SourceIPAddress: clip(e.Address, text), UserAgent: clip(e.UserAgent, text),
+		SourceIPAddress: clip(e.Address, text), UserAgent: clip(e.UserAgent, longText),
 		ErrorCode: clip(e.ErrorCode, text), ErrorMessage: clip(e.ErrorMessage, longText), AdditionalEventData: e.more,
 		RequestID: clip(e.RequestID, text), EventID: clip(e.ID, text), ReadOnly: e.ReadOnly, EventType: apiCall,
 		ManagementEvent: true, RecipientAccountID: clip(e.Account, text), EventCategory: "Management",

@@ -2,6 +2,7 @@ package audit
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"maps"
 	"slices"
@@ -103,6 +104,10 @@ func (c *checker) find(format string, values ...any) {
 func (c *checker) look(ctx context.Context, j store.JournalReader) error {
 	for {
 		lines, err := j.ReadJournal(ctx, c.chain, c.last.sequence, window)
+		if errors.Is(err, store.ErrCorrupt) {
+			c.find("after line %d cannot be read: %v", c.last.sequence, err)
+			return nil
+		}
 		if err != nil {
 			return fmt.Errorf("chain %d: %w", c.chain, err)
 		}
