@@ -91,10 +91,10 @@ func (c *auditTailCommand) Run(p *process) (err error) {
 
 // stopped gives nil for an error that comes of being told to stop.
 func stopped(ctx context.Context, err error) error {
-	if ctx.Err() != nil {
-		return nil
+	if ctx.Err() == nil {
+		return err
 	}
-	return err
+	return nil
 }
 
 func (c *auditTailCommand) choice() audit.Choice {

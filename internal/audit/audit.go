@@ -63,7 +63,7 @@ const (
 	sumEvery = time.Minute
 )
 
-// ErrClosed: the trail was closed.
+// ErrClosed is of a trail that was closed.
 var ErrClosed = errors.New("audit: the trail is closed")
 
 // Options say how a trail is kept.

@@ -5,7 +5,6 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"io"
 	"log/slog"
 	"strings"
 	"sync"
@@ -33,7 +32,7 @@ func newJournal(t *testing.T) *memory.Store {
 func open(t *testing.T, j store.Journal, o Options) *Trail {
 	t.Helper()
 	if o.Log == nil {
-		o.Log = slog.New(slog.NewTextHandler(io.Discard, nil))
+		o.Log = slog.New(slog.DiscardHandler)
 	}
 	trail, err := Open(t.Context(), j, o)
 	if err != nil {

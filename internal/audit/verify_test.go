@@ -99,8 +99,7 @@ func TestVerifySaysWhichLineDiffers(t *testing.T) {
 			return l
 		}, nil, []string{"line 5 is in another's place: it says it is line 6", "line 6 is in another's place: it says it is line 5", "line 7 does not follow"}},
 		{"the end cut off", func(l []store.JournalLine) []store.JournalLine { return l[:10] }, nil, nil},
-		{"the end cut off, and remembered", func(l []store.JournalLine) []store.JournalLine { return l[:10] }, []Head{head},
-			[]string{"line 12 is remembered, and the chain ends with line 10"}},
+		{"the end cut off, and remembered", func(l []store.JournalLine) []store.JournalLine { return l[:10] }, []Head{head}, []string{"line 12 is remembered, and the chain ends with line 10"}},
 		{"the end written anew, and remembered", func(l []store.JournalLine) []store.JournalLine {
 			l[11] = resealed(l[11], "Call12", "Call13")
 			return l
