@@ -12,6 +12,8 @@ ACME     := bin/pebble
 ACME_AT  := v2.10.1
 S3       := bin/versitygw
 S3_AT    := v1.8.0
+MUTANTS  := bin/gremlins
+MUTANTS_AT := v0.6.0
 ARGS     ?=
 MINUTES  ?= 120
 PREVIOUS ?=
@@ -20,7 +22,7 @@ VERSION   = $(shell git describe --tags --always --abbrev=12 --dirty 2>/dev/null
 # Nothing of the folder, the environment or the clone may reach the binary: the same sources and Go give the same bytes.
 BUILD     = CGO_ENABLED=0 GOFLAGS=-mod=readonly GOAMD64=v1 GOARM64=v8.0 $(GO) build -trimpath -buildvcs=false -ldflags '-X main.stamp=$(VERSION)'
 .DEFAULT_GOAL := help
-.PHONY: help build demo test test-long lint bench bench-small bench-code bench-scale-out fuzz fuzz-long kill failover chaos soak upgrade crash scale \
+.PHONY: help build demo test test-long lint bench bench-small bench-code bench-scale-out fuzz fuzz-long kill failover chaos soak upgrade crash disk-faults mutants scale \
 	stock-agent acme-check s3-check tools \
 	reproduce sbom vuln packages packages-check image-check helm-check
 
@@ -92,6 +94,13 @@ s3-check: tools $(S3) ## backups to an S3 service that is none of the project's,
 crash: ## a fault and a crash at every single write of the store, power lost in 2,000 scripts, 1,000 damages
 	$(GO) test ./internal/store/pebble -run 'Fault|Crash|PowerLoss|Damage' -count 1 -v -timeout 180m -every -seeds 2000
 
+disk-faults: tools ## the service on a disk that is full, stalls for 30 s and fails; as root
+	scripts/need strace mkfs.ext4 fsfreeze
+	$(GO) test -tags disk ./e2e -run '^TestDisk(FullAndBack|Stalls|Fails)' -count 1 -v -timeout 20m
+
+mutants: $(MUTANTS) ## change the code of what signs, authorises and stores; its tests must notice 85 of 100 changes
+	for room in sigv4 iam/policy store/memory; do nice $(MUTANTS) unleash --workers 1 --timeout-coefficient 20 --threshold-efficacy 85 ./internal/$$room || exit 1; done
+
 scale: build ## 2,000, 20,000 and 100,000 nodes, an hour: the figures of docs/performance.md
 	scripts/need postgres
 	bin/stocktake bench --nodes 2000,20000,100000 --samples 30 --memory 8GiB --json bin/scale.json --html bin/scale.html $(ARGS)
@@ -133,6 +142,9 @@ $(NFPM): Makefile
 
 $(HELM): Makefile
 	GOBIN=$(CURDIR)/bin $(GO) install helm.sh/helm/v3/cmd/helm@$(HELM_AT) && touch $@
+
+$(MUTANTS): Makefile
+	GOBIN=$(CURDIR)/bin $(GO) install github.com/go-gremlins/gremlins/cmd/gremlins@$(MUTANTS_AT) && touch $@
 
 $(VULN): Makefile
 	GOBIN=$(CURDIR)/bin $(GO) install golang.org/x/vuln/cmd/govulncheck@$(VULN_AT) && touch $@

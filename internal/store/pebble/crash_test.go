@@ -7,6 +7,7 @@ import (
 	"sync"
 	"sync/atomic"
 	"testing"
+	"time"
 
 	"github.com/cockroachdb/pebble/v2/vfs"
 	"github.com/cockroachdb/pebble/v2/vfs/errorfs"
@@ -89,25 +90,25 @@ func (r *remains) check(t *testing.T, sc *script, what string) {
 	sc.holds(t, r.mem.CrashClone(vfs.CrashCloneCfg{}), r.played, r.from, r.upTo, what)
 }
 
-// losing plays a script once, and gives what a loss of power would leave before every write that is chosen.
+// losing plays a script once, and gives what a loss of power would leave before every write that is chosen: of each kind of
+// loss by turns.
 func losing(t *testing.T, tr *trace, chosen func(write int64) bool, use func(*remains)) (writes int64) {
 	t.Helper()
 	left, over := make(chan *remains), make(chan struct{})
+	tr.limit = time.Hour // it waits for what is checked meanwhile
 	var d *disk
-	var chance atomic.Uint64
+	var turn atomic.Uint64
 	d = newDisk(func(at int64, _ errorfs.Op) error {
 		if !chosen(at) {
 			return nil
 		}
-		for l := range losses {
-			r := &remains{from: tr.acknowledged.Load(), write: at, loss: l}
-			r.mem = l.left(d.mem, rand.New(rand.NewPCG(tr.seed, chance.Add(1))))
-			r.played = tr.played.Load()
-			r.upTo = min(tr.acknowledged.Load()+1, tr.steps)
-			select {
-			case left <- r:
-			case <-over:
-			}
+		r := &remains{from: tr.acknowledged.Load(), write: at, loss: loss(turn.Add(1) % uint64(losses))}
+		r.mem = r.loss.left(d.mem, rand.New(rand.NewPCG(tr.seed, uint64(at))))
+		r.played = tr.played.Load()
+		r.upTo = min(tr.acknowledged.Load()+1, tr.steps)
+		select {
+		case left <- r:
+		case <-over:
 		}
 		return nil
 	})
@@ -164,9 +165,9 @@ func (r *remains) reopening(t *testing.T, sc *script) (tried int) {
 func TestCrashAtEveryWrite(t *testing.T) {
 	t.Parallel()
 	const seed = 6
-	steps, oneIn, again := int64(traceSteps), int64(31), 20
+	steps, oneIn, again := int64(traceSteps), int64(13), 20
 	if *every {
-		steps, oneIn, again = 500, 1, 10
+		steps, oneIn, again = 500, 1, 100
 	}
 	sc := newScript(t, seed)
 	tried, twice := 0, 0

@@ -35,13 +35,15 @@ type trace struct {
 	steps int64
 	// reopen is after how many steps the store is closed and opened again, each time.
 	reopen int64
+	// limit is how long a step may take: one that takes longer hangs.
+	limit time.Duration
 	// acknowledged is how many steps were. While the player is at work on the next, played is one as it was before.
 	acknowledged atomic.Int64
 	played       atomic.Pointer[storetest.Player]
 }
 
 func newTrace(seed uint64, steps int64) *trace {
-	return &trace{seed: seed, steps: steps, reopen: steps/2 + 1}
+	return &trace{seed: seed, steps: steps, reopen: steps/2 + 1, limit: 20 * time.Second}
 }
 
 // disk is a file system in memory that a power loss can be acted out on, with something to do before every write.
@@ -115,7 +117,7 @@ func (tr *trace) play(ctx context.Context, o pebble.Options) (*storetest.Player,
 			p.Take(s)
 		}
 		tr.played.Store(p.Copy())
-		if err := next(ctx, p); err != nil {
+		if err := tr.next(ctx, p); err != nil {
 			return p, err
 		}
 		tr.acknowledged.Add(1)
@@ -124,8 +126,8 @@ func (tr *trace) play(ctx context.Context, o pebble.Options) (*storetest.Player,
 	return p, s.Close()
 }
 
-func next(ctx context.Context, p *storetest.Player) error {
-	ctx, cancel := context.WithTimeout(ctx, 20*time.Second)
+func (tr *trace) next(ctx context.Context, p *storetest.Player) error {
+	ctx, cancel := context.WithTimeout(ctx, tr.limit)
 	defer cancel()
 	_, err := p.Next(ctx)
 	if errors.Is(err, context.DeadlineExceeded) {

@@ -199,8 +199,12 @@ func TestSlowDiskBoundsTheLine(t *testing.T) {
 		}
 	}
 	all.Go(put)
-	time.Sleep(400 * time.Millisecond) // the batch under way gets slow
-	for range allowed - 1 + surplus {
+	<-d.met
+	for range allowed - 1 + surplus/2 { // before the batch under way is slow
+		all.Go(put)
+	}
+	time.Sleep(400 * time.Millisecond)
+	for range surplus - surplus/2 { // after
 		all.Go(put)
 	}
 	until(t, "refusals of the surplus", func() error {

@@ -34,37 +34,17 @@ const (
 // submit hands an op to the committer and waits for its outcome, but not for a disk that does not answer: whoever waits
 // keeps what a question needs, too.
 func (s *Store) submit(ctx context.Context, o op, frees bool) error {
-	stuck, stalled := s.guard.waiting(), s.stall.over()
-	leave, err := s.stall.enter()
-	if err != nil {
+	p := writer{stall: s.stall}
+	if err := p.enter(); err != nil {
 		return err
 	}
-	defer leave()
+	defer p.leave()
 	r := &request{op: o, frees: frees, done: make(chan struct{})}
-	select {
-	case s.committer.queue <- r:
-	case <-ctx.Done():
-		return ctx.Err()
-	case <-s.guard.failed:
-		return s.unwritable(s.guard.failure())
-	case <-stuck:
-		return errFull
-	case <-stalled:
-		return s.stall.refusal()
-	}
-	select {
-	case <-r.done:
+	sent, err := s.await(ctx, r, &p)
+	if err == nil {
 		return r.err
-	case <-ctx.Done():
-		err = ctx.Err()
-	case <-s.guard.failed:
-		err = s.unwritable(s.guard.failure())
-	case <-stuck:
-		err = errFull
-	case <-stalled:
-		err = s.stall.refusal()
 	}
-	if r.state.CompareAndSwap(waiting, givenUp) {
+	if !sent || r.state.CompareAndSwap(waiting, givenUp) {
 		return err
 	}
 	select {
@@ -76,6 +56,34 @@ func (s *Store) submit(ctx context.Context, o op, frees bool) error {
 		err = errStalled
 	}
 	return fmt.Errorf("%w (the write was under way and may still happen)", err)
+}
+
+// await sends a request and waits until it is done, or gives why it is not waited for any longer.
+func (s *Store) await(ctx context.Context, r *request, p *writer) (sent bool, err error) {
+	stuck := s.guard.waiting()
+	slow, stalled := s.stall.over()
+	queue := s.committer.queue
+	for {
+		select {
+		case queue <- r:
+			queue, sent = nil, true
+		case <-r.done:
+			return sent, nil
+		case <-ctx.Done():
+			return sent, ctx.Err()
+		case <-s.guard.failed:
+			return sent, s.unwritable(s.guard.failure())
+		case <-stuck:
+			return sent, errFull
+		case <-stalled:
+			return sent, refusal()
+		case <-slow:
+			slow = nil
+			if r.state.Load() == waiting && p.surplus() {
+				return sent, refusal()
+			}
+		}
+	}
 }
 
 const (
@@ -96,10 +104,11 @@ type stall struct {
 	log        *slog.Logger
 	writers    atomic.Int64 // in submit
 
-	mu      sync.Mutex
-	began   time.Time     // of the batch under way; zero: none is
-	stalled chan struct{} // closed while the disk stalls, and made anew when it no longer does
-	stalls  bool
+	mu    sync.Mutex
+	began time.Time // of the batch under way; zero: none is
+	// slow and stalled are closed while the disk is slow and while it stalls, and made anew when it no longer is and does.
+	slow, stalled   chan struct{}
+	isSlow, isStall bool
 }
 
 func newStall(after time.Duration, log *slog.Logger) *stall {
@@ -107,7 +116,7 @@ func newStall(after time.Duration, log *slog.Logger) *stall {
 		after = stallAfter
 	}
 	// The front works on 512 requests a core, so questions keep half of it.
-	return &stall{after: after, maxWriters: int64(256 * runtime.GOMAXPROCS(0)), log: log, stalled: make(chan struct{})}
+	return &stall{after: after, maxWriters: int64(256 * runtime.GOMAXPROCS(0)), log: log, slow: make(chan struct{}), stalled: make(chan struct{})}
 }
 
 // begin tells that a batch is being made durable; what it gives, that it is.
@@ -116,54 +125,89 @@ func (w *stall) begin() (end func()) {
 	w.mu.Lock()
 	w.began = begin
 	w.mu.Unlock()
-	timer := time.AfterFunc(w.after, func() { w.notice(begin) })
+	slow := time.AfterFunc(min(slowAfter, w.after), func() { w.notice(begin, false) })
+	stalls := time.AfterFunc(w.after, func() { w.notice(begin, true) })
 	return func() {
-		timer.Stop()
+		slow.Stop()
+		stalls.Stop()
 		w.mu.Lock()
 		defer w.mu.Unlock()
 		w.began = time.Time{}
-		if w.stalls {
-			w.stalls, w.stalled = false, make(chan struct{})
+		if w.isSlow {
+			w.isSlow, w.slow = false, make(chan struct{})
+		}
+		if w.isStall {
+			w.isStall, w.stalled = false, make(chan struct{})
 			w.log.Warn("store: the disk answers again, and writes go on", "waited", time.Since(begin))
 		}
 	}
 }
 
-// notice tells all who wait that the batch begun then takes too long.
-func (w *stall) notice(begun time.Time) {
+// notice tells all who wait that the batch begun then takes long, or too long.
+func (w *stall) notice(begun time.Time, stalls bool) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	if w.began != begun {
-		return
+	switch {
+	case w.began != begun:
+	case stalls:
+		w.isStall = true
+		close(w.stalled)
+		w.log.Error("store: the disk does not answer: writes are refused until it does", "waited", time.Since(begun))
+	default:
+		w.isSlow = true
+		close(w.slow)
 	}
-	w.stalls = true
-	close(w.stalled)
-	w.log.Error("store: the disk does not answer: writes are refused until it does", "waited", time.Since(begun))
 }
 
-// over gives a channel that is closed while the disk stalls.
-func (w *stall) over() <-chan struct{} {
+// over gives channels that are closed while the disk is slow, and while it stalls.
+func (w *stall) over() (slow, stalled <-chan struct{}) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	return w.stalled
+	return w.slow, w.stalled
+}
+
+// writer is one in the line.
+type writer struct {
+	*stall
+	left bool
 }
 
 // enter counts a writer in, or refuses it: because the disk stalls, or is slow and enough writers wait already.
-func (w *stall) enter() (leave func(), err error) {
-	writers := w.writers.Add(1)
-	w.mu.Lock()
-	slow := !w.began.IsZero() && time.Since(w.began) > slowAfter
-	stalls := w.stalls
-	w.mu.Unlock()
-	if stalls || slow && writers > w.maxWriters {
-		w.writers.Add(-1)
-		return nil, w.refusal()
+func (p *writer) enter() error {
+	writers := p.writers.Add(1)
+	p.mu.Lock()
+	slow, stalls := p.isSlow, p.isStall
+	p.mu.Unlock()
+	if stalls || slow && writers > p.maxWriters {
+		p.leave()
+		return refusal()
 	}
-	return func() { w.writers.Add(-1) }, nil
+	return nil
+}
+
+func (p *writer) leave() {
+	if !p.left {
+		p.left = true
+		p.writers.Add(-1)
+	}
+}
+
+// surplus lets a writer leave if there are more than may wait: they came before the disk was known to be slow.
+func (p *writer) surplus() bool {
+	for {
+		n := p.writers.Load()
+		if n <= p.maxWriters {
+			return false
+		}
+		if p.writers.CompareAndSwap(n, n-1) {
+			p.left = true
+			return true
+		}
+	}
 }
 
 // refusal is the answer to a write that did not begin: it may be sent again.
-func (w *stall) refusal() error {
+func refusal() error {
 	return inventory.Errorf(inventory.Throttling, "The disk takes too long over what was written before. Send it again later.")
 }
 
@@ -171,7 +215,7 @@ func (w *stall) refusal() error {
 func (w *stall) health() error {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	if !w.stalls {
+	if !w.isStall {
 		return nil
 	}
 	return fmt.Errorf("%w: %v so far, and writes are refused until it answers", errStalled, time.Since(w.began).Round(time.Second))
