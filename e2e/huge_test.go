@@ -125,33 +125,12 @@ func TestMemoryIsBounded(t *testing.T) {
 		t.Fatal(err)
 	}
 	s.watch(t)
-	var content strings.Builder
-	for e := range entries {
-		fmt.Fprintf(&content, `{"Name":"package-%d","Version":"1.%d"},`, e, e)
-	}
-	began := time.Now()
-	var next atomic.Int64
-	var filling sync.WaitGroup
-	for range 8 {
-		filling.Go(func() {
-			a := &asker{address: s.address()}
-			defer a.close()
-			for i := next.Add(1); i <= int64(nodes); i = next.Add(1) {
-				body := fmt.Sprintf(`{"InstanceId":"i-9%016d","Items":[{"TypeName":"AWS:Application","SchemaVersion":"1.1","CaptureTime":"2026-01-02T03:04:05Z","ContentHash":"h","Content":[%s{"Name":"own","Version":"%d"}]}]}`,
-					i, content.String(), i)
-				if status, text, err := a.ask(s.signed(t, "PutInventory", floodRegion, []byte(body))); err != nil || status != http.StatusOK {
-					t.Errorf("node %d: %d %s %v", i, status, text, err)
-				}
-			}
-		})
-	}
-	filling.Wait()
-	t.Logf("%d nodes and %d entries after %v, %d MiB", nodes, nodes*(entries+1), time.Since(began).Round(time.Second), s.peak(t))
+	s.fill(t, nodes, entries)
 	requests := make([][]byte, large)
 	for i := range requests {
 		requests[i] = s.signed(t, "PutInventory", floodRegion, largeReport(i))
 	}
-	began = time.Now()
+	began := time.Now()
 	var throttled atomic.Int64
 	var sending sync.WaitGroup
 	for i, request := range requests {
@@ -178,4 +157,31 @@ func TestMemoryIsBounded(t *testing.T) {
 	sending.Wait()
 	t.Logf("%d reports of 10 MiB at once: all taken after %v, %d times told to come back", large, time.Since(began).Round(time.Millisecond), throttled.Load())
 	s.bounded(t, bound)
+}
+
+// fill has nodes report as many entries each, and one of their own.
+func (s *service) fill(t *testing.T, nodes, entries int) {
+	t.Helper()
+	var content strings.Builder
+	for e := range entries {
+		fmt.Fprintf(&content, `{"Name":"package-%d","Version":"1.%d"},`, e, e)
+	}
+	began := time.Now()
+	var next atomic.Int64
+	var filling sync.WaitGroup
+	for range 8 {
+		filling.Go(func() {
+			a := &asker{address: s.address()}
+			defer a.close()
+			for i := next.Add(1); i <= int64(nodes); i = next.Add(1) {
+				body := fmt.Sprintf(`{"InstanceId":"i-9%016d","Items":[{"TypeName":"AWS:Application","SchemaVersion":"1.1","CaptureTime":"2026-01-02T03:04:05Z","ContentHash":"h","Content":[%s{"Name":"own","Version":"%d"}]}]}`,
+					i, content.String(), i)
+				if status, text, err := a.ask(s.signed(t, "PutInventory", floodRegion, []byte(body))); err != nil || status != http.StatusOK {
+					t.Errorf("node %d: %d %s %v", i, status, text, err)
+				}
+			}
+		})
+	}
+	filling.Wait()
+	t.Logf("%d nodes and %d entries after %v, %d MiB", nodes, nodes*(entries+1), time.Since(began).Round(time.Second), s.peak(t))
 }

@@ -123,17 +123,23 @@ func TestStopUnderLoad(t *testing.T) {
 	if s.exit != nil || took > drained {
 		t.Errorf("it ended with %v after %v", s.exit, took)
 	}
-	if n := network.cut.Load(); n > 0 {
-		t.Errorf("%d answers were cut, the last with %v", n, network.lastCut.Load())
-	}
-	if at := network.unheardAt.Load(); at != 0 && at < unready.Add(-50*time.Millisecond).UnixNano() {
-		t.Errorf("a request was refused %v before readiness failed", time.Duration(unready.UnixNano()-at))
-	}
+	network.judge(t, unready)
 	again := start(t, dir)
 	for _, w := range all {
 		w.readBack(t, again, 0)
 	}
 	t.Logf("%d answers, %d acknowledged reports; it ended after %v", network.answered.Load(), total(all), took.Round(time.Millisecond))
+}
+
+// judge tells what a stop may not do: cut answers, or refuse requests before readiness failed.
+func (a *attentive) judge(t *testing.T, unready time.Time) {
+	t.Helper()
+	if n := a.cut.Load(); n > 0 {
+		t.Errorf("%d answers were cut, the last with %v", n, a.lastCut.Load())
+	}
+	if at := a.unheardAt.Load(); at != 0 && at < unready.Add(-50*time.Millisecond).UnixNano() {
+		t.Errorf("a request was refused %v before readiness failed", time.Duration(unready.UnixNano()-at))
+	}
 }
 
 // once is a client that sends every request once.
