@@ -325,7 +325,7 @@ func TestBenchOfAgents(t *testing.T) {
 		t.Fatal(err)
 	}
 	// Runs may fail: agents in such a hurry give up on a service that takes a second to be back.
-	if result.Online != 10 || result.Lost+result.Missing != 0 || result.Runs < 20 || len(result.Phases) != 3 || len(result.Memory) < 10 {
+	if result.Online != 10 || result.Lost+result.Missing != 0 || result.Runs < 20 || len(result.Phases) != 3 || len(result.Memory) == 0 {
 		t.Errorf("the result is %+v", result)
 	}
 	for _, phase := range result.Phases {

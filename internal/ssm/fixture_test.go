@@ -31,6 +31,8 @@ type trial struct {
 	store   store.Store
 	dir     string // of the snapshot; "" keeps none
 	replica *replica.Replica
+
+	isRunning bool
 }
 
 // newTrial starts a service over an empty store of memory.
@@ -81,10 +83,17 @@ func (tr *trial) start() {
 	if err = tr.Start(context.Background()); err != nil {
 		tr.t.Fatal(err)
 	}
+	tr.isRunning = true
+	tr.t.Cleanup(func() {
+		if tr.isRunning {
+			tr.stop()
+		}
+	})
 }
 
 func (tr *trial) stop() {
 	tr.t.Helper()
+	tr.isRunning = false
 	tr.Stop()
 	if err := errors.Join(tr.replica.Close(), tr.store.Close()); err != nil {
 		tr.t.Error(err)
