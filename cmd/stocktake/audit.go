@@ -14,6 +14,7 @@ import (
 	"strconv"
 	"strings"
 	"time"
+	"unicode"
 
 	"stocktake/internal/audit"
 	"stocktake/internal/store"
@@ -142,7 +143,7 @@ func forPeople(line []byte) []byte {
 	who := cmp.Or(l.UserIdentity.ARN, l.UserIdentity.InvokedBy, "-")
 	text := fmt.Appendf(nil, "%s  %s  %s  %s:%s", l.EventTime, who, cmp.Or(l.SourceIPAddress, "-"), service, l.EventName)
 	for _, r := range l.Resources {
-		text = append(append(text, "  "...), r.ARN...)
+		text = append(append(text, "  "...), strings.Join(strings.Fields(r.ARN), "?")...) // one word, which looks like no two
 	}
 	if l.AdditionalEventData.Count > 0 {
 		text = fmt.Appendf(text, "  %d times", l.AdditionalEventData.Count)
@@ -151,8 +152,8 @@ func forPeople(line []byte) []byte {
 		text = append(append(text, "  "...), l.ErrorCode...)
 	}
 	return bytes.Map(func(r rune) rune {
-		if r < ' ' || r == 0x7f {
-			return ' ' // a caller's text moves no terminal
+		if !unicode.IsPrint(r) {
+			return '?' // a caller's text moves no terminal
 		}
 		return r
 	}, text)

@@ -137,7 +137,7 @@ func identityOf(p *iam.Principal) audit.Identity {
 	switch {
 	case strings.HasSuffix(p.ARN, ":root"):
 		i.Type = "Root"
-	case strings.Contains(p.ARN, ":assumed-role/"):
+	case strings.HasPrefix(p.ARN, "arn:aws:sts::"):
 		i.Type = "AssumedRole"
 	}
 	return i

@@ -75,10 +75,7 @@ func (a *registrations) register(ctx context.Context, c awsjson.Caller, r *wire.
 	if !a.mistaken.Left(source, now) {
 		return nil, tooMany()
 	}
-	if err := c.Begin(ctx); err != nil {
-		return nil, err
-	}
-	key, err := a.service.RegisterManagedNode(ctx, ssm.RegisterInput{
+	key, err := a.admitted(ctx, c, ssm.RegisterInput{
 		ActivationID: *r.ActivationId, Code: text(r.ActivationCode),
 		KeyType: text(r.PublicKeyType), PublicKey: text(r.PublicKey), Fingerprint: text(r.Fingerprint),
 	})
@@ -95,6 +92,21 @@ func (a *registrations) register(ctx context.Context, c awsjson.Caller, r *wire.
 	a.log.Info("a node registered", "node", key.Node, "account", key.Account, "region", key.Region,
 		"activation", *r.ActivationId, "source", c.Source, "request_id", c.RequestID)
 	return &wire.RegisterManagedInstanceResponse{InstanceId: string(key.Node)}, nil
+}
+
+// admitted registers who knows a code. Who does not costs no write of the audit's: the refusal's line is bounded as all are.
+func (a *registrations) admitted(ctx context.Context, c awsjson.Caller, in ssm.RegisterInput) (inventory.NodeKey, error) {
+	p, err := a.service.PartitionOf(ctx, in.ActivationID, in.Code)
+	if err == nil && c.Principal != nil && c.Principal.Account != p.Account {
+		err = inventory.Errorf(inventory.InvalidActivation, "The activation is of another account than the key that signs.")
+	}
+	if err == nil {
+		err = c.Begin(ctx)
+	}
+	if err != nil {
+		return inventory.NodeKey{}, err
+	}
+	return a.service.RegisterManagedNode(ctx, in)
 }
 
 // known answers what registers without an activation. An instance of EC2 that has an access key for itself needs no

@@ -187,6 +187,17 @@ func TestInstanceWithKeyNeedsNoRegistration(t *testing.T) {
 	s.call("RegisterManagedInstance", body("i-c0000001"), by(wrong)).is(t, "InvalidSignatureException")
 }
 
+// TestKeyOfAnotherAccountRegistersNothing: a node of one account would be the doing of a key of another.
+func TestKeyOfAnotherAccountRegistersNothing(t *testing.T) {
+	s := memoryStore(t, nil)
+	a := s.activate(`,"RegistrationLimit":2`)
+	body := registerBody(a, pairs()[0], fingerprint)
+	s.call("RegisterManagedInstance", body, by(stranger)).is(t, "InvalidActivation")
+	if answer := s.call("RegisterManagedInstance", body, by(root)); answer.status != http.StatusOK {
+		t.Errorf("by a key of its own account: %v", answer)
+	}
+}
+
 func TestKeyPairIsReplacedAtomically(t *testing.T) {
 	overStores(t, func(t *testing.T, m storetest.Maker) {
 		s := newStack(t, m, func(s *stack) { s.config.KeyRotation = time.Nanosecond })

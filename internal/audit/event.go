@@ -101,6 +101,7 @@ type details struct {
 	To            string `json:"to,omitempty"`
 	PrunedThrough uint64 `json:"prunedThrough,omitempty"` // the sequence of the last line dropped
 	PrunedHash    string `json:"prunedHash,omitempty"`    // and its hash
+	ResourceCount int    `json:"resourceCount,omitempty"` // where the line has not all of them
 }
 
 const (
@@ -154,6 +155,9 @@ func (e *Event) Append(dst []byte) []byte {
 	}
 	if e.Kind == Report {
 		l.ManagementEvent, l.EventCategory = false, "Data"
+	}
+	if len(e.Resources) > mostResources && e.more == nil {
+		l.AdditionalEventData = &details{ResourceCount: len(e.Resources)}
 	}
 	for _, arn := range e.Resources[:min(len(e.Resources), mostResources)] {
 		l.Resources = append(l.Resources, resource{clip(arn, longText)})

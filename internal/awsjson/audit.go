@@ -2,11 +2,13 @@ package awsjson
 
 import (
 	"context"
+	"errors"
 	"net/http"
 	"slices"
 
 	"stocktake/internal/iam/policy"
 	"stocktake/internal/inventory"
+	"stocktake/internal/wire"
 )
 
 // A Kind is what sort of thing a call does, for the audit.
@@ -148,19 +150,27 @@ func (c Caller) arns(permission string, s Subject) []string {
 	}
 	targets := policy.TargetsOf(permission)
 	all := slices.Clone(s.ARNs)
-	if slices.Contains(targets, policy.Document) {
-		for _, name := range s.Documents {
-			all = append(all, policy.DocumentARN(c.Partition, name))
+	seen := map[string]bool{}
+	add := func(arn string) {
+		if !seen[arn] {
+			seen[arn] = true
+			all = append(all, arn)
+		}
+	}
+	// Nodes first: where there are more than a line holds, they say most.
+	if len(targets) == 0 || slices.Contains(targets, policy.Node) {
+		for _, id := range s.Nodes {
+			add(policy.NodeARN(inventory.NodeKey{Partition: c.Partition, Node: id}))
 		}
 	}
 	if slices.Contains(targets, policy.Association) {
 		for _, id := range s.Associations {
-			all = append(all, policy.AssociationARN(c.Partition, id))
+			add(policy.AssociationARN(c.Partition, id))
 		}
 	}
-	if len(targets) == 0 || slices.Contains(targets, policy.Node) {
-		for _, id := range s.Nodes {
-			all = append(all, policy.NodeARN(inventory.NodeKey{Partition: c.Partition, Node: id}))
+	if slices.Contains(targets, policy.Document) {
+		for _, name := range s.Documents {
+			add(policy.DocumentARN(c.Partition, name))
 		}
 	}
 	return all
@@ -196,5 +206,16 @@ func (h *Handler) tell(w http.ResponseWriter, r *http.Request, o Observation) er
 		call.Resources = []string{policy.NodeARN(inventory.NodeKey{Partition: o.Partition, Node: o.Node})}
 	}
 	call.Code, call.Text, call.Fault = o.Code, o.Text, o.asked.fault
-	return h.config.Audit.End(r.Context(), call)
+	if err := h.config.Audit.End(r.Context(), call); err != nil {
+		return errors.New(err.Error()) // the call was carried out: an error that says it did not begin is not its answer
+	}
+	return nil
+}
+
+// abandoned tells the audit of a call whose method panicked: whether it took effect is not known.
+func (h *Handler) abandoned(w http.ResponseWriter, r *http.Request, o Observation) {
+	if o.asked.call != nil && o.asked.call.Began {
+		o.Code, o.asked.fault = wire.InternalServerError, true
+		_ = h.tell(w, r, o) // the answer is the server's fault anyway
+	}
 }

@@ -11,6 +11,8 @@ import (
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
+
+	"stocktake/internal/inventory"
 )
 
 // clerk is an audit that writes down what it is told, and fails when it is told to.
@@ -41,7 +43,8 @@ func (c *clerk) End(_ context.Context, call *Call) error {
 	}
 	c.note(how, call)
 	if c.failEnd && call.Began {
-		return errors.New("no journal")
+		// As a store on a disk that stalls: of the line it is true, of the call it is not.
+		return fmt.Errorf("no journal: %w", inventory.Errorf(inventory.Throttling, "Send it again later."))
 	}
 	return nil
 }

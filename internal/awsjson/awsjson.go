@@ -173,7 +173,14 @@ func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	var o Observation
+	hasEnded := false
+	defer func() {
+		if !hasEnded {
+			h.abandoned(w, r, o)
+		}
+	}()
 	answer, err := h.answer(w, r, buffer, &o)
+	hasEnded = true
 	f := h.refusal(w, r, err, &o)
 	if err := h.tell(w, r, o); err != nil {
 		f = h.refusal(w, r, err, &o)

@@ -64,7 +64,15 @@ func (h *Handler) serveForm(w http.ResponseWriter, r *http.Request, buffer *[]by
 	}
 	if err == nil {
 		c.call = h.newCall(r, c, Row{Kind: Write})
+		hasEnded := false
+		defer func() {
+			if !hasEnded {
+				o.asked.call = c.call
+				h.abandoned(w, r, o)
+			}
+		}()
 		answer = h.config.Forms.Answer(r.Context(), c, service, *buffer)
+		hasEnded = true
 		if answer.Fault != nil {
 			o.Action = answer.Action
 			h.logInternal(w, r, answer.Fault, o)

@@ -239,6 +239,15 @@ func (d *Directory) user(account, name string) *user {
 	return d.users[userKey(account, name)]
 }
 
+// names reports whether a configured key that is no user's has a name for its id, and with it a user's ARN.
+func (d *Directory) names(account, name string) bool {
+	if d == nil {
+		return false
+	}
+	c, ok := d.keys[name]
+	return ok && c.principal.Account == account && c.principal.user == ""
+}
+
 // userMap gives the declared users.
 func (d *Directory) userMap() map[string]*user {
 	if d == nil {

@@ -94,7 +94,7 @@ func (d *Identities) Key(ctx context.Context, id string) (secret string, p *Prin
 	if err != nil {
 		return "", nil, unknown(err)
 	}
-	if d.declared.user(o.Account, o.User) != nil { // who has the name now
+	if d.declared.user(o.Account, o.User) != nil || d.declared.names(o.Account, o.User) { // who has the name now
 		return "", nil, ErrUnknownKey
 	}
 	u, _, err := d.users.read(ctx, d, userKey(o.Account, o.User), d.fresh)

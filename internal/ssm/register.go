@@ -65,6 +65,12 @@ func (s *Service) RegisterManagedNode(ctx context.Context, in RegisterInput) (in
 	return inventory.NodeKey{}, inventory.Errorf(inventory.InvalidPublicKey, "This key was registered and deregistered too often. Register with a new one.")
 }
 
+// PartitionOf gives the partition of an activation to who knows its code, and changes nothing. Its error is as
+// RegisterManagedNode's.
+func (s *Service) PartitionOf(ctx context.Context, activation, code string) (inventory.Partition, error) {
+	return s.admit(ctx, activation, code)
+}
+
 // admit gives the partition of an activation, if the code is its code. A caller who does not know the code learns
 // nothing of the activation, not whether there is one.
 func (s *Service) admit(ctx context.Context, id, code string) (inventory.Partition, error) {
