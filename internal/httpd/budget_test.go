@@ -114,6 +114,13 @@ func TestPaceReadsThePercentile(t *testing.T) {
 	if _, known := p.since(waits); known {
 		t.Error("a percentile of nothing")
 	}
+	// Too few at each look are enough together: on a machine with little to do the limit is to come back too.
+	for n := range uint64(3) {
+		waits.Counts = []uint64{110 + 10*n, 20, 10}
+		if _, known := p.since(waits); known != (n == 1) {
+			t.Errorf("look %d at ten waits each: known is %v", n, known)
+		}
+	}
 }
 
 // TestPaceReadsTheRuntime holds the name of the metric to what this runtime has.

@@ -43,6 +43,9 @@ func (p *pace) look(now time.Time, waited bool) {
 		return
 	}
 	waits := p.sample[0].Value.Float64Histogram()
+	if isFirst {
+		p.counts = append(p.counts[:0], waits.Counts...)
+	}
 	wait, known := p.since(waits)
 	if known && !isFirst {
 		p.adapt(wait, waited)
@@ -63,10 +66,10 @@ func (p *pace) since(waits *metrics.Float64Histogram) (time.Duration, bool) {
 		}
 		sum += grown[i]
 	}
-	p.counts = append(p.counts[:0], waits.Counts...)
 	if sum < leastWaits {
-		return 0, false
+		return 0, false // they are looked at again with those that follow
 	}
+	p.counts = append(p.counts[:0], waits.Counts...)
 	below := uint64(0)
 	for i, n := range grown {
 		if below += n; below*10 >= sum*9 {
