@@ -135,6 +135,9 @@ func (c *backupCommand) source(p *process, where string, o transfer.Options) (wr
 		}
 		return func(w io.Writer) error {
 			_, err := io.Copy(w, r)
+			if errors.Is(err, io.ErrUnexpectedEOF) { // of the connection, not of the backup
+				err = errors.New("the service stopped in the middle of the backup")
+			}
 			return err
 		}, r.Close, nil
 	}

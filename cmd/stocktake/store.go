@@ -10,6 +10,7 @@ import (
 	"path/filepath"
 	"regexp"
 	"strings"
+	"time"
 
 	"stocktake/internal/httpd"
 	"stocktake/internal/store"
@@ -81,6 +82,9 @@ func openExisting(ctx context.Context, where string, log *slog.Logger) (storage,
 	return openEmbedded(where, log)
 }
 
+// patient is how long what fills a store waits for the disk: nobody else asks, and what is refused is not tried again.
+const patient = time.Hour
+
 // openLike opens a store of either kind that is to take over the content of another, and makes it where there is none.
 func openLike(ctx context.Context, where string, id store.Identity, log *slog.Logger) (storage, error) {
 	if isDatabase(where) {
@@ -92,7 +96,7 @@ func openLike(ctx context.Context, where string, id store.Identity, log *slog.Lo
 	if err := os.MkdirAll(where, 0o700); err != nil {
 		return nil, err
 	}
-	s, err := pebble.Open(pebble.Options{Dir: filepath.Join(where, storeFolder), Identity: &id, Logger: log})
+	s, err := pebble.Open(pebble.Options{Dir: filepath.Join(where, storeFolder), Identity: &id, StallAfter: patient, Logger: log})
 	if err != nil {
 		return nil, err
 	}

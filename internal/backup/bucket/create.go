@@ -56,11 +56,12 @@ func (o *Object) Create(ctx context.Context, write func(io.Writer) error) (err e
 	if failed := u.wait(); failed != nil {
 		err = failed // what write gives then is no more than that
 	}
-	if err == nil {
-		err = u.complete(ctx)
-	}
 	if err != nil {
 		return errors.Join(err, u.abort(ctx))
+	}
+	if err := u.complete(ctx); err != nil {
+		// Its answer may be what was lost: the object is there then.
+		return errors.Join(err, u.abort(ctx), u.remove(ctx))
 	}
 	if err := u.check(ctx); err != nil {
 		return errors.Join(err, u.remove(ctx))

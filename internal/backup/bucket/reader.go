@@ -44,6 +44,8 @@ func (r *Reader) end() int64 {
 	return r.size
 }
 
+var errCut = errors.New("the connection was cut, again and again")
+
 // Read implements io.Reader.
 func (r *Reader) Read(b []byte) (int, error) {
 	for {
@@ -64,6 +66,9 @@ func (r *Reader) Read(b []byte) (int, error) {
 		}
 		r.drop()
 		if r.failed++; r.failed >= tries || r.ctx.Err() != nil || errors.Is(err, ErrReplaced) || statusOf(err) != 0 {
+			if errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF) {
+				err = fmt.Errorf("%w (%v)", errCut, err) // not the object's end
+			}
 			return 0, fmt.Errorf("byte %d of %s: %w", r.at, r.name(), err)
 		}
 		select {

@@ -55,6 +55,9 @@ func (s *Store) submit(ctx context.Context, o op, frees bool) error {
 	if refused := (*inventory.Error)(nil); errors.As(err, &refused) {
 		err = errStalled
 	}
+	if ctx.Err() == nil && !errors.Is(err, store.ErrUnavailable) {
+		err = fmt.Errorf("%w: %w", store.ErrUnavailable, err)
+	}
 	return fmt.Errorf("%w (the write was under way and may still happen)", err)
 }
 
