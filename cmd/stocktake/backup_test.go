@@ -97,7 +97,7 @@ func TestServiceThatFailsDuringBackupLeavesNone(t *testing.T) {
 		"it ends after": func(w http.ResponseWriter, _ *http.Request) {
 			_, _ = w.Write(whole[:len(whole)/2])
 		},
-		"unexpected EOF": func(w http.ResponseWriter, _ *http.Request) {
+		"the service stopped in the middle of the backup": func(w http.ResponseWriter, _ *http.Request) {
 			_, _ = w.Write(whole[:len(whole)/2])
 			rc := http.NewResponseController(w)
 			_ = rc.Flush()
