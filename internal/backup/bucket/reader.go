@@ -67,7 +67,7 @@ func (r *Reader) Read(b []byte) (int, error) {
 		r.drop()
 		if r.failed++; r.failed >= tries || r.ctx.Err() != nil || errors.Is(err, ErrReplaced) || statusOf(err) != 0 {
 			if errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF) {
-				err = fmt.Errorf("%w (%v)", errCut, err) // not the object's end
+				err = fmt.Errorf("%w (%s)", errCut, err.Error()) // not the object's end
 			}
 			return 0, fmt.Errorf("byte %d of %s: %w", r.at, r.name(), err)
 		}
