@@ -144,8 +144,8 @@ func TestStalledDiskShedsWrites(t *testing.T) {
 	}
 }
 
-// shed sends more writes than the store queues to a disk that stalls, and gives the keys of those that were refused
-// without having begun. Every one must be answered.
+// shed sends one write to a disk that stalls and many more once its sync is held up, and gives the keys of those that were
+// refused without having begun. Every one must be answered.
 func (d *stallingDisk) shed(t *testing.T, s *pebble.Store) (refused []string) {
 	t.Helper()
 	const writes = 200
@@ -157,6 +157,9 @@ func (d *stallingDisk) shed(t *testing.T, s *pebble.Store) (refused []string) {
 			defer cancel()
 			_, outcomes[i] = s.PutRecord(ctx, store.Record{Key: fmt.Sprint("stalled/", i)})
 		})
+		if i == 0 {
+			<-d.met // the others are of no batch yet
+		}
 	}
 	all.Wait()
 	begun := 0
