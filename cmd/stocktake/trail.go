@@ -34,7 +34,7 @@ func (s *server) openTrail(ctx context.Context) (err error) {
 	s.onClose(s.trail.Close)
 	return errors.Join(
 		s.registerLines(audit.Write), s.registerLines(audit.Question), s.registerLines(audit.Report), s.registerLines(audit.Refusal),
-		s.registerLines(audit.Summary), s.registerLines(audit.Interrupted), s.registerLines(audit.Pruning),
+		s.registerLines(audit.Summary), s.registerLines(audit.Interrupted), s.registerLines(audit.Pruning), s.registerLines(audit.Confirmation),
 		s.metrics.Counter("stocktake_audit_dropped_total", "Lines of the audit, of questions, reports and refusals, that could not be written.", nil,
 			func() float64 { return float64(s.trail.Dropped()) }),
 		s.metrics.Counter("stocktake_audit_summed_total", "Refusals that the audit has no line of their own for.", nil,

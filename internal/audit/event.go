@@ -13,20 +13,21 @@ type Kind uint8
 
 // The kinds.
 const (
-	Write       Kind = iota // a call that changes something, or gives out credentials
-	Question                // a call that only asks
-	Report                  // what nodes say of themselves, and ask for themselves
-	Refusal                 // a call that was not carried out
-	Summary                 // many refusals
-	Interrupted             // a write whose outcome nobody knows
-	Pruning                 // older lines were dropped
+	Write        Kind = iota // a call that changes something, or gives out credentials
+	Question                 // a call that only asks
+	Report                   // what nodes say of themselves, and ask for themselves
+	Refusal                  // a call that was not carried out
+	Summary                  // many refusals
+	Interrupted              // a write whose outcome nobody knows
+	Pruning                  // older lines were dropped
+	Confirmation             // the lines before it, whose writing was not answered, are there to stay
 
 	kinds
 )
 
 // String gives the kind as metrics name it.
 func (k Kind) String() string {
-	return [...]string{"write", "question", "report", "refusal", "summary", "interrupted", "pruning"}[k]
+	return [...]string{"write", "question", "report", "refusal", "summary", "interrupted", "pruning", "confirmation"}[k]
 }
 
 // An Event is what one line tells, before it is part of a chain. Every text is clipped and made valid UTF-8 in the line.

@@ -21,7 +21,7 @@ const (
 type entry struct {
 	kind    Kind
 	body    []byte
-	settles string // the intention it ends; empty: none
+	settles string // the intention it ends, which this process holds; empty: none
 	waited  bool   // somebody waits for done
 	done    chan error
 }
@@ -59,10 +59,9 @@ func (c *chain) add(e *entry) <-chan error {
 	c.mu.Lock()
 	switch {
 	case c.closed:
-		e.done <- ErrClosed
-		c.dropped(e)
+		c.finish(e, ErrClosed)
 	case !e.waited && c.loose >= mostLoose:
-		c.dropped(e)
+		c.finish(e, errMany)
 	default:
 		c.queue = append(c.queue, e)
 		if !e.waited {
@@ -77,11 +76,21 @@ func (c *chain) add(e *entry) <-chan error {
 	return e.done
 }
 
-// dropped counts an entry that will be no line and that nobody is told of.
-func (c *chain) dropped(e *entry) {
-	if !e.waited {
+// errMany is of an entry that nobody waits for, where too many do not wait.
+var errMany = errors.New("audit: more lines than can be written")
+
+// finish counts what became of an entry, and tells who waits for it.
+func (c *chain) finish(e *entry, err error) {
+	switch {
+	case err == nil:
+		c.trail.counters.lines[e.kind].Add(1)
+	case !e.waited:
 		c.trail.counters.dropped.Add(1)
 	}
+	if e.settles != "" {
+		c.trail.release(e.settles)
+	}
+	e.done <- err
 }
 
 func (c *chain) close() {
@@ -112,12 +121,7 @@ func (c *chain) run() {
 			c.trail.options.Log.Error("the audit's lines cannot be written", "chain", c.number, "lines", len(group), "error", err)
 		}
 		for _, e := range group {
-			if err == nil {
-				c.trail.counters.lines[e.kind].Add(1)
-			} else {
-				c.dropped(e)
-			}
-			e.done <- err
+			c.finish(e, err)
 		}
 	}
 }
@@ -174,17 +178,41 @@ func (c *chain) attempt(ctx context.Context, bodies [][]byte, settled []string, 
 		return false, err
 	}
 	landed, err := c.landed(ctx, *last)
-	if landed || err != nil {
-		c.known = false // lines of others may follow
-		return landed, err
-	}
-	*last = sealAfter(c.number, c.head, bodies)
-	if err := c.trail.journal.AppendJournal(ctx, c.number, last.after, last.texts, settled); err != nil {
+	switch {
+	case err != nil:
 		c.known = false
-		return false, err
+	case landed:
+		err = c.confirm(ctx)
+	default:
+		*last = sealAfter(c.number, c.head, bodies)
+		err = c.append(ctx, *last, settled)
 	}
-	c.head = last.end
-	return true, nil
+	return err == nil, err
+}
+
+// append makes an attempt durable, after the head.
+func (c *chain) append(ctx context.Context, a attempt, settled []string) error {
+	if err := c.trail.journal.AppendJournal(ctx, c.number, a.after, a.texts, settled); err != nil {
+		c.known = false // lines of others may follow
+		return err
+	}
+	c.head = a.end
+	return nil
+}
+
+// nameOfConfirming is the action of the lines that confirm those before them.
+const nameOfConfirming = "ConfirmAuditLines"
+
+// confirm makes durable what was found in the journal after an attempt of unknown outcome: a database shows what its
+// standby may not have yet. What is appended after it is durable only together with it.
+func (c *chain) confirm(ctx context.Context) error {
+	e := ofService(Confirmation, nameOfConfirming, "", nil)
+	e.complete(c.trail.options.Now())
+	if err := c.append(ctx, sealAfter(c.number, c.head, [][]byte{e.Append(nil)}), nil); err != nil {
+		return err
+	}
+	c.trail.counters.lines[Confirmation].Add(1)
+	return nil
 }
 
 // attempt is a group sealed to be written after a line.
