@@ -57,6 +57,8 @@ const (
 	StaleAfter = 15 * time.Minute
 	// patience is how long a group of lines is tried to be written.
 	patience = 15 * time.Second
+	// answerWithin is how long a call waits to begin, and for its line with all that is written before it.
+	answerWithin = 10 * time.Second
 	// settleEvery is how often calls that were interrupted are looked for.
 	settleEvery = 5 * time.Minute
 	// sumEvery is how often refusals that had no line are summed up in one.
@@ -87,6 +89,8 @@ type Trail struct {
 	refusals *refusals
 	counters counters
 
+	answerWithin time.Duration // answerWithin, but in tests
+
 	mu   sync.Mutex
 	open map[string]bool // ids of intentions that calls of this process have
 
@@ -110,7 +114,7 @@ func Open(ctx context.Context, journal store.Journal, o Options) (*Trail, error)
 	if o.Now == nil {
 		o.Now = time.Now
 	}
-	t := &Trail{journal: journal, options: o, open: map[string]bool{}, refusals: newRefusals()}
+	t := &Trail{journal: journal, options: o, open: map[string]bool{}, refusals: newRefusals(), answerWithin: answerWithin}
 	age := StaleAfter
 	if o.Exclusive {
 		age = 0
@@ -156,7 +160,7 @@ func (t *Trail) Begin(ctx context.Context, e *Event) error {
 	e.complete(t.options.Now())
 	t.hold(e.ID)
 	// Not given up with the caller: whether it was stored would not be known.
-	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), patience)
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), t.answerWithin)
 	defer cancel()
 	if err := t.journal.Intend(ctx, e.chain(), e.ID, e.interrupted()); err != nil {
 		t.release(e.ID)
@@ -165,13 +169,21 @@ func (t *Trail) Begin(ctx context.Context, e *Event) error {
 	return nil
 }
 
-// End writes the line of a call that began. Its answer may go out only when it returns nil.
+// End writes the line of a call that began. Its answer may go out only when it returns nil. It gives up after some
+// seconds, with ErrUnavailable: the line may then be written yet.
 func (t *Trail) End(e *Event) error {
-	defer t.release(e.ID)
-	if err := <-t.chains[e.chain()].add(&entry{kind: e.Kind, body: e.Append(nil), settles: e.ID, waited: true}); err != nil {
-		return fmt.Errorf("audit: %w", err)
+	done := t.chains[e.chain()].add(&entry{kind: e.Kind, body: e.Append(nil), settles: e.ID, waited: true})
+	late := time.NewTimer(t.answerWithin)
+	defer late.Stop()
+	select {
+	case err := <-done:
+		if err != nil {
+			return fmt.Errorf("audit: %w", err)
+		}
+		return nil
+	case <-late.C:
+		return fmt.Errorf("audit: the line was not written within %v: %w", t.answerWithin, store.ErrUnavailable)
 	}
-	return nil
 }
 
 // Note writes the line of a call that nobody waits for: one that asked or reported. When more come than can be written

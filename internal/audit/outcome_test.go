@@ -3,8 +3,10 @@ package audit
 import (
 	"context"
 	"errors"
+	"strings"
 	"sync/atomic"
 	"testing"
+	"time"
 
 	"stocktake/internal/store"
 )
@@ -61,5 +63,45 @@ func TestNoCallEndsOnAnUnconfirmedLine(t *testing.T) {
 		if n := trail.Lines(Write); n != 2 {
 			t.Errorf("%d lines are counted", n)
 		}
+	}
+}
+
+// stuck is a journal that answers no append before it is let go.
+type stuck struct {
+	store.Journal
+	free chan struct{}
+}
+
+func (s stuck) AppendJournal(ctx context.Context, chain int, after uint64, texts [][]byte, settled []string) error {
+	select {
+	case <-s.free:
+		return s.Journal.AppendJournal(ctx, chain, after, texts, settled)
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+}
+
+// TestCallDoesNotWaitForItsLineForEver: it is answered soon, and its line is written when the journal can be again, once.
+func TestCallDoesNotWaitForItsLineForEver(t *testing.T) {
+	j := stuck{newJournal(t), make(chan struct{})}
+	trail := open(t, j, Options{})
+	trail.answerWithin = 20 * time.Millisecond
+	e := called("X", alice)
+	if err := trail.Begin(t.Context(), e); err != nil {
+		t.Fatal(err)
+	}
+	if err := trail.End(e); !errors.Is(err, store.ErrUnavailable) {
+		t.Errorf("the end of a call whose line is not written: %v", err)
+	}
+	if !trail.holds(e.ID) {
+		t.Error("the call counts as interrupted while its line is still to be written")
+	}
+	close(j.free)
+	closed(t, trail)
+	if got := strings.Join(brief(t, all(t, j)), ", "); got != "X" {
+		t.Errorf("the lines are %s", got)
+	}
+	if trail.holds(e.ID) {
+		t.Error("the call is held for ever")
 	}
 }
