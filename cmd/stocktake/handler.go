@@ -32,7 +32,7 @@ func (s *server) handler() (http.Handler, error) {
 		actions[row.Target] = row.Action
 	}
 	limits := httpd.DefaultLimits(int64(s.config.BodyMemory))
-	limits.Priority = priority
+	limits.Priority = func(r *http.Request) httpd.Priority { return priority(protocol, r) }
 	limits.Sources = httpd.NewSources(s.config.RateSource, burst)
 	if err := limits.Check(); err != nil {
 		return nil, err
@@ -41,23 +41,42 @@ func (s *server) handler() (http.Handler, error) {
 		s.registerThrottled(limits, protocol),
 		s.metrics.Gauge("stocktake_body_bytes", "Memory held for the bodies of requests.", nil,
 			func() float64 { return float64(limits.Budget.Used()) }),
-		s.metrics.Gauge("stocktake_requests_at_work", "Requests whose body is there and that are not answered yet, but for heartbeats and long polls.", nil,
-			func() float64 { return float64(limits.Work.Used()) }),
+		s.registerWork("asking", limits.Work), s.registerWork("writing", limits.Writes),
 	)
 	requests := httpd.Requests{Log: s.log, Metrics: s.metrics, Actions: actions, Proxies: s.config.proxies}
 	return httpd.Chain(agent.WithoutChannel(protocol), requests.Middleware, limits.Middleware), err
 }
 
 // priority puts the sign of life of a node before all else: a service that is too busy to hear it would take the node for
-// lost. A poll for messages mostly waits.
-func priority(r *http.Request) httpd.Priority {
-	switch r.Header.Get("X-Amz-Target") {
-	case "AmazonSSM.UpdateInstanceInformation":
+// lost. A poll for messages mostly waits. What writes may wait for the disk; of forms nobody knows yet whether they do. It goes
+// by the row that would serve the request, so that no request is served as another than the one it has its place as.
+func priority(protocol *awsjson.Handler, r *http.Request) httpd.Priority {
+	if protocol.IsForm(r) {
+		return httpd.Writing
+	}
+	row, known := protocol.RowOf(r)
+	switch {
+	case !known:
+		return httpd.Ordinary
+	case row.Target == "AmazonSSM.UpdateInstanceInformation":
 		return httpd.Urgent
-	case "EC2WindowsMessageDeliveryService.GetMessages":
+	case row.Waits:
 		return httpd.Idle
+	case row.Writes():
+		return httpd.Writing
 	}
 	return httpd.Ordinary
+}
+
+// registerWork tells of one line of requests at work.
+func (s *server) registerWork(line string, b *httpd.Budget) error {
+	labels := map[string]string{"line": line}
+	return errors.Join(
+		s.metrics.Gauge("stocktake_requests_at_work", "Requests whose body is there and that are not answered yet, but for heartbeats and long polls.", labels,
+			func() float64 { return float64(b.Used()) }),
+		s.metrics.Gauge("stocktake_requests_at_work_limit", "Requests that may be at work at once: fewer while the processor is behind.", labels,
+			func() float64 { return float64(b.Size()) }),
+	)
 }
 
 // registerThrottled counts what was refused or slowed because too much was asked, by what it was too much of.
@@ -67,11 +86,10 @@ func (s *server) registerThrottled(limits httpd.Limits, protocol *awsjson.Handle
 			map[string]string{"kind": kind}, func() float64 { return float64(read()) })
 	}
 	return errors.Join(
-		by("source", limits.Sources.Refused), by("memory", limits.Budget.Refused), by("work", limits.Work.Refused),
+		by("source", limits.Sources.Refused), by("memory", limits.Budget.Refused),
+		by("work", func() int64 { return limits.Work.Refused() + limits.Writes.Refused() }),
 		by("account", func() int64 { return protocol.Throttled().Account }), by("key", func() int64 { return protocol.Throttled().Key }),
 		by("node", func() int64 { return protocol.Throttled().Node }), by("failures", func() int64 { return protocol.Throttled().Failures }),
-		s.metrics.Gauge("stocktake_requests_at_work_limit", "Requests that may be at work at once: fewer while the processor is behind.", nil,
-			func() float64 { return float64(limits.Work.Size()) }),
 	)
 }
 

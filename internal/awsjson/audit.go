@@ -71,6 +71,9 @@ func kindOf(permission string) Kind {
 	return Write
 }
 
+// Writes reports whether the row's action may change what is stored, by the table of actions.
+func (r Row) Writes() bool { return !readOnly(r.Permission) }
+
 func readOnly(permission string) bool {
 	access := policy.AccessOf(permission)
 	return access == policy.Read || access == policy.List

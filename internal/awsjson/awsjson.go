@@ -168,7 +168,7 @@ func New(c Config) (*Handler, error) {
 func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	buffer := h.buffer()
 	defer h.giveBack(buffer)
-	if h.config.Forms != nil && isForm(r) {
+	if h.IsForm(r) {
 		h.serveForm(w, r, buffer)
 		return
 	}
@@ -212,7 +212,7 @@ func (h *Handler) observe(r *http.Request, o Observation) {
 
 // answer goes through the checks and the row's method. The answer lies in the buffer, which held the body before.
 func (h *Handler) answer(w http.ResponseWriter, r *http.Request, buffer *[]byte, o *Observation) ([]byte, error) {
-	if r.Method != http.MethodPost || r.URL.Path != "/" || !isAWSJSON(r.Header.Values("Content-Type")) {
+	if !isOurs(r) {
 		return nil, notThisProtocol
 	}
 	row, known := h.row(r)
@@ -247,6 +247,11 @@ func (h *Handler) answer(w http.ResponseWriter, r *http.Request, buffer *[]byte,
 	return *buffer, nil
 }
 
+// isOurs reports whether a request is of this protocol.
+func isOurs(r *http.Request) bool {
+	return r.Method == http.MethodPost && r.URL.Path == "/" && isAWSJSON(r.Header.Values("Content-Type"))
+}
+
 func isAWSJSON(values []string) bool {
 	if len(values) != 1 {
 		return false
@@ -268,6 +273,18 @@ func (h *Handler) firstUse(c Caller) {
 			"account", c.Partition.Account, "region", c.Partition.Region, "request_id", c.RequestID)
 	}
 }
+
+// RowOf gives the row that would serve a request, before anything of it is verified: what is found here is served by that row
+// or refused. False: it is a form, or will be refused.
+func (h *Handler) RowOf(r *http.Request) (Row, bool) {
+	if !isOurs(r) {
+		return Row{}, false
+	}
+	return h.row(r)
+}
+
+// IsForm reports whether a request is a form, and would be served as one or refused.
+func (h *Handler) IsForm(r *http.Request) bool { return h.config.Forms != nil && isForm(r) }
 
 // row finds the row of the target. One header, in exact case.
 func (h *Handler) row(r *http.Request) (Row, bool) {

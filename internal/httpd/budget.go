@@ -45,12 +45,13 @@ func NewBudget(size int64, wait time.Duration) *Budget {
 	return &Budget{size: size, wait: wait, hurry: min(hurry, wait)}
 }
 
-// NewWork makes a budget of places for requests at work, most at most: fewer while the processor has more to do than it
-// gets done, down to least.
-func NewWork(least, most int64, wait time.Duration) *Budget {
-	b := NewBudget(most, wait)
-	b.pace = newPace(least, most)
-	return b
+// NewWork makes two budgets of places for requests at work, those that ask and those that write, most at most of each: fewer of
+// both while the processor has more to do than it gets done, down to least.
+func NewWork(least, most int64, wait time.Duration) (asking, writing *Budget) {
+	asking, writing = NewBudget(most, wait), NewBudget(most, wait)
+	asking.pace = newPace(least, most)
+	writing.pace = asking.pace
+	return asking, writing
 }
 
 // Used gives what is held now.
@@ -79,7 +80,7 @@ func (b *Budget) most() int64 {
 	if b.pace == nil {
 		return b.size
 	}
-	return min(b.size, b.pace.limit)
+	return min(b.size, b.pace.limit.Load())
 }
 
 // crowded reports whether there has been too much for a while. The caller holds the lock.
@@ -95,8 +96,11 @@ func (b *Budget) refuse(now time.Time) error {
 }
 
 // shed reports whether a newcomer is better sent away at once: there is too much, and enough wait already to take what
-// comes free. It counts who is.
+// comes free. It counts who is. A nil budget has room for all.
 func (b *Budget) shed() bool {
+	if b == nil {
+		return false
+	}
 	now := time.Now()
 	b.mu.Lock()
 	defer b.mu.Unlock()
@@ -107,8 +111,12 @@ func (b *Budget) shed() bool {
 	return true
 }
 
-// take waits for n bytes. It fails after the budget's wait, when ctx is done, or at once when n can never fit.
+// take waits for n bytes. It fails after the budget's wait, when ctx is done, or at once when n can never fit. A nil budget has
+// room for all.
 func (b *Budget) take(ctx context.Context, n int64) error {
+	if b == nil {
+		return nil
+	}
 	now := time.Now()
 	b.mu.Lock()
 	if n > b.size {
@@ -158,11 +166,12 @@ func (b *Budget) take(ctx context.Context, n int64) error {
 // fits reports whether n more may be held. What is larger than the pace allows goes alone. The caller holds the lock.
 func (b *Budget) fits(n int64) bool { return b.used+n <= b.most() || b.used == 0 }
 
-// force takes n at once, past all who wait, up to a quarter more than the budget has; false: not even then.
-func (b *Budget) force(n int64) bool {
+// force takes n at once, past all who wait, beyond what the budget has by one part of it in so many at most; false: not even
+// then.
+func (b *Budget) force(n, beyond int64) bool {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	if b.used+n > b.size+b.size/4 {
+	if beyond == 0 || b.used+n > b.size+b.size/beyond {
 		return false
 	}
 	b.used += n
@@ -170,6 +179,9 @@ func (b *Budget) force(n int64) bool {
 }
 
 func (b *Budget) give(n int64) {
+	if b == nil {
+		return
+	}
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	b.used -= n

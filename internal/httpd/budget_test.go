@@ -84,20 +84,20 @@ func TestPaceGivesWayAndComesBack(t *testing.T) {
 	for range 100 {
 		p.adapt(50*time.Millisecond, true)
 	}
-	if p.limit != 16 {
-		t.Errorf("at %d with everything late", p.limit)
+	if p.limit.Load() != 16 {
+		t.Errorf("at %d with everything late", p.limit.Load())
 	}
 	for range 10 {
 		p.adapt(time.Millisecond, false)
 	}
-	if p.limit != 16 {
-		t.Errorf("at %d though nobody waits", p.limit)
+	if p.limit.Load() != 16 {
+		t.Errorf("at %d though nobody waits", p.limit.Load())
 	}
 	for range 200 {
 		p.adapt(time.Millisecond, true)
 	}
-	if p.limit != 512 {
-		t.Errorf("at %d with nothing late", p.limit)
+	if p.limit.Load() != 512 {
+		t.Errorf("at %d with nothing late", p.limit.Load())
 	}
 }
 
@@ -120,6 +120,17 @@ func TestPaceReadsThePercentile(t *testing.T) {
 		if _, known := p.since(waits); known != (n == 1) {
 			t.Errorf("look %d at ten waits each: known is %v", n, known)
 		}
+	}
+}
+
+// TestLinesGoByOnePace has who asks and who writes give way together, as they share the processor.
+func TestLinesGoByOnePace(t *testing.T) {
+	asking, writing := NewWork(16, 512, time.Second)
+	for range 3 {
+		asking.pace.adapt(50*time.Millisecond, true)
+	}
+	if asking.Size() != writing.Size() || writing.Size() >= 512/2 {
+		t.Errorf("%d may ask, %d may write", asking.Size(), writing.Size())
 	}
 }
 

@@ -28,12 +28,14 @@ const (
 // Limits bounds the bodies of requests, how many are worked on at once, and the time that bodies and answers take.
 //
 // A body is charged to the budget when the handler first reads it, not before: requests refused by their headers cost
-// nothing. A request is at work once its body is there: a slow peer takes no one's place. All is given back when the handler
-// returns.
+// nothing. A request is at work once its body is there: a slow peer takes no one's place. Those that write and those that ask
+// are counted apart, so that neither takes the places of the other: a disk that stands still keeps all who write. All is given
+// back when the handler returns.
 type Limits struct {
 	Body   int64   // bytes of one body; one of exactly that size passes; must not exceed the budget
 	Budget *Budget // bytes of all bodies together
-	Work   *Budget // requests at work together
+	Work   *Budget // requests at work together, but for those that write
+	Writes *Budget // requests at work together that write
 	// Sources bounds the requests of each source address; nil: nothing does.
 	Sources *Sources
 	// Priority says how a request stands to others when there is too much to do; nil: all alike. It may go by what nobody
@@ -51,28 +53,42 @@ type Priority uint8
 // The priorities.
 const (
 	Ordinary Priority = iota
-	// Urgent is small and may not be refused: it waits for nothing, as long as such bodies stay below a quarter of the
-	// budget.
+	// Writing is a request that may wait for the disk, however long that takes.
+	Writing
+	// Urgent is small and may not be refused: it waits for nothing, as long as bodies go beyond the budget by less than a
+	// quarter of it.
 	Urgent
 	// Idle is a request that waits for news: it is not at work.
 	Idle
 )
 
+// beyond is which part of the budget small bodies of the priority may go beyond it, one in so many; 0: none. What writes may
+// fill the memory while the disk stands still.
+func (p Priority) beyond() int64 {
+	switch p {
+	case Urgent:
+		return 4
+	case Ordinary:
+		return 8
+	default:
+		return 0
+	}
+}
+
 // DefaultLimits gives the limits of a server that has memory bytes to spare for bodies: 16 MiB a body, 8 KiB a second after
-// 8 seconds, 1 second of waiting for memory; 512 requests at work a core, as most of them may wait for the disk, down to 16
-// where it is the processor they wait for, and 2 seconds of waiting for them.
+// 8 seconds, 1 second of waiting for memory; 256 requests at work a core that write, as most of them may wait for the disk,
+// and as many that ask, down to 16 of each where it is the processor they wait for, and 2 seconds of waiting for them.
 func DefaultLimits(memory int64) Limits {
 	cores := int64(runtime.GOMAXPROCS(0))
-	return Limits{
-		Body: 16 << 20, Budget: NewBudget(memory, time.Second), Work: NewWork(16*cores, 512*cores, 2*time.Second),
-		Grace: 8 * time.Second, Rate: 8 << 10,
-	}
+	l := Limits{Body: 16 << 20, Budget: NewBudget(memory, time.Second), Grace: 8 * time.Second, Rate: 8 << 10}
+	l.Work, l.Writes = NewWork(16*cores, 256*cores, 2*time.Second)
+	return l
 }
 
 // Check says what is wrong with the limits.
 func (l Limits) Check() error {
 	switch {
-	case l.Budget == nil || l.Work == nil || l.Body <= 0 || l.Grace <= 0 || l.Rate <= 0:
+	case l.Budget == nil || l.Work == nil || l.Writes == nil || l.Body <= 0 || l.Grace <= 0 || l.Rate <= 0:
 		return errors.New("limits: body size, budget, work, grace and rate must be above zero")
 	case l.Body > l.Budget.size:
 		return fmt.Errorf("limits: a body of %d bytes would never fit the %d bytes for all bodies; raise the latter", l.Body, l.Budget.size)
@@ -99,7 +115,7 @@ func (l Limits) Middleware(next http.Handler) http.Handler {
 		}
 		r.Body = body
 		switch { // what fails is answered below
-		case !l.Sources.take(r, body.priority), body.priority == Ordinary && l.Work.shed():
+		case !l.Sources.take(r, body.priority), l.line(body.priority).shed():
 			body.unseen = true
 			_ = body.throttle()
 		case r.ContentLength > l.Body:
@@ -109,6 +125,18 @@ func (l Limits) Middleware(next http.Handler) http.Handler {
 		}
 		out.finish()
 	})
+}
+
+// line gives where a request waits for its place; nil: it needs none.
+func (l Limits) line(p Priority) *Budget {
+	switch p {
+	case Ordinary:
+		return l.Work
+	case Writing:
+		return l.Writes
+	default:
+		return nil
+	}
 }
 
 func (l Limits) tooLarge() *refusal {
@@ -129,7 +157,7 @@ type limitedBody struct {
 	length   int64 // -1: unknown
 	read     int64
 	charged  int64
-	working  bool      // has a place among the requests at work
+	at       *Budget   // where it has a place among the requests at work; nil: nowhere
 	start    time.Time // of the first read
 	deadline time.Time
 	ended    bool
@@ -186,8 +214,7 @@ func (b *limitedBody) charge() error {
 		want = min(max(firstStep, b.charged), budgetStep, b.limits.Body-b.charged)
 	}
 	waited := time.Now()
-	urgent := b.priority == Urgent && b.charged+want <= firstStep && b.limits.Budget.force(want)
-	if !urgent {
+	if b.charged+want > firstStep || !b.limits.Budget.force(want, b.priority.beyond()) {
 		if err := b.limits.Budget.take(b.r.Context(), want); err != nil {
 			return b.throttle()
 		}
@@ -204,13 +231,11 @@ func (b *limitedBody) charge() error {
 
 // work waits for a place among the requests at work.
 func (b *limitedBody) work() error {
-	if b.priority != Ordinary {
-		return nil
-	}
-	if err := b.limits.Work.take(b.r.Context(), 1); err != nil {
+	line := b.limits.line(b.priority)
+	if err := line.take(b.r.Context(), 1); err != nil {
 		return b.throttle()
 	}
-	b.working = true
+	b.at = line
 	return nil
 }
 
@@ -250,10 +275,8 @@ func (b *limitedBody) release() {
 		b.limits.Budget.give(b.charged)
 		b.charged = 0
 	}
-	if b.working {
-		b.limits.Work.give(1)
-		b.working = false
-	}
+	b.at.give(1)
+	b.at = nil
 }
 
 // drain reads on a while, so that a peer that only sends gets to see that it was refused: a connection closed over unread

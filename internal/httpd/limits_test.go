@@ -15,7 +15,7 @@ import (
 
 // testLimits has a small body limit and times that leave room for a busy machine.
 func testLimits() Limits {
-	return Limits{Body: 1 << 20, Budget: NewBudget(4<<20, 10*time.Millisecond), Work: NewBudget(1<<20, testTimeout), Grace: testTimeout, Rate: 1 << 10}
+	return Limits{Body: 1 << 20, Budget: NewBudget(4<<20, 10*time.Millisecond), Work: NewBudget(1<<20, testTimeout), Writes: NewBudget(1<<20, testTimeout), Grace: testTimeout, Rate: 1 << 10}
 }
 
 // readAll answers the length of the body, or 400 with the error of reading it.
@@ -282,7 +282,7 @@ func TestSmallThrottledBodyKeepsItsConnection(t *testing.T) {
 	if err := limits.Budget.take(context.Background(), 4<<20); err != nil {
 		t.Fatal(err)
 	}
-	answer, _ := post(t, client(t, false, nil), s.url(), strings.NewReader("body"))
+	answer, _ := post(t, client(t, false, nil), s.url(), strings.NewReader(strings.Repeat("x", firstStep+1)))
 	if answer.StatusCode != 400 || answer.Close {
 		t.Errorf("answered %d, close %v", answer.StatusCode, answer.Close)
 	}
@@ -309,8 +309,8 @@ func TestRequestsAtWorkAreBounded(t *testing.T) {
 	limits.Work = NewBudget(1, 10*time.Millisecond)
 	limits.Budget = NewBudget(3, 10*time.Millisecond)
 	limits.Body = 3
-	kinds := map[string]Priority{"ordinary": Ordinary, "urgent": Urgent, "idle": Idle}
-	limits.Priority = func(r *http.Request) Priority { return kinds[r.Header.Get("X-Kind")] }
+	limits.Writes = NewBudget(1, 10*time.Millisecond)
+	limits.Priority = byKind
 	for _, c := range []struct {
 		name, first, second string
 		bodies              [2]string
@@ -321,26 +321,15 @@ func TestRequestsAtWorkAreBounded(t *testing.T) {
 		{"one that waits for news takes no place", "idle", "ordinary", [2]string{"a", "b"}, false},
 		{"nor is it kept from waiting", "ordinary", "idle", [2]string{"a", "b"}, false},
 		{"memory is for all", "idle", "idle", [2]string{"aaa", "b"}, true},
+		{"a second one that writes waits for its place", "writing", "writing", [2]string{"a", "b"}, true},
+		{"what asks needs no place of what writes", "writing", "ordinary", [2]string{"a", "b"}, false},
+		{"nor the other way round", "ordinary", "writing", [2]string{"a", "b"}, false},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			s, inside, leave := held(t, limits)
 			ask := func(kind, body string) <-chan int {
 				status := make(chan int, 1)
-				go func() {
-					r, err := http.NewRequestWithContext(t.Context(), http.MethodPost, s.url(), strings.NewReader(body))
-					if err != nil {
-						t.Error(err)
-						return
-					}
-					r.Header.Set("X-Kind", kind)
-					answer, err := client(t, false, nil).Do(r)
-					if err != nil {
-						t.Error(err)
-						return
-					}
-					_ = answer.Body.Close()
-					status <- answer.StatusCode
-				}()
+				go func() { status <- s.ask(t, kind, body) }()
 				return status
 			}
 			first := ask(c.first, c.bodies[0])
@@ -361,7 +350,7 @@ func TestRequestsAtWorkAreBounded(t *testing.T) {
 			if status := <-first; status != http.StatusOK {
 				t.Errorf("the first is answered %d", status)
 			}
-			waitFor(t, func() bool { return limits.Budget.Used() == 0 && limits.Work.Used() == 0 })
+			waitFor(t, func() bool { return limits.Budget.Used() == 0 && limits.Work.Used() == 0 && limits.Writes.Used() == 0 })
 		})
 	}
 }
@@ -372,7 +361,7 @@ func TestUrgentBodiesPassAFullBudgetWithinBounds(t *testing.T) {
 		t.Fatal(err)
 	}
 	for i, want := range []bool{true, true, false} {
-		if got := b.force(1); got != want {
+		if got := b.force(1, Urgent.beyond()); got != want {
 			t.Errorf("the urgent byte %d is taken: %v", i, got)
 		}
 	}

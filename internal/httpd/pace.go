@@ -2,6 +2,8 @@ package httpd
 
 import (
 	"runtime/metrics"
+	"sync"
+	"sync/atomic"
 	"time"
 )
 
@@ -15,25 +17,37 @@ const (
 	quickWait   = 4 * time.Millisecond
 )
 
-// pace finds how many requests may be at work at once. Too many make each other late, the refusals of what is too much
-// included. It is used under its budget's lock.
+// pace finds how many requests may be at work at once, of each of the budgets that go by it. Too many make each other late, the
+// refusals of what is too much included.
 type pace struct {
 	least, most int64
-	limit       int64
+	limit       atomic.Int64
+	waited      atomic.Bool // the limit held back somebody since the last look
 
+	mu     sync.Mutex
 	looked time.Time
 	sample []metrics.Sample
 	counts []uint64 // of the waits before the last look
 }
 
 func newPace(least, most int64) *pace {
-	return &pace{least: least, most: most, limit: most, sample: []metrics.Sample{{Name: waitsMetric}}}
+	p := &pace{least: least, most: most, sample: []metrics.Sample{{Name: waitsMetric}}}
+	p.limit.Store(most)
+	return p
 }
 
 // look adapts the limit by what was seen since the last look, some times a second. Waited says that the limit holds back
 // somebody: only then a higher one would be of use. A nil pace looks at nothing.
 func (p *pace) look(now time.Time, waited bool) {
-	if p == nil || now.Sub(p.looked) < lookEach {
+	if p == nil {
+		return
+	}
+	if waited {
+		p.waited.Store(true)
+	}
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if now.Sub(p.looked) < lookEach {
 		return
 	}
 	isFirst := now.Sub(p.looked) > 20*lookEach // what was before is of another time
@@ -48,10 +62,10 @@ func (p *pace) look(now time.Time, waited bool) {
 	}
 	wait, known := p.since(waits)
 	if known && !isFirst {
-		p.adapt(wait, waited)
+		p.adapt(wait, p.waited.Swap(false))
 	}
 	if isFirst {
-		p.limit = max(p.limit, p.most/2)
+		p.limit.Store(max(p.limit.Load(), p.most/2))
 	}
 }
 
@@ -81,10 +95,12 @@ func (p *pace) since(waits *metrics.Float64Histogram) (time.Duration, bool) {
 
 // adapt gives way quickly and comes back slowly.
 func (p *pace) adapt(wait time.Duration, waited bool) {
+	limit := p.limit.Load()
 	switch {
 	case wait > slowWait:
-		p.limit = max(p.limit*2/3, p.least)
+		limit = max(limit*2/3, p.least)
 	case wait < quickWait && waited:
-		p.limit = min(p.limit+p.limit/16+1, p.most)
+		limit = min(limit+limit/16+1, p.most)
 	}
+	p.limit.Store(limit)
 }

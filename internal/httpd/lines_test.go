@@ -1,0 +1,82 @@
+package httpd
+
+import (
+	"io"
+	"net/http"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"time"
+)
+
+// byKind has the priority of a request in a header.
+func byKind(r *http.Request) Priority {
+	return map[string]Priority{"writing": Writing, "urgent": Urgent, "idle": Idle}[r.Header.Get("X-Kind")]
+}
+
+// ask asks with a priority of byKind, and gives the status of the answer; 0: there was none.
+func (s *site) ask(t *testing.T, kind, body string) int {
+	t.Helper()
+	r, err := http.NewRequestWithContext(t.Context(), http.MethodPost, s.url(), strings.NewReader(body))
+	if err != nil {
+		t.Error(err)
+		return 0
+	}
+	r.Header.Set("X-Kind", kind)
+	answer, err := client(t, false, nil).Do(r)
+	if err != nil {
+		t.Error(err)
+		return 0
+	}
+	_ = answer.Body.Close()
+	return answer.StatusCode
+}
+
+// TestWritersThatNeverComeBackStopNoQuestion stands for a disk that does not answer: more want to write than may, none of them
+// comes to an end, and their bodies fill the memory. Nobody who asks is refused meanwhile.
+func TestWritersThatNeverComeBackStopNoQuestion(t *testing.T) {
+	limits := testLimits()
+	limits.Work, limits.Writes = NewWork(2, 4, 50*time.Millisecond)
+	limits.Body, limits.Budget = 100, NewBudget(100, 50*time.Millisecond)
+	limits.Priority = byKind
+	var writing atomic.Int64
+	leave := make(chan struct{})
+	s := serveLimited(t, limits, func(w http.ResponseWriter, r *http.Request) {
+		_, err := io.Copy(io.Discard, r.Body)
+		switch {
+		case err != nil:
+			http.Error(w, err.Error(), http.StatusTeapot)
+		case byKind(r) == Writing:
+			writing.Add(1)
+			<-leave
+		}
+	})
+	const writers, places = 16, 4
+	var taken, refused atomic.Int64
+	var asking sync.WaitGroup
+	for range writers {
+		asking.Go(func() {
+			switch status := s.ask(t, "writing", strings.Repeat("x", 25)); status {
+			case http.StatusOK:
+				taken.Add(1)
+			case http.StatusBadRequest:
+				refused.Add(1)
+			default:
+				t.Errorf("a writer is answered %d", status)
+			}
+		})
+	}
+	waitFor(t, func() bool { return writing.Load() == places && limits.Budget.Used() == limits.Budget.Size() })
+	for n := range 50 {
+		if status := s.ask(t, "ordinary", "question"); status != http.StatusOK {
+			t.Errorf("question %d is answered %d", n, status)
+		}
+	}
+	waitFor(t, func() bool { return refused.Load() == writers-places })
+	close(leave)
+	asking.Wait()
+	if taken.Load() != places || limits.Work.Refused() > 0 {
+		t.Errorf("%d writers taken, %d questions refused", taken.Load(), limits.Work.Refused())
+	}
+}
