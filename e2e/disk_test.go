@@ -176,6 +176,9 @@ func TestDiskStalls(t *testing.T) {
 	slices.Sort(took)
 	t.Logf("%d questions, p50 %v, p99 %v; refusals of reports: %v; memory %d MiB, then %d MiB",
 		len(took), took[len(took)/2], took[len(took)*99/100], outcomes, before>>20, after>>20)
+	if late := took[len(took)*99/100]; late > 100*time.Millisecond {
+		t.Errorf("questions took %v at the 99th percentile", late)
+	}
 	if outcomes["ThrottlingException"] == 0 || outcomes[""] > 0 || after > before+swelling {
 		t.Errorf("outcomes %v, memory from %d to %d", outcomes, before, after)
 	}
