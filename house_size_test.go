@@ -166,3 +166,27 @@ func judgeTest(t *testing.T, s source, f *ast.FuncDecl) {
 		return true
 	})
 }
+
+// ownFiles are the files that write what nobody misses after a crash, or that do more than keep it whole.
+var ownFiles = []string{"internal/bench/floor.go", "internal/backup/file.go", "cmd/stocktake/bench.go", "packaging/helm/check/main.go"}
+
+// TestFilesAreKeptDurably holds that what is kept in files is written by the room that syncs them.
+func TestFilesAreKeptDurably(t *testing.T) {
+	for _, s := range sources(t) {
+		if s.test() || strings.HasPrefix(s.path, "internal/durable/") || slices.Contains(ownFiles, s.path) {
+			continue
+		}
+		ast.Inspect(s.file, func(n ast.Node) bool {
+			call, ok := n.(*ast.SelectorExpr)
+			if !ok {
+				return true
+			}
+			of, ok := call.X.(*ast.Ident)
+			if ok && of.Name == "os" && slices.Contains([]string{"Create", "CreateTemp", "Rename", "WriteFile"}, call.Sel.Name) {
+				t.Errorf("%s:%d: os.%s leaves half a file, or none, when the power fails: see the room durable",
+					s.path, s.fset.Position(n.Pos()).Line, call.Sel.Name)
+			}
+			return true
+		})
+	}
+}

@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"stocktake/internal/backup"
+	"stocktake/internal/durable"
 	"stocktake/internal/store"
 	"stocktake/internal/transfer"
 )
@@ -93,10 +94,10 @@ func announce(where string) error {
 	if _, err := os.Stat(filepath.Join(where, storeFolder)); !errors.Is(err, fs.ErrNotExist) {
 		return err // nil where there is one: whatever it is, it is known by itself
 	}
-	if err := os.MkdirAll(where, 0o700); err != nil {
+	if err := durable.MakeFolder(where); err != nil {
 		return err
 	}
-	return errors.Join(os.WriteFile(filepath.Join(where, restoringFile), nil, 0o600), syncFolder(where))
+	return durable.ReplaceBytes(filepath.Join(where, restoringFile), 0o600, nil)
 }
 
 // withdraw takes it away.
@@ -104,10 +105,7 @@ func withdraw(where string) error {
 	if isDatabase(where) {
 		return nil
 	}
-	if err := os.Remove(filepath.Join(where, restoringFile)); err != nil && !errors.Is(err, fs.ErrNotExist) {
-		return err
-	}
-	return syncFolder(where)
+	return durable.Remove(filepath.Join(where, restoringFile))
 }
 
 // checkRestoring refuses a data folder whose store was not made whole.

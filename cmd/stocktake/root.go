@@ -12,6 +12,7 @@ import (
 	"path/filepath"
 	"strings"
 
+	"stocktake/internal/durable"
 	"stocktake/internal/iam"
 )
 
@@ -66,35 +67,8 @@ func readRootKey(path string) (iam.Key, error) {
 	return key, nil
 }
 
-// writeRootKey makes the file under another name, brings it to the disk and gives it its name last.
-func writeRootKey(path string, key iam.Key) (err error) {
-	text := fmt.Sprintf("# The root credentials of account %s. Whoever has them may do everything.\n[default]\naws_access_key_id = %s\naws_secret_access_key = %s\n",
-		iam.RootAccount, key.ID, key.Secret)
-	f, err := os.CreateTemp(filepath.Dir(path), rootFile+".*") // 0600
-	if err != nil {
-		return err
-	}
-	defer func() {
-		if err != nil {
-			err = errors.Join(err, f.Close(), os.Remove(f.Name()))
-		}
-	}()
-	if _, err := f.WriteString(text); err != nil {
-		return err
-	}
-	if err := f.Sync(); err != nil {
-		return err
-	}
-	if err := os.Rename(f.Name(), path); err != nil {
-		return err
-	}
-	return errors.Join(f.Close(), syncFolder(filepath.Dir(path)))
-}
-
-func syncFolder(dir string) error {
-	f, err := os.Open(dir)
-	if err != nil {
-		return err
-	}
-	return errors.Join(f.Sync(), f.Close())
+func writeRootKey(path string, key iam.Key) error {
+	return durable.ReplaceBytes(path, 0o600, fmt.Appendf(nil,
+		"# The root credentials of account %s. Whoever has them may do everything.\n[default]\naws_access_key_id = %s\naws_secret_access_key = %s\n",
+		iam.RootAccount, key.ID, key.Secret))
 }

@@ -12,6 +12,7 @@ import (
 	"strings"
 	"time"
 
+	"stocktake/internal/durable"
 	"stocktake/internal/httpd"
 	"stocktake/internal/store"
 	"stocktake/internal/store/pebble"
@@ -35,7 +36,7 @@ type embedded struct{ *pebble.Store }
 // openEmbedded opens the store of a data folder, and makes both where there is none. From then on no other process has
 // it.
 func openEmbedded(data string, log *slog.Logger) (storage, error) {
-	if err := os.MkdirAll(data, 0o700); err != nil {
+	if err := durable.MakeFolder(data); err != nil {
 		return nil, err
 	}
 	s, err := pebble.Open(pebble.Options{Dir: filepath.Join(data, storeFolder), Logger: log})
@@ -93,7 +94,7 @@ func openLike(ctx context.Context, where string, id store.Identity, log *slog.Lo
 		}
 		return openDatabase(ctx, where, log)
 	}
-	if err := os.MkdirAll(where, 0o700); err != nil {
+	if err := durable.MakeFolder(where); err != nil {
 		return nil, err
 	}
 	s, err := pebble.Open(pebble.Options{Dir: filepath.Join(where, storeFolder), Identity: &id, StallAfter: patient, Logger: log})

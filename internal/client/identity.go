@@ -11,6 +11,8 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+
+	"stocktake/internal/durable"
 )
 
 // Identity is who a managed node is: what it keeps on disk, for its owner's eyes alone.
@@ -137,39 +139,10 @@ func (i Identity) Save(path string) (err error) {
 	if err != nil {
 		return err
 	}
-	dir := filepath.Dir(path)
-	if err := os.MkdirAll(dir, 0o700); err != nil {
+	if err := durable.MakeFolder(filepath.Dir(path)); err != nil {
 		return err
 	}
-	return replaceFile(dir, path, append(text, '\n'))
-}
-
-// replaceFile writes a file of mode 0600 under another name, brings it to the disk and gives it its name last.
-func replaceFile(dir, path string, text []byte) (err error) {
-	f, err := os.CreateTemp(dir, ".identity-*") // 0600
-	if err != nil {
-		return err
-	}
-	defer func() {
-		if err != nil {
-			_ = os.Remove(f.Name())
-		}
-	}()
-	_, err = f.Write(text)
-	if err == nil {
-		err = f.Sync()
-	}
-	if err = errors.Join(err, f.Close()); err != nil {
-		return err
-	}
-	if err := os.Rename(f.Name(), path); err != nil {
-		return err
-	}
-	d, err := os.Open(dir)
-	if err != nil {
-		return err
-	}
-	return errors.Join(d.Sync(), d.Close())
+	return durable.ReplaceBytes(path, 0o600, append(text, '\n'))
 }
 
 // publicKey is the form in which the protocol carries a public key: base64 of PKIX, ASN.1 DER.

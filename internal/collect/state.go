@@ -7,9 +7,9 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
-	"os"
 	"path/filepath"
 
+	"stocktake/internal/durable"
 	"stocktake/internal/inventory"
 )
 
@@ -71,46 +71,16 @@ func loadState(dir string, node inventory.NodeID, endpoint string) (state, error
 }
 
 // save puts the state in the place of the one before it, whole or not at all, for its owner's eyes.
-func (s state) save(dir string) (err error) {
+func (s state) save(dir string) error {
 	text, err := json.Marshal(s)
 	if err != nil {
 		return fmt.Errorf("encode the state: %w", err)
 	}
-	if err := os.MkdirAll(dir, 0o700); err != nil {
+	if err := durable.MakeFolder(dir); err != nil {
 		return fmt.Errorf("keep the state: %w", err)
 	}
-	// CreateTemp makes the file 0600.
-	f, err := os.CreateTemp(dir, ".state-*")
-	if err != nil {
+	if err := durable.ReplaceBytes(statePath(dir, s.Node, s.Endpoint), 0o600, text); err != nil {
 		return fmt.Errorf("keep the state: %w", err)
 	}
-	defer func() {
-		if err != nil {
-			err = fmt.Errorf("keep the state: %w", err)
-			_ = os.Remove(f.Name())
-		}
-	}()
-	_, err = f.Write(text)
-	if err == nil {
-		err = f.Sync()
-	}
-	if closed := f.Close(); err == nil {
-		err = closed
-	}
-	if err != nil {
-		return err
-	}
-	if err := os.Rename(f.Name(), statePath(dir, s.Node, s.Endpoint)); err != nil {
-		return err
-	}
-	return syncDir(dir)
-}
-
-func syncDir(dir string) error {
-	d, err := os.Open(dir)
-	if err != nil {
-		return err
-	}
-	defer func() { _ = d.Close() }()
-	return d.Sync()
+	return nil
 }

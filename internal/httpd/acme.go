@@ -1,16 +1,19 @@
 package httpd
 
 import (
+	"context"
 	"crypto/tls"
 	"fmt"
 	"log/slog"
-	"os"
+	"path/filepath"
 	"slices"
 	"sync"
 	"time"
 
 	"golang.org/x/crypto/acme"
 	"golang.org/x/crypto/acme/autocert"
+
+	"stocktake/internal/durable"
 )
 
 // ACME is a certificate that an authority speaking ACME gives out and renews (RFC 8555): a public one, or one of the own
@@ -38,11 +41,11 @@ type ACMEConfig struct {
 // OpenACME gives certificates from an authority, whose terms of service the caller agrees to. Nothing is asked of it yet.
 func OpenACME(c ACMEConfig) (*ACME, error) {
 	// The cache would make it at the first certificate: too late to tell an operator that it cannot.
-	if err := os.MkdirAll(c.Folder, 0o700); err != nil {
+	if err := durable.MakeFolder(c.Folder); err != nil {
 		return nil, fmt.Errorf("folder of ACME certificates: %w", err)
 	}
 	return &ACME{names: c.Names, log: c.Log, manager: autocert.Manager{
-		Prompt: autocert.AcceptTOS, Cache: autocert.DirCache(c.Folder), HostPolicy: autocert.HostWhitelist(c.Names...),
+		Prompt: autocert.AcceptTOS, Cache: keeper{autocert.DirCache(c.Folder)}, HostPolicy: autocert.HostWhitelist(c.Names...),
 		Email: c.Contact, Client: &acme.Client{DirectoryURL: c.Directory, UserAgent: "stocktake"},
 	}}, nil
 }
@@ -55,6 +58,15 @@ func (a *ACME) GetCertificate(hello *tls.ClientHelloInfo) (*tls.Certificate, err
 		a.note(hello.ServerName, err)
 	}
 	return certificate, err
+}
+
+// keeper keeps certificates and the account's key. The library's own way is to rename what it did not sync, and it asks
+// for nothing any more where the account's key is cut off.
+type keeper struct{ autocert.DirCache }
+
+// Put implements autocert.Cache.
+func (k keeper) Put(_ context.Context, name string, content []byte) error {
+	return durable.ReplaceBytes(filepath.Join(string(k.DirCache), filepath.Clean("/"+name)), 0o600, content)
 }
 
 // note logs what keeps a name from having a certificate, once in a while: every client that connects runs into it.

@@ -19,6 +19,8 @@ import (
 	"strings"
 	"sync"
 	"time"
+
+	"stocktake/internal/durable"
 )
 
 const (
@@ -53,7 +55,7 @@ func OpenAuthority(dir string, hosts []string) (*Authority, error) {
 }
 
 func openAuthority(dir string, hosts []string, now func() time.Time) (*Authority, error) {
-	if err := os.MkdirAll(dir, 0o700); err != nil {
+	if err := durable.MakeFolder(dir); err != nil {
 		return nil, fmt.Errorf("directory of the certificate authority: %w", err)
 	}
 	a := &Authority{file: filepath.Join(dir, certificateName), hosts: hosts, now: now}
@@ -132,7 +134,7 @@ func (a *Authority) makeKey(file string) error {
 		return fmt.Errorf("make the key of the certificate authority: %w", err)
 	}
 	a.key = key
-	return writeFile(file, pem.EncodeToMemory(&pem.Block{Type: "EC PRIVATE KEY", Bytes: der}), 0o600)
+	return durable.ReplaceBytes(file, 0o600, pem.EncodeToMemory(&pem.Block{Type: "EC PRIVATE KEY", Bytes: der}))
 }
 
 func (a *Authority) openCertificate() error {
@@ -179,7 +181,7 @@ func (a *Authority) makeCertificate() error {
 	if a.certificate, err = x509.ParseCertificate(der); err != nil {
 		return fmt.Errorf("certificate of the authority: %w", err)
 	}
-	return writeFile(a.file, pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: der}), 0o644)
+	return durable.ReplaceBytes(a.file, 0o644, pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: der}))
 }
 
 // issue makes a server certificate with a key of its own.
@@ -224,35 +226,4 @@ func (a *Authority) sign(template, parent *x509.Certificate, key *ecdsa.PrivateK
 		return nil, fmt.Errorf("sign a certificate: %w", err)
 	}
 	return der, nil
-}
-
-// writeFile writes a file whole or not at all, and durably: what it holds cannot be had again.
-func writeFile(name string, content []byte, mode os.FileMode) (err error) {
-	defer func() {
-		if err != nil {
-			err = fmt.Errorf("write %s: %w", name, err)
-		}
-	}()
-	f, err := os.CreateTemp(filepath.Dir(name), filepath.Base(name)+".tmp-*")
-	if err != nil {
-		return err
-	}
-	defer func() {
-		if err != nil {
-			err = errors.Join(err, os.Remove(f.Name()))
-		}
-	}()
-	_, err = f.Write(content)
-	err = errors.Join(err, f.Chmod(mode), f.Sync(), f.Close())
-	if err != nil {
-		return err
-	}
-	if err = os.Rename(f.Name(), name); err != nil {
-		return err
-	}
-	dir, err := os.Open(filepath.Dir(name))
-	if err != nil {
-		return err
-	}
-	return errors.Join(dir.Sync(), dir.Close())
 }

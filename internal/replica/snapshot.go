@@ -5,14 +5,16 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"os"
 	"path/filepath"
 	"time"
 
+	"stocktake/internal/durable"
 	"stocktake/internal/index"
 )
 
-// snapshotName is the snapshot's file in the folder; a new one is written beside it and renamed over it.
+// snapshotName is the snapshot's file in the folder.
 const snapshotName = "index.snapshot"
 
 func (r *Replica) loadSnapshot(context.Context) (err error) {
@@ -38,51 +40,27 @@ func (r *Replica) loadSnapshot(context.Context) (err error) {
 
 // Snapshot writes the index beside the store, so that the next start need not read all of it. It replaces the snapshot
 // before only when it is whole and on disk.
-func (r *Replica) Snapshot() (err error) {
+func (r *Replica) Snapshot() error {
 	r.snapshots.Lock()
 	defer r.snapshots.Unlock()
 	taken := r.changes.Load()
-	if err := os.MkdirAll(r.opt.Dir, 0o700); err != nil {
+	if err := durable.MakeFolder(r.opt.Dir); err != nil {
 		return err
 	}
-	f, err := os.CreateTemp(r.opt.Dir, snapshotName+".*.tmp")
-	if err != nil {
-		return err
-	}
-	defer func() {
-		if err != nil {
-			err = errors.Join(fmt.Errorf("write snapshot: %w", err), os.Remove(f.Name()))
-		}
-	}()
-	if err := writeSynced(f, r.index); err != nil {
-		return err
-	}
-	if err := os.Rename(f.Name(), filepath.Join(r.opt.Dir, snapshotName)); err != nil {
-		return err
+	if err := durable.Replace(filepath.Join(r.opt.Dir, snapshotName), 0o600, r.writeIndex); err != nil {
+		return fmt.Errorf("write snapshot: %w", err)
 	}
 	r.changes.Add(-taken)
 	r.snapshotAt.Store(time.Now().Unix())
-	return syncDir(r.opt.Dir)
+	return nil
 }
 
-func writeSynced(f *os.File, idx *index.Index) error {
-	w := bufio.NewWriterSize(f, 1<<20)
-	err := idx.WriteSnapshot(w)
-	if err == nil {
-		err = w.Flush()
-	}
-	if err == nil {
-		err = f.Sync()
-	}
-	return errors.Join(err, f.Close())
-}
-
-func syncDir(dir string) error {
-	d, err := os.Open(dir)
-	if err != nil {
+func (r *Replica) writeIndex(to io.Writer) error {
+	w := bufio.NewWriterSize(to, 1<<20)
+	if err := r.index.WriteSnapshot(w); err != nil {
 		return err
 	}
-	return errors.Join(d.Sync(), d.Close())
+	return w.Flush()
 }
 
 // SnapshotAge is the time since the newest snapshot was written; 0 where there is none.
