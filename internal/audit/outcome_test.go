@@ -105,3 +105,46 @@ func TestCallDoesNotWaitForItsLineForEver(t *testing.T) {
 		t.Error("the call is held for ever")
 	}
 }
+
+// full is a journal on a disk with little room: it takes what calls wait for, and nothing else.
+type full struct{ store.Journal }
+
+func (f full) AppendJournal(ctx context.Context, chain int, after uint64, texts [][]byte, settled []string) error {
+	if len(settled) == 0 {
+		return errors.New("the disk is full")
+	}
+	return f.Journal.AppendJournal(ctx, chain, after, texts, settled)
+}
+
+// TestNearlyFullDiskTakesWhatMakesRoom has lines that nobody waits for stand before that of a call, more than are written at
+// once; and old lines pruned.
+func TestNearlyFullDiskTakesWhatMakesRoom(t *testing.T) {
+	j := newJournal(t)
+	old := open(t, j, Options{Now: func() time.Time { return time.Now().Add(-100 * time.Hour) }})
+	for range 3 {
+		e := called("Old", alice)
+		if err := errors.Join(old.Begin(t.Context(), e), old.End(e)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	closed(t, old)
+	trail := open(t, full{j}, Options{Level: Calls, Age: time.Hour})
+	for range 3 * mostGroup {
+		trail.Note(called("GetInventory", alice))
+	}
+	e := called("DeleteActivation", alice)
+	if err := errors.Join(trail.Begin(t.Context(), e), trail.End(e)); err != nil {
+		t.Error(err)
+	}
+	if err := trail.Prune(t.Context()); err != nil {
+		t.Error(err)
+	}
+	closed(t, trail)
+	seen := map[string]int{}
+	for _, s := range brief(t, all(t, j)) {
+		seen[s]++
+	}
+	if seen["Old"] > 0 || seen["DeleteActivation"] != 1 || seen[nameOfPruning] != 1 || seen["GetInventory"]+int(trail.Dropped()) != 3*mostGroup {
+		t.Errorf("the lines are %v, and %d were dropped", seen, trail.Dropped())
+	}
+}

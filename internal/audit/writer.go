@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"math/rand/v2"
+	"slices"
 	"sync"
 	"time"
 
@@ -159,13 +160,27 @@ func (c *chain) write(ctx context.Context, group []*entry) error {
 		if done || errors.Is(err, store.ErrClosed) {
 			return err
 		}
-		if errors.Is(err, store.ErrConflict) {
+		switch {
+		case errors.Is(err, store.ErrConflict):
 			wait = leastPause // another server was faster
+		case c.makesWay(group):
+			return err
 		}
 		if !pause(ctx, wait) {
 			return err
 		}
 	}
+}
+
+// makesWay reports whether nobody waits for a group that fails, and somebody for what stands behind it: that may be
+// written where this is not, as on a disk that is nearly full.
+func (c *chain) makesWay(group []*entry) bool {
+	if slices.ContainsFunc(group, func(e *entry) bool { return e.waited }) {
+		return false
+	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return len(c.queue) > c.loose
 }
 
 // leastPause is the pause after an attempt that was overtaken, and the first after one that failed.

@@ -38,6 +38,9 @@ type Intention struct {
 // the new end and dropped from the old one, and changed in no way. Writing to it moves neither a feed nor the records'
 // head. A chain's lines are in one order for every server.
 //
+// A store that refuses writes while its disk is nearly full goes on longer with intentions and with lines that settle one:
+// a call that makes room has them too.
+//
 // Callers keep to some hundreds of lines a call.
 type Journal interface {
 	JournalReader

@@ -77,17 +77,20 @@ func (s *Store) Commit(ctx context.Context, c store.Commit) (store.Committed, er
 	if o.anew = errors.Is(err, errNoText); err != nil && !o.anew {
 		return store.Committed{}, err
 	}
-	if err := s.submit(ctx, o, removes(c)); err != nil {
+	if err := s.submit(ctx, o, needOf(c)); err != nil {
 		return store.Committed{}, err
 	}
 	s.commits.Add(1)
 	return o.done, nil
 }
 
-// removes tells a commit that makes room: it only removes documents.
-func removes(c store.Commit) bool {
+// needOf tells a commit that makes room, as it only removes documents, from others.
+func needOf(c store.Commit) need {
 	kept := slices.ContainsFunc(c.Writes, func(w store.Write) bool { return w.Document != nil })
-	return len(c.Writes) > 0 && !kept
+	if len(c.Writes) > 0 && !kept {
+		return frees
+	}
+	return takes
 }
 
 // prepare checks the commit against what is stored and encodes it.

@@ -79,8 +79,8 @@ func (c *committer) run() {
 		// Whoever is about to ask gets to before an fsync begins, which all share; where nobody is, this takes no time.
 		runtime.Gosched()
 		requests := c.gather(first)
-		if err := c.room.check(); err != nil {
-			requests = refuse(requests, err)
+		if least, err := c.room.check(); err != nil {
+			requests = refuse(requests, least, err)
 		}
 		c.commit(requests)
 		for _, r := range requests {
@@ -108,10 +108,10 @@ func (c *committer) gather(first *request) []*request {
 	return requests
 }
 
-// refuse answers all requests that take room and gives the rest.
-func refuse(requests []*request, err error) []*request {
+// refuse answers all requests of a lesser need and gives the rest.
+func refuse(requests []*request, least need, err error) []*request {
 	return slices.DeleteFunc(requests, func(r *request) bool {
-		if r.frees {
+		if r.need >= least {
 			return false
 		}
 		r.err = err
@@ -229,8 +229,19 @@ type room struct {
 	fs      vfs.FS
 	dir     string
 	looked  time.Time
+	least   need // of what is still written
 	outcome error
 }
+
+// need says how far into what is kept free a request may go.
+type need uint8
+
+const (
+	takes need = iota // not at all
+	// tells is of the lines that calls wait for, and for half of it: what makes room has such a line too.
+	tells
+	frees // makes room: to the end
+)
 
 const (
 	// roomLeast is left free, or a twentieth of a smaller disk.
@@ -241,14 +252,19 @@ const (
 
 var errFull = errors.New("the disk is full: make room, and writing goes on by itself")
 
-func (r *room) check() error {
+// check gives the least need that is still written, and why others are not.
+func (r *room) check() (need, error) {
 	if now := time.Now(); now.Sub(r.looked) > roomLook {
 		r.looked = now
-		r.outcome = nil
+		r.least, r.outcome = takes, nil
 		usage, err := r.fs.GetDiskUsage(r.dir)
-		if err == nil && usage.AvailBytes < min(roomLeast, usage.TotalBytes/20) {
+		if reserve := min(roomLeast, usage.TotalBytes/20); err == nil && usage.AvailBytes < reserve {
+			r.least = tells
+			if usage.AvailBytes < reserve/2 {
+				r.least = frees
+			}
 			r.outcome = fmt.Errorf("%w (%d MiB are left where %s is)", errFull, usage.AvailBytes>>20, r.dir)
 		}
 	}
-	return r.outcome
+	return r.least, r.outcome
 }

@@ -188,7 +188,7 @@ func (s *Store) Prune(ctx context.Context, before time.Time) (int, error) {
 		o.limits[shard] = limit
 	}
 	s.views.release(v)
-	err := s.submit(ctx, o, true)
+	err := s.submit(ctx, o, frees)
 	if err != nil {
 		return 0, err
 	}

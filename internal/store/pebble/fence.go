@@ -55,5 +55,5 @@ func (s *Store) RaiseFence(ctx context.Context, f store.Fence) error {
 	if err := f.Check(); err != nil {
 		return err
 	}
-	return s.submit(ctx, raiseFence(f), false)
+	return s.submit(ctx, raiseFence(f), takes)
 }

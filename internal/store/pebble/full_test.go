@@ -133,17 +133,28 @@ func TestLittleRoomIsKeptFree(t *testing.T) {
 		}
 	}
 	fs.left.Store(10 << 20)
-	until(t, "a refusal", func() error {
-		if _, err := s.PutRecord(t.Context(), store.Record{Key: "k"}); err == nil {
-			_ = s.DeleteRecord(t.Context(), "k", 0)
-			return syscall.EAGAIN
-		}
-		return nil
+	refused := func(what string, write func() error) {
+		until(t, what, func() error {
+			if err := write(); err == nil || !strings.Contains(err.Error(), "full") {
+				return fmt.Errorf("it is not refused for want of room: %v", err)
+			}
+			return nil
+		})
+	}
+	refused("a record", func() error {
+		_, err := s.PutRecord(t.Context(), store.Record{Key: "k"})
+		return err
 	})
 	if n, err := s.Prune(t.Context(), storetest.Epoch.Add(time.Hour)); err != nil || n != 2 {
 		t.Errorf("prune with little room left: %d, %v", n, err)
 	}
 	makeRoom(t, s, w)
+	fs.left.Store(40 << 20)
+	until(t, "the journal", func() error { return tell(t.Context(), s, "while half is left") })
+	refused("a line that nobody waits for", func() error { return s.AppendJournal(t.Context(), 0, 1, [][]byte{[]byte("line")}, nil) })
+	fs.left.Store(10 << 20)
+	refused("the journal", func() error { return tell(t.Context(), s, "when less is left") })
+	forget(t, s, "older")
 	fs.left.Store(1 << 40)
 	until(t, "writing after room was made", func() error {
 		_, err := s.PutRecord(t.Context(), store.Record{Key: "room"})
@@ -151,16 +162,34 @@ func TestLittleRoomIsKeptFree(t *testing.T) {
 	})
 }
 
-// makeRoom removes what takes room: a record, documents.
-func makeRoom(t *testing.T, s *pebble.Store, w *storetest.Writer) {
+// tell writes the line of a call that began, to the journal.
+func tell(ctx context.Context, s *pebble.Store, id string) error {
+	if err := s.Intend(ctx, 0, id, []byte(id)); err != nil {
+		return err
+	}
+	var after uint64
+	if head, err := s.JournalHead(ctx, 0); err == nil {
+		after = head.Seq
+	}
+	return s.AppendJournal(ctx, 0, after, [][]byte{[]byte(id)}, []string{id})
+}
+
+// forget deletes a record.
+func forget(t *testing.T, s *pebble.Store, key string) {
 	t.Helper()
-	old, err := s.Record(t.Context(), "old")
+	old, err := s.Record(t.Context(), key)
 	if err == nil {
-		err = s.DeleteRecord(t.Context(), "old", old.Revision)
+		err = s.DeleteRecord(t.Context(), key, old.Revision)
 	}
 	if err != nil {
 		t.Errorf("the delete of a record with little room left: %v", err)
 	}
+}
+
+// makeRoom removes what takes room: a record, documents.
+func makeRoom(t *testing.T, s *pebble.Store, w *storetest.Writer) {
+	t.Helper()
+	forget(t, s, "old")
 	c, err := w.Drop(t.Context(), storetest.Node(1), storetest.Epoch, inventory.CauseDeletion)
 	if err == nil {
 		_, err = s.Commit(t.Context(), c)

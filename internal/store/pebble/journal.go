@@ -170,7 +170,7 @@ func (s *Store) Intend(ctx context.Context, chain int, id string, text []byte) e
 		return err
 	}
 	in := store.Intention{ID: id, Text: slices.Clone(text), Since: time.Now().UTC().Truncate(time.Microsecond)}
-	return s.submit(ctx, &intend{chain, in}, false)
+	return s.submit(ctx, &intend{chain, in}, tells)
 }
 
 type appendJournal struct {
@@ -210,7 +210,11 @@ func (s *Store) AppendJournal(ctx context.Context, chain int, after uint64, text
 	for i, text := range texts {
 		own[i] = slices.Clone(text) // the caller may give up while the committer still works
 	}
-	return s.submit(ctx, &appendJournal{chain, after, own, slices.Clone(settled)}, false)
+	need := takes
+	if len(settled) > 0 {
+		need = tells
+	}
+	return s.submit(ctx, &appendJournal{chain, after, own, slices.Clone(settled)}, need)
 }
 
 type pruneJournal struct {
@@ -239,7 +243,7 @@ func (s *Store) PruneJournal(ctx context.Context, chain int, through uint64) err
 	if err := store.CheckChain(chain); err != nil {
 		return err
 	}
-	return s.submit(ctx, pruneJournal{chain, through}, true)
+	return s.submit(ctx, pruneJournal{chain, through}, frees)
 }
 
 // loadJournal puts lines and intentions of another store.
@@ -301,7 +305,7 @@ func (s *Store) LoadJournal(ctx context.Context, chain int, lines []store.Journa
 	for i := range o.intentions {
 		o.intentions[i].Text = slices.Clone(intentions[i].Text)
 	}
-	return s.submit(ctx, o, false)
+	return s.submit(ctx, o, takes)
 }
 
 // JournalHead implements store.JournalReader.

@@ -42,7 +42,7 @@ func (s *Store) LoadShapes(ctx context.Context, shard int, shapes []store.Typed)
 	if err := s.checkShard(shard); err != nil {
 		return err
 	}
-	return s.submit(ctx, loadShapes{slices.Clone(shapes)}, false)
+	return s.submit(ctx, loadShapes{slices.Clone(shapes)}, takes)
 }
 
 // loadNode is a node encoded but for its head.
@@ -136,7 +136,7 @@ func (s *Store) LoadNodes(ctx context.Context, shard int, nodes []store.NodeScan
 			return err
 		}
 	}
-	return s.submit(ctx, o, false)
+	return s.submit(ctx, o, takes)
 }
 
 // loadChanges puts changes at the end of a shard's feed.
@@ -286,7 +286,7 @@ func (s *Store) LoadChanges(ctx context.Context, shard int, changes []inventory.
 	if err := store.CheckChanges(shard, s.identity.Shards, changes); err != nil {
 		return err
 	}
-	return s.submit(ctx, &loadChanges{shard, slices.Clone(changes)}, false)
+	return s.submit(ctx, &loadChanges{shard, slices.Clone(changes)}, takes)
 }
 
 // loadRecords puts records.
@@ -326,5 +326,5 @@ func (s *Store) LoadRecords(ctx context.Context, records []store.Record) error {
 	for i := range own {
 		own[i].Value = slices.Clone(own[i].Value) // the caller may give up while the committer still works
 	}
-	return s.submit(ctx, loadRecords{own}, false)
+	return s.submit(ctx, loadRecords{own}, takes)
 }

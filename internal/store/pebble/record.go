@@ -163,7 +163,7 @@ func (s *Store) PutRecord(ctx context.Context, r store.Record) (uint64, error) {
 	}
 	r.Value = slices.Clone(r.Value) // the caller may give up while the committer still works
 	o := &putRecord{record: r}
-	if err := s.submit(ctx, o, false); err != nil {
+	if err := s.submit(ctx, o, takes); err != nil {
 		return 0, err
 	}
 	return o.revision, nil
@@ -175,7 +175,7 @@ func (s *Store) DeleteRecord(ctx context.Context, key string, revision uint64) e
 		return err
 	}
 	defer s.leave()
-	return s.submit(ctx, &deleteRecord{key: key, revision: revision}, true)
+	return s.submit(ctx, &deleteRecord{key: key, revision: revision}, frees)
 }
 
 // setReader registers a reader; nil read forgets it.
@@ -222,7 +222,7 @@ func (s *Store) SetReader(ctx context.Context, name string, read []uint64) error
 	if len(read) != s.identity.Shards {
 		return fmt.Errorf("reader %q has %d sequences for %d shards", name, len(read), s.identity.Shards)
 	}
-	return s.submit(ctx, setReader{name, slices.Clone(read)}, false)
+	return s.submit(ctx, setReader{name, slices.Clone(read)}, takes)
 }
 
 // DropReader implements store.Readers.
@@ -231,5 +231,5 @@ func (s *Store) DropReader(ctx context.Context, name string) error {
 		return err
 	}
 	defer s.leave()
-	return s.submit(ctx, setReader{name: name}, true)
+	return s.submit(ctx, setReader{name: name}, frees)
 }

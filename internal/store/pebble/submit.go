@@ -16,9 +16,8 @@ import (
 
 // request is an op on its way through the committer.
 type request struct {
-	op op
-	// frees is true for what makes room and so may go on when there is little.
-	frees bool
+	op   op
+	need need
 	// state is waiting until either the committer takes the request or its caller gives it up.
 	state atomic.Int32
 	err   error
@@ -33,13 +32,13 @@ const (
 
 // submit hands an op to the committer and waits for its outcome, but not for a disk that does not answer: whoever waits
 // keeps what a question needs, too.
-func (s *Store) submit(ctx context.Context, o op, frees bool) error {
+func (s *Store) submit(ctx context.Context, o op, n need) error {
 	p := writer{stall: s.stall}
 	if err := p.enter(); err != nil {
 		return err
 	}
 	defer p.leave()
-	r := &request{op: o, frees: frees, done: make(chan struct{})}
+	r := &request{op: o, need: n, done: make(chan struct{})}
 	sent, err := s.await(ctx, r, &p)
 	if err == nil {
 		return r.err

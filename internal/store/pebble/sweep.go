@@ -80,7 +80,7 @@ func (s *Store) Sweep(ctx context.Context) (int, error) {
 	s.sweeping.Lock()
 	defer s.sweeping.Unlock()
 	w := &sweep{marked: map[*space]bitset{}}
-	if err := s.submit(ctx, sweepBegin{w}, true); err != nil {
+	if err := s.submit(ctx, sweepBegin{w}, frees); err != nil {
 		return 0, err
 	}
 	end := &sweepEnd{sweep: w}
@@ -89,7 +89,7 @@ func (s *Store) Sweep(ctx context.Context) (int, error) {
 		end.read = read
 	}
 	// The committer must stop marking whatever became of the caller.
-	err = errors.Join(err, s.submit(context.WithoutCancel(ctx), end, true))
+	err = errors.Join(err, s.submit(context.WithoutCancel(ctx), end, frees))
 	return end.dropped, err
 }
 
