@@ -41,16 +41,6 @@ func (s *Service) runRetention(ctx context.Context, fence store.Fence) error {
 	if s.cfg.Limits.Retention == 0 {
 		return nil
 	}
-	if err := s.noteAlive(ctx); err != nil { // the machine may have slept, or its clock jumped, a moment ago
-		return err
-	}
-	var alive aliveRecord
-	if _, err := s.readRecord(ctx, recordAlive, &alive); err != nil {
-		return err
-	}
-	if time.Now().Before(alive.NotTill) {
-		return nil
-	}
 	ages, err := s.ages(ctx)
 	if err != nil {
 		return err

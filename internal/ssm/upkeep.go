@@ -16,8 +16,8 @@ const (
 	aliveEvery  = time.Minute
 	upkeepEvery = time.Hour
 	splitsEvery = 10 * time.Minute
-	// outageFrom is how long a silence of the service must be to count as an outage; longStop how long to put off
-	// retention for a day.
+	// outageFrom is how long a silence of the service must be to count as an outage; longStop how long to drop nothing for
+	// its age for a day (afterStop), in which somebody may notice that it was the clock.
 	outageFrom = 10 * time.Minute
 	longStop   = 24 * time.Hour
 	afterStop  = 24 * time.Hour
@@ -34,7 +34,7 @@ type outage struct {
 	To   time.Time
 }
 
-// aliveRecord says when the service was last up, and until when retention is put off.
+// aliveRecord says when the service was last up, and until when nothing is dropped for its age.
 type aliveRecord struct {
 	At      time.Time
 	NotTill time.Time `json:",omitzero"`
@@ -63,15 +63,40 @@ func (s *Service) upkeep(ctx context.Context, t *tenure) {
 		case <-splits.C:
 			attempt("learn volatile attributes", s.learnSplits)
 		case <-upkeep.C:
-			attempt("retention", func(ctx context.Context) error { return s.runRetention(ctx, t.fence) })
-			attempt("prune the feed", s.prune)
-			attempt("drop old events and deletions", s.pruneRecords)
-			attempt("drop what is left of associations", s.pruneAssociations)
-			if s.cfg.Upkeep != nil {
-				attempt("other upkeep", s.cfg.Upkeep)
-			}
+			s.dropOld(ctx, t)
 		}
 	}
+}
+
+// dropOld drops whatever is kept for a time of its own, unless the clock made a jump of late: nothing brings back what a
+// wrong clock dropped.
+func (s *Service) dropOld(ctx context.Context, t *tenure) {
+	attempt := func(what string, f func(context.Context) error) { s.attempt(ctx, t, what, f) }
+	settled := false
+	attempt("look at the clock", func(ctx context.Context) (err error) {
+		settled, err = s.settled(ctx)
+		return err
+	})
+	if !settled {
+		return
+	}
+	attempt("retention", func(ctx context.Context) error { return s.runRetention(ctx, t.fence) })
+	attempt("prune the feed", s.prune)
+	attempt("drop old events and deletions", s.pruneRecords)
+	attempt("drop what is left of associations", s.pruneAssociations)
+	if s.cfg.Upkeep != nil {
+		attempt("other upkeep", s.cfg.Upkeep)
+	}
+}
+
+// settled reports whether the service was up and its clock went on for long enough that ages count.
+func (s *Service) settled(ctx context.Context) (bool, error) {
+	if err := s.noteAlive(ctx); err != nil { // the machine may have slept, or its clock jumped, a moment ago
+		return false, err
+	}
+	var alive aliveRecord
+	_, err := s.readRecord(ctx, recordAlive, &alive)
+	return err == nil && !time.Now().Before(alive.NotTill), err
 }
 
 // attempt runs one piece of periodic work; a failure waits for the next time.
@@ -103,7 +128,8 @@ func (s *Service) sweepIndex(ctx context.Context) {
 }
 
 // noteAlive moves the mark that the service is up. A mark that is old means that the service, or its clock, was away:
-// that time is recorded as an outage.
+// that time is recorded as an outage. One that is yet to come means that a clock was ahead, and what was noted by it
+// counts no further than now.
 func (s *Service) noteAlive(ctx context.Context) error {
 	now := time.Now().UTC()
 	var last aliveRecord
@@ -112,16 +138,47 @@ func (s *Service) noteAlive(ctx context.Context) error {
 		return err
 	}
 	next := aliveRecord{At: now, NotTill: last.NotTill}
-	if gap := now.Sub(last.At); revision != 0 && gap >= outageFrom {
+	switch gap := now.Sub(last.At); {
+	case revision == 0:
+	case gap <= -outageFrom:
+		if err := s.endOutages(ctx, now); err != nil {
+			return err
+		}
+		if latest := now.Add(afterStop); next.NotTill.After(latest) {
+			next.NotTill = latest
+		}
+		s.log.Warn("the clock went back", "from", last.At, "to", now)
+	case gap >= outageFrom:
 		if err := s.addOutage(ctx, outage{From: last.At, To: now}); err != nil {
 			return err
 		}
+		s.log.Info("the service was away; that time does not count towards retention", "from", last.At, "to", now)
 		if gap >= longStop {
 			next.NotTill = now.Add(afterStop)
+			s.log.Warn("nothing is dropped for its age before a day is over, audit lines included: if the service was not away, its clock was or is wrong and must be set right by then",
+				"till", next.NotTill)
 		}
-		s.log.Info("the service was away; that time does not count towards retention", "from", last.At, "to", now)
 	}
 	return s.writeRecord(ctx, recordAlive, next, revision)
+}
+
+// endOutages has no outage last longer than to now.
+func (s *Service) endOutages(ctx context.Context, now time.Time) error {
+	var all []outage
+	revision, err := s.readRecord(ctx, recordOutages, &all)
+	if err != nil || revision == 0 {
+		return err
+	}
+	past := all[:0]
+	for _, o := range all {
+		if o.To.After(now) {
+			o.To = now
+		}
+		if o.To.After(o.From) {
+			past = append(past, o)
+		}
+	}
+	return s.writeRecord(ctx, recordOutages, past, revision)
 }
 
 func (s *Service) addOutage(ctx context.Context, o outage) error {
