@@ -13,6 +13,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"strings"
+	"syscall"
 	"time"
 )
 
@@ -132,6 +133,14 @@ func runWithin(ctx context.Context, limit time.Duration, name string, args ...st
 	cmd.Env = append(os.Environ(), "LC_ALL=C", "LANG=C")
 	cmd.Stdout, cmd.Stderr = out, &complaints
 	cmd.WaitDelay = commandGrace
+	// A group of its own, so that what it started ends with it.
+	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
+	cmd.Cancel = func() error {
+		if err := syscall.Kill(-cmd.Process.Pid, syscall.SIGKILL); !errors.Is(err, syscall.ESRCH) {
+			return err
+		}
+		return os.ErrProcessDone
+	}
 	switch err := cmd.Run(); {
 	case err == nil:
 		return out.buf.Bytes(), nil

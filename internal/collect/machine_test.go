@@ -318,13 +318,33 @@ func TestRunCommand(t *testing.T) {
 	if _, err = runCommand(t.Context(), "no-such-command-anywhere"); !errors.Is(err, exec.ErrNotFound) {
 		t.Errorf("missing command: %v", err)
 	}
-	// The child keeps the pipe open; the command still ends.
-	_, err = runWithin(t.Context(), 50*time.Millisecond, "sh", "-c", "sleep 600 & wait")
-	if err == nil || !strings.Contains(err.Error(), "no answer within") {
-		t.Errorf("endless command: %v", err)
-	}
 	_, err = runCommand(t.Context(), "head", "-c", strconv.Itoa(maxCommandOutput+1), "/dev/zero")
 	if err == nil {
 		t.Error("output without bound was kept")
 	}
+}
+
+// TestEndlessCommandLeavesNothing: the command ends though its child keeps the pipe open, and the child with it.
+func TestEndlessCommandLeavesNothing(t *testing.T) {
+	t.Parallel()
+	said := filepath.Join(t.TempDir(), "child")
+	_, err := runWithin(t.Context(), 500*time.Millisecond, "sh", "-c", `sleep 600 & echo $! >"$0"; wait`, said)
+	if err == nil || !strings.Contains(err.Error(), "no answer within") {
+		t.Errorf("endless command: %v", err)
+	}
+	text, err := os.ReadFile(said)
+	if err != nil {
+		t.Fatal(err)
+	}
+	child, err := strconv.Atoi(strings.TrimSpace(string(text)))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for range 500 {
+		if state, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", child)); err != nil || strings.Contains(string(state), ") Z ") {
+			return
+		}
+		time.Sleep(10 * time.Millisecond)
+	}
+	t.Errorf("process %d goes on", child)
 }
