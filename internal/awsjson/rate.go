@@ -17,9 +17,9 @@ import (
 // Requests count once they are authenticated.
 type Rates struct {
 	Account int // of all keys of an account; of its managed nodes by themselves, as many again
-	Key     int // of an access key
-	// Node is of what a managed node asks, and of what an access key asks about one node: who asks much about a node, or in
-	// its name, takes nothing from the node itself.
+	Key     int // of an access key; of a role, of all its sessions together
+	// Node is of what a managed node asks, and of what an access key, or a role, asks about one node: who asks much about a
+	// node, or in its name, takes nothing from the node itself.
 	Node int
 	// Failures are requests of a source address that fail to authenticate. Any more are told so a second later: some of them
 	// at a time, of which none holds much memory, and the rest lose their connection. Nobody who has the right key is held
@@ -54,7 +54,7 @@ type accountLine struct {
 
 type nodeLine struct {
 	key  inventory.NodeKey
-	asks string // the access key that names the node; empty: the node itself
+	asks string // the holder of the key that names the node; empty: the node itself
 }
 
 func newBounds(r Rates) *bounds {
@@ -86,7 +86,7 @@ func (b *bounds) admit(c Caller) error {
 	isNode := node.Node != ""
 	switch {
 	case isNode && !b.nodes.Take(nodeLine{node, ""}, now),
-		!isNode && !b.keys.Take(c.Principal.AccessKeyID, now),
+		!isNode && !b.keys.Take(c.Principal.Holder(), now),
 		!b.accounts.Take(accountLine{c.Principal.Account, isNode}, now):
 		return throttled()
 	}
@@ -99,7 +99,7 @@ func (b *bounds) about(c Caller, node inventory.NodeID) error {
 		return nil
 	}
 	key := inventory.NodeKey{Partition: c.Partition, Node: node}
-	if !b.nodes.Take(nodeLine{key, c.Principal.AccessKeyID}, time.Now()) {
+	if !b.nodes.Take(nodeLine{key, c.Principal.Holder()}, time.Now()) {
 		return throttled()
 	}
 	return nil

@@ -1,12 +1,17 @@
 package awsjson
 
 import (
+	"errors"
+	"fmt"
 	"net/http"
 	"strings"
 	"testing"
 	"time"
 
+	"stocktake/internal/iam"
+	"stocktake/internal/inventory"
 	"stocktake/internal/rate"
+	"stocktake/internal/store/memory"
 )
 
 const rateExceeded = `{"__type":"ThrottlingException","message":"Rate exceeded"}`
@@ -69,6 +74,59 @@ func TestRates(t *testing.T) {
 		}
 		if got := b.handler.Throttled(); got != c.count {
 			t.Errorf("%s: counted %+v, want %+v", c.name, got, c.count)
+		}
+	}
+}
+
+// TestSessionsOfARoleAreCountedTogether assumes a role anew for each request, and another beside it.
+func TestSessionsOfARoleAreCountedTogether(t *testing.T) {
+	st, err := memory.New(1)
+	if err != nil {
+		t.Fatal(err)
+	}
+	users, err := iam.Open(iam.Options{Store: st})
+	if err != nil {
+		t.Fatal(err)
+	}
+	const account = "000000000000"
+	roles := map[string]string{}
+	for _, name := range []string{"ops", "audit"} {
+		made, err := users.CreateRole(t.Context(), iam.Role{
+			Account: account, Name: name, Path: "/", MaxSession: time.Hour,
+			Trust: `{"Version":"2012-10-17","Statement":{"Effect":"Allow","Action":"sts:AssumeRole","Principal":{"AWS":"` + account + `"}}}`,
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+		roles[name] = made.ARN()
+	}
+	ask := func(b *bounds, role string, n int) error {
+		s, err := users.AssumeRole(t.Context(), &iam.Principal{Account: account}, roles[role], fmt.Sprintf("session%d", n), time.Hour)
+		if err != nil {
+			t.Fatal(err)
+		}
+		c := Caller{Principal: s.Principal, Partition: inventory.Partition{Account: account, Region: "eu-west-1"}}
+		return errors.Join(b.admit(c), b.about(c, "i-12345678"))
+	}
+	const burstOf = int(burst / time.Second)
+	for _, rates := range []Rates{{Key: 1}, {Node: 1}} {
+		b := newBounds(rates)
+		for n := range burstOf {
+			if err := ask(b, "ops", n); err != nil {
+				t.Fatalf("%+v, session %d: %v", rates, n, err)
+			}
+		}
+		refused := 0
+		for n := range burstOf {
+			if ask(b, "ops", burstOf+n) != nil {
+				refused++
+			}
+		}
+		if refused < burstOf/2 { // one comes in each second
+			t.Errorf("%+v: of %d sessions too many %d were refused", rates, burstOf, refused)
+		}
+		if err := ask(b, "audit", 0); err != nil {
+			t.Errorf("%+v: another role: %v", rates, err)
 		}
 	}
 }

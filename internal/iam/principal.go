@@ -71,6 +71,15 @@ func (p *Principal) ReadsResourceTags() bool {
 // User gives the name of the user of the store that the principal is; empty for everyone else.
 func (p *Principal) User() string { return p.user }
 
+// Holder names who the principal's requests are counted as: its access key, or, as sessions of it are had for the asking,
+// the role.
+func (p *Principal) Holder() string {
+	if p.role != "" {
+		return p.role
+	}
+	return p.AccessKeyID
+}
+
 // UserID is what GetCallerIdentity calls the caller: a unique id, where there is one.
 func (p *Principal) UserID() string {
 	switch {
