@@ -18,17 +18,12 @@ import (
 
 // handler wraps the protocol, with the rows of every action in it, in the floor of all HTTP.
 func (s *server) handler() (http.Handler, error) {
-	public, agents := api.Rows(s.service), agent.Rows(s.service, s.config.agent(s.log))
-	rows := slices.Concat(public, agents)
-	protocol, err := awsjson.New(awsjson.Config{
-		Keys: s.keys, Identities: s.users, Forms: endpoint.New(s.users), Nodes: agent.Keys(s.service), Tags: api.Tags(s.service), Rows: rows,
-		Regions: s.config.Regions, Log: s.log, Observe: s.observer(agents), Audit: s.audited(), Rates: s.config.rates(),
-	})
+	protocol, err := s.protocol()
 	if err != nil {
 		return nil, err
 	}
-	actions := make(map[string]string, len(rows))
-	for _, row := range rows {
+	actions := make(map[string]string)
+	for _, row := range protocol.Rows() {
 		actions[row.Target] = row.Action
 	}
 	limits := httpd.DefaultLimits(int64(s.config.BodyMemory))
@@ -45,6 +40,16 @@ func (s *server) handler() (http.Handler, error) {
 	)
 	requests := httpd.Requests{Log: s.log, Metrics: s.metrics, Actions: actions, Proxies: s.config.proxies}
 	return httpd.Chain(agent.WithoutChannel(protocol), requests.Middleware, limits.Middleware), err
+}
+
+// protocol serves the rows of every action: those of api and of agent, whose tests walk all there are.
+func (s *server) protocol() (*awsjson.Handler, error) {
+	public, agents := api.Rows(s.service), agent.Rows(s.service, s.config.agent(s.log))
+	return awsjson.New(awsjson.Config{
+		Keys: s.keys, Identities: s.users, Forms: endpoint.New(s.users), Nodes: agent.Keys(s.service), Tags: api.Tags(s.service),
+		Rows: slices.Concat(public, agents), Regions: s.config.Regions, Log: s.log, Observe: s.observer(agents), Audit: s.audited(),
+		Rates: s.config.rates(),
+	})
 }
 
 // priority puts the sign of life of a node before all else: a service that is too busy to hear it would take the node for

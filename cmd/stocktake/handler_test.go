@@ -3,7 +3,11 @@ package main
 import (
 	"net/http"
 	"net/http/httptest"
+	"slices"
+	"strings"
 	"testing"
+
+	"github.com/google/go-cmp/cmp"
 
 	"stocktake/internal/agent"
 	"stocktake/internal/api"
@@ -49,5 +53,30 @@ func TestPriorityIsOfWhatIsServed(t *testing.T) {
 		if got := priority(protocol, r); got != c.want {
 			t.Errorf("%s: the priority is %d, not %d", c.name, got, c.want)
 		}
+	}
+}
+
+// TestServedRowsAreThoseThatAreWalked holds what is served to what agent's tests walk with every caller: TestEveryRowAndEveryCaller
+// and those beside it. Rows of another room have to be added there first.
+func TestServedRowsAreThoseThatAreWalked(t *testing.T) {
+	service := new(ssm.Service)
+	protocol, err := (&server{service: service, keys: new(iam.Directory)}).protocol()
+	if err != nil {
+		t.Fatal(err)
+	}
+	type gate struct {
+		target, permission string
+		auth               awsjson.Auth
+	}
+	gates := func(rows []awsjson.Row) (all []gate) {
+		for _, row := range rows {
+			all = append(all, gate{row.Target, row.Permission, row.Auth})
+		}
+		slices.SortFunc(all, func(a, b gate) int { return strings.Compare(a.target, b.target) })
+		return all
+	}
+	walked := slices.Concat(api.Rows(service), agent.Rows(service, agent.Config{}))
+	if diff := cmp.Diff(gates(walked), gates(protocol.Rows()), cmp.AllowUnexported(gate{})); diff != "" {
+		t.Error(diff)
 	}
 }

@@ -37,7 +37,9 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"maps"
 	"net/http"
+	"slices"
 	"strings"
 	"sync"
 	"time"
@@ -281,6 +283,11 @@ func (h *Handler) RowOf(r *http.Request) (Row, bool) {
 		return Row{}, false
 	}
 	return h.row(r)
+}
+
+// Rows gives all rows that are served, in the order of their targets.
+func (h *Handler) Rows() []Row {
+	return slices.SortedFunc(maps.Values(h.rows), func(a, b Row) int { return strings.Compare(a.Target, b.Target) })
 }
 
 // IsForm reports whether a request is a form, and would be served as one or refused.
