@@ -22,7 +22,7 @@ VERSION   = $(shell git describe --tags --always --abbrev=12 --dirty 2>/dev/null
 # Nothing of the folder, the environment or the clone may reach the binary: the same sources and Go give the same bytes.
 BUILD     = CGO_ENABLED=0 GOFLAGS=-mod=readonly GOAMD64=v1 GOARM64=v8.0 $(GO) build -trimpath -buildvcs=false -ldflags '-X main.stamp=$(VERSION)'
 .DEFAULT_GOAL := help
-.PHONY: help build demo test test-long lint bench bench-small bench-code bench-scale-out fuzz fuzz-long kill failover chaos soak upgrade crash disk-faults mutants scale \
+.PHONY: help build demo test test-long lint bench bench-small bench-code bench-scale-out fuzz fuzz-long kill failover chaos soak upgrade crash disk-faults clock mutants scale \
 	stock-agent acme-check s3-check tools \
 	reproduce sbom vuln packages packages-check image-check helm-check
 
@@ -97,6 +97,9 @@ crash: ## a fault and a crash at every single write of the store, power lost in 
 disk-faults: tools ## the service on a disk that is full, stalls for 30 s and fails; as root
 	scripts/need strace mkfs.ext4 fsfreeze
 	$(GO) test -tags disk ./e2e -run '^TestDisk(FullAndBack|Stalls|Fails)' -count 1 -v -timeout 20m
+
+clock: tools ## the service under a clock that jumps by hours and by a year; builds all of Go anew for it
+	$(GO) test -tags clock ./e2e -run '^TestClock' -count 1 -v -timeout 20m
 
 mutants: $(MUTANTS) ## change the code of what signs, authorises and stores; its tests must notice 85 of 100 changes
 	for room in sigv4 iam/policy store/memory; do nice $(MUTANTS) unleash --workers 1 --timeout-coefficient 20 --threshold-efficacy 85 ./internal/$$room || exit 1; done
