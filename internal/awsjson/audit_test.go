@@ -13,6 +13,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"stocktake/internal/inventory"
+	"stocktake/internal/wire"
 )
 
 // clerk is an audit that writes down what it is told, and fails when it is told to.
@@ -156,5 +157,52 @@ func TestAuditThatFailsRefuses(t *testing.T) {
 	}
 	if !strings.Contains(b.logged(), "no journal") {
 		t.Error("the log does not say why")
+	}
+}
+
+// broken answers forms by a panic, before it said what they ask for or after.
+type broken struct {
+	Forms
+	begins bool
+}
+
+func (f broken) Answer(ctx context.Context, c Caller, _ string, _ []byte) Formed {
+	if f.begins {
+		if err := c.BeginForm(ctx, Write, "CreateUser", "iam:CreateUser", "arn:aws:iam::000000000000:user/bob"); err != nil {
+			return Formed{Status: http.StatusInternalServerError, Fault: err}
+		}
+	}
+	panic("out of order")
+}
+
+// TestAuditIsToldOfPanics: whether a call took effect whose method panicked is not known, so its line says it failed.
+func TestAuditIsToldOfPanics(t *testing.T) {
+	aForm := []flaw{setHeader("Content-Type", formType), setHeader("X-Amz-Target", ""), {sign: func(s *signing) { s.service = "iam" }}}
+	const put = " write ssm:PutInventory by ROOT began="
+	const create = " write iam:CreateUser by ROOT began="
+	const bob = " to arn:aws:iam::000000000000:user/bob"
+	for _, c := range []struct {
+		name  string
+		forms Forms
+		flaws []flaw
+		want  []string
+	}{
+		{"a write", nil, nil, []string{"begin" + put + "false" + putNode, "end" + put + "true" + putNode + " InternalServerError fault=true"}},
+		{"a form", broken{begins: true}, aForm, []string{"begin" + create + "false" + bob, "end" + create + "true" + bob + " InternalServerError fault=true"}},
+		{"a form of which nothing is known yet", broken{}, aForm, nil},
+	} {
+		audit := &clerk{}
+		b := newBench(t, func(config *Config) {
+			config.Audit, config.Forms = audit, c.forms
+			config.Rows = []Row{NewRow("PutInventory", func(r *wire.PutInventoryRequest) inventory.NodeID { return inventory.NodeID(r.InstanceId) },
+				func(context.Context, Caller, *wire.PutInventoryRequest) (*wire.PutInventoryResponse, error) {
+					panic("out of order")
+				})}
+		})
+		answer := b.send(t, "PutInventory", goodPut, c.flaws...)
+		if answer.StatusCode != http.StatusInternalServerError || !strings.Contains(b.logged(), "panic: out of order") {
+			t.Errorf("%s: answered %d", c.name, answer.StatusCode)
+		}
+		told(t, audit, c.want...)
 	}
 }

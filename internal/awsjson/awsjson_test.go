@@ -74,6 +74,12 @@ func newBench(t *testing.T, change func(*Config)) *bench {
 	}
 	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		w.Header().Set("X-Amzn-RequestId", "the-id")
+		defer func() { // as the middleware around it
+			if p := recover(); p != nil {
+				b.note(p)
+				w.WriteHeader(http.StatusInternalServerError)
+			}
+		}()
 		h.ServeHTTP(w, r)
 	}))
 	t.Cleanup(server.Close)
@@ -86,6 +92,8 @@ func (b *bench) Write(p []byte) (int, error) {
 	defer b.mu.Unlock()
 	return b.log.Write(p)
 }
+
+func (b *bench) note(p any) { fmt.Fprintf(b, "panic: %v\n", p) }
 
 func (b *bench) logged() string {
 	b.mu.Lock()
