@@ -216,6 +216,32 @@ func TestObjectThatIsNotWhatWasSentIsRemoved(t *testing.T) {
 	}
 }
 
+// TestUploadWhoseEndIsNotKnownIsRemoved has the object made, and every answer that would tell lost.
+func TestUploadWhoseEndIsNotKnownIsRemoved(t *testing.T) {
+	s := buckettest.Start(t)
+	o := open(t, s)
+	ended, asked := false, false
+	s.Fault = func(w http.ResponseWriter, r *http.Request) bool {
+		switch {
+		case r.Method == http.MethodPost && r.URL.Query().Has("uploadId"):
+			ended = true
+			aside(s, w, r)
+			return true
+		case r.Method == http.MethodHead && ended && !asked:
+			asked = true
+			w.WriteHeader(http.StatusForbidden)
+			return true
+		}
+		return false
+	}
+	if err := create(t, o, random(2*partBytes)); err == nil || !asked {
+		t.Errorf("the end was lost: %v", err)
+	}
+	if len(s.Objects()) > 0 || s.Uploads() > 0 {
+		t.Errorf("%d objects and %d uploads stay", len(s.Objects()), s.Uploads())
+	}
+}
+
 func TestUploadThatWasGivenUpLeavesNothing(t *testing.T) {
 	s := buckettest.Start(t)
 	o := open(t, s)
@@ -332,12 +358,26 @@ func TestReaderGivesUp(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer func() { _ = r.Close() }()
-	s.Fault = func(w http.ResponseWriter, r *http.Request) bool {
-		buckettest.Drop(w)
-		return true
-	}
-	if _, err := io.ReadAll(r); err == nil || !strings.Contains(err.Error(), "byte 0 of "+name) {
-		t.Errorf("a service that always cuts: %v", err)
+	for what, answer := range map[string]func(http.ResponseWriter){
+		"that gives no answer": buckettest.Drop,
+		"that cuts each answer": func(w http.ResponseWriter) {
+			w.Header().Set("Content-Range", "bytes 0-999/1000")
+			w.Header().Set("Content-Length", "1000")
+			w.WriteHeader(http.StatusPartialContent)
+			buckettest.Cut(w, 1000, nil)
+		},
+	} {
+		s.Fault = func(w http.ResponseWriter, _ *http.Request) bool {
+			answer(w)
+			return true
+		}
+		_, err := io.ReadAll(r)
+		if err == nil || !strings.Contains(err.Error(), "byte 0 of "+name) || !strings.Contains(err.Error(), "cut") {
+			t.Errorf("a service %s: %v", what, err)
+		}
+		if errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF) {
+			t.Errorf("a service %s is taken for a backup that ends too early: %v", what, err)
+		}
 	}
 }
 
