@@ -162,6 +162,31 @@ func TestDeclaredHasTheNameOfAStoredOne(t *testing.T) {
 	}
 }
 
+// TestConfiguredKeyTakesTheNameOfAUser: refusals and the audit name a configured key as they would name a user of its id.
+func TestConfiguredKeyTakesTheNameOfAUser(t *testing.T) {
+	ctx := t.Context()
+	s := newStore(t)
+	before := open(t, Options{Store: s})
+	const other = "111122223334"
+	keys := map[string]AccessKey{}
+	for _, u := range []struct{ account, name string }{{tenant, "AKIAPLAIN"}, {tenant, "AKIAOTHER"}, {other, "AKIAPLAIN"}, {tenant, "AKIACAROL"}} {
+		must(before.CreateUser(ctx, u.account, u.name, "/", nil))(t)
+		keys[u.account+" "+u.name] = must(before.CreateAccessKey(ctx, u.account, u.name))(t)
+	}
+	dir := directory(t, declaredAccount())
+	_, plain, _ := dir.Key("AKIAPLAIN")
+	if _, p, err := before.Key(ctx, keys[tenant+" AKIAPLAIN"].ID); err != nil || p.ARN != plain.ARN {
+		t.Fatalf("the user is %+v, the configured key %+v, %v: there is nothing to tell apart", p, plain, err)
+	}
+	d := open(t, Options{Store: s, Declared: dir})
+	for who, key := range keys {
+		_, _, err := d.Key(ctx, key.ID)
+		if taken := who == tenant+" AKIAPLAIN"; errors.Is(err, ErrUnknownKey) != taken || !taken && err != nil {
+			t.Errorf("the key of %s: %v", who, err)
+		}
+	}
+}
+
 func TestDeclaredMistakesAreNamed(t *testing.T) {
 	for want, change := range map[string]func(a *Account){
 		`name: "a b" is no name`:                          func(a *Account) { a.Users[0].Name = "a b" },
