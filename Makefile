@@ -73,7 +73,7 @@ kill: tools ## 200 rounds of kill -9 under eight writers, 100 more over a databa
 failover: tools ## 60 s of kill -9 of servers and primaries under eight writers
 	$(GO) test ./e2e -run '^TestFailOver' -count 1 -v -timeout 20m -failing 60s
 
-chaos: tools ## every test of faults in its long form, for two hours, and a table; MINUTES=20, ARGS='kill upgrade' for parts
+chaos: tools ## every test of faults, for two hours, and a table; MINUTES=20, ARGS='kill upgrade' for parts
 	scripts/chaos $(MINUTES) $(ARGS)
 
 soak: build ## 10,000 simulated agents for 72 hours: memory, p99 by the hour, errors, a verdict; ARGS='--for 12m' for less
