@@ -13,6 +13,8 @@ import (
 	"math/big"
 	"net/http"
 	"path/filepath"
+	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -130,5 +132,46 @@ func TestOnlyTheProofOfANameGoesWithoutAClientCertificate(t *testing.T) {
 		if err := config.VerifyConnection(tls.ConnectionState{NegotiatedProtocol: protocol}); (err == nil) != allowed {
 			t.Errorf("%q: %v", protocol, err)
 		}
+	}
+}
+
+// TestProofOfANameIsAllThatGoesWithoutAClientCertificate offers the authority's protocol beside HTTP, to have a connection
+// without a certificate and speak HTTP on it.
+func TestProofOfANameIsAllThatGoesWithoutAClientCertificate(t *testing.T) {
+	issuer := newClientIssuer(t)
+	clients := &ClientAuthorities{now: time.Now, looked: time.Now().Add(time.Hour), pool: x509.NewCertPool()}
+	clients.pool.AddCert(issuer.certificate)
+	authority, err := OpenAuthority(t.TempDir(), []string{"127.0.0.1"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	var served atomic.Int32
+	s := serve(t, http.HandlerFunc(func(http.ResponseWriter, *http.Request) { served.Add(1) }), func(s *Server) {
+		s.TLS = TLSConfig(&ACME{}, clients)
+		s.TLS.GetCertificate = authority.GetCertificate // of a name that was proved
+	})
+	ask := func(certificates []tls.Certificate, protocols ...string) (negotiated string, answer []byte) {
+		config := trusting(t, authority)
+		config.NextProtos, config.Certificates = protocols, certificates
+		conn, err := tls.Dial("tcp", s.address, config)
+		if err != nil {
+			return "", nil
+		}
+		defer func() { _ = conn.Close() }()
+		_ = conn.SetDeadline(time.Now().Add(5 * time.Second))
+		_, _ = io.WriteString(conn, "GET / HTTP/1.1\r\nHost: 127.0.0.1\r\nConnection: close\r\n\r\n")
+		answer, _ = io.ReadAll(conn) // of a connection that is cut, what came
+		return conn.ConnectionState().NegotiatedProtocol, answer
+	}
+	for _, protocols := range [][]string{
+		{acme.ALPNProto}, {acme.ALPNProto, "http/1.1"}, {"http/1.1", acme.ALPNProto}, {acme.ALPNProto, "h2", "http/1.1"}, {"http/1.1"}, {},
+	} {
+		if with, answer := ask(nil, protocols...); served.Load() > 0 || len(answer) > 0 {
+			t.Errorf("offering %q, and no certificate, it speaks %q and is answered %q", protocols, with, answer)
+		}
+	}
+	good := issuer.client(t, x509.ExtKeyUsageClientAuth, time.Now().Add(time.Hour))
+	if _, answer := ask(good, "http/1.1"); served.Load() != 1 || !strings.HasPrefix(string(answer), "HTTP/1.1 200 ") {
+		t.Errorf("with a certificate it is answered %q", answer)
 	}
 }
