@@ -39,6 +39,7 @@ func deepFolder(t *testing.T) string {
 }
 
 func TestBackupOfRunningService(t *testing.T) {
+	t.Parallel()
 	data := deepFolder(t)
 	s := serveHere(t, "--data", data)
 	put := `{"InstanceId":"i-12345678","Items":[{"TypeName":"Custom:RackInfo","SchemaVersion":"1.0","CaptureTime":"2026-01-02T03:04:05Z","Content":[{"Rack":"r1"}]}]}`
@@ -87,6 +88,7 @@ func TestBackupOfStoreInOtherHands(t *testing.T) {
 
 // TestServiceThatFailsDuringBackupLeavesNone has a service end its answer with an error, and cut it.
 func TestServiceThatFailsDuringBackupLeavesNone(t *testing.T) {
+	t.Parallel()
 	whole := wholeBackup(t)
 	for name, answer := range map[string]http.HandlerFunc{
 		"the disk of the service": func(w http.ResponseWriter, _ *http.Request) {
@@ -173,6 +175,7 @@ func answering(t *testing.T, data string, h http.Handler) {
 // TestStopEndsBackups stops a service while a client takes nothing of a backup: the stop does not wait for it, and a
 // second backup at the same time is refused.
 func TestStopEndsBackups(t *testing.T) {
+	t.Parallel()
 	data := t.TempDir()
 	s := serveHere(t, "--data", data)
 	var entries []string

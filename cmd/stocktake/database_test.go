@@ -26,6 +26,8 @@ import (
 // TestDatabaseScripts runs testdata/database: several servers over one database, as people type it. Each script has a
 // database, and the addresses of two servers.
 func TestDatabaseScripts(t *testing.T) {
+	t.Parallel()
+	builtProgram(t)
 	testscript.Run(t, testscript.Params{
 		Dir: "testdata/database",
 		Setup: func(env *testscript.Env) error {

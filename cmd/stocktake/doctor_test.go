@@ -61,6 +61,7 @@ func TestDoctorJudgesDatabases(t *testing.T) {
 }
 
 func TestDoctorExaminesADatabase(t *testing.T) {
+	t.Parallel()
 	url := pgtest.Database(t)
 	asked := config{settings: settings{databaseSetting: databaseSetting{DatabaseURL: url}}}
 	text, _, failed := examined(asked, func(d *doctor) { d.database(t.Context()) })

@@ -9,10 +9,12 @@ import (
 	"fmt"
 	"io"
 	"net/http"
+	"os/exec"
 	"path/filepath"
 	"regexp"
 	"strings"
 	"sync"
+	"syscall"
 	"testing"
 	"time"
 
@@ -32,21 +34,50 @@ const (
 
 var movedEnv = []string{"STOCKTAKE_ROOT_ACCESS_KEY_ID=" + movedKey, "STOCKTAKE_ROOT_SECRET_ACCESS_KEY=" + movedSecret}
 
-// running is `stocktake serve` in this process.
+// running is `stocktake serve`.
 type running struct {
 	url  string
 	stop func()
 }
 
-// serveHere runs the command with these arguments until stop is called.
+// runner runs a command line until its end, or that of ctx, and gives its exit code.
+type runner func(ctx context.Context, args []string, stdout, stderr io.Writer) int
+
+// here runs command lines in this process.
+func here(ctx context.Context, args []string, stdout, stderr io.Writer) int {
+	return run(ctx, args, movedEnv, stdout, stderr)
+}
+
+// apart runs command lines as a person does, by the program without the race detector.
+func apart(t *testing.T) runner {
+	t.Helper()
+	path := builtProgram(t)
+	return func(ctx context.Context, args []string, stdout, stderr io.Writer) int {
+		cmd := exec.CommandContext(ctx, path, args...)
+		cmd.Env, cmd.Stdout, cmd.Stderr = movedEnv, stdout, stderr
+		cmd.Cancel = func() error { return cmd.Process.Signal(syscall.SIGTERM) }
+		if err := cmd.Run(); cmd.ProcessState == nil {
+			_, _ = fmt.Fprintln(stderr, err) // the exit code tells
+			return -1
+		}
+		return cmd.ProcessState.ExitCode()
+	}
+}
+
+// serveHere runs the command with these arguments in this process until stop is called.
 func serveHere(t *testing.T, args ...string) *running {
+	t.Helper()
+	return serveBy(t, here, args...)
+}
+
+func serveBy(t *testing.T, by runner, args ...string) *running {
 	t.Helper()
 	ctx, cancel := context.WithCancel(context.Background())
 	said, says := io.Pipe()
 	var log lockedText
 	ended := make(chan int, 1)
 	go func() {
-		code := run(ctx, append([]string{"serve", "--listen", "127.0.0.1:0", "--admin-listen", "127.0.0.1:0", "--log-level", "warn"}, args...), movedEnv, says, &log)
+		code := by(ctx, append([]string{"serve", "--listen", "127.0.0.1:0", "--admin-listen", "127.0.0.1:0", "--log-level", "warn"}, args...), says, &log)
 		_ = says.Close() // never fails
 		ended <- code
 	}()
@@ -212,11 +243,11 @@ func nextPage(t *testing.T, question, answer string) string {
 	return string(next)
 }
 
-// copyHere runs the copy command.
-func copyHere(t *testing.T, from, to string) {
+// copyBy runs the copy command.
+func copyBy(t *testing.T, by runner, from, to string) {
 	t.Helper()
 	var stdout, stderr bytes.Buffer
-	if code := run(t.Context(), []string{"copy", "--from", from, "--to", to}, nil, &stdout, &stderr); code != 0 {
+	if code := by(t.Context(), []string{"copy", "--from", from, "--to", to}, &stdout, &stderr); code != 0 {
 		t.Fatalf("copy from %s to %s: exit code %d\n%s", shownStore(from), shownStore(to), code, stderr.String())
 	}
 	t.Log(stdout.String())
@@ -226,22 +257,24 @@ var movedNodes = flag.Int("moved", 60, "nodes of the store that moves, 52 at the
 
 // A store that moved into a database and back answers every question as it did before, byte for byte.
 func TestMovedStoreAnswersTheSame(t *testing.T) {
+	t.Parallel()
+	by := apart(t)
 	fleet := simulate.New(11, *movedNodes)
 	first, second, database := t.TempDir(), filepath.Join(t.TempDir(), "back"), pgtest.Database(t)
 	nodes := []string{string(fleet.ID(0)), string(fleet.ID(3)), string(fleet.ID(12)), string(fleet.ID(51))}
 	list := askedOf(nodes)
-	s := serveHere(t, "--data", first)
+	s := serveBy(t, by, "--data", first)
 	s.fill(t, fleet)
 	before := s.answers(t, list)
 	s.stop()
 	judgeList(t, before)
 	for _, move := range [][2]string{{first, database}, {database, second}} {
-		copyHere(t, move[0], move[1])
+		copyBy(t, by, move[0], move[1])
 		args := []string{"--data", move[1]}
 		if isDatabase(move[1]) {
 			args = []string{"--database-url", move[1]}
 		}
-		moved := serveHere(t, args...)
+		moved := serveBy(t, by, args...)
 		after := moved.answers(t, list)
 		moved.stop()
 		for _, q := range list {

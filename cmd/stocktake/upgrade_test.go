@@ -52,6 +52,7 @@ func says(t *testing.T, want string, args ...string) {
 
 // TestFolderOfBeforeGoesOn backs a folder of the release before up, which leaves it as it is, and serves it.
 func TestFolderOfBeforeGoesOn(t *testing.T) {
+	t.Parallel()
 	data := unpackOlder(t)
 	file := filepath.Join(t.TempDir(), "backup")
 	says(t, "`stocktake backup` of that release first", "backup", "--data", data, "--to", file)
@@ -68,6 +69,7 @@ func TestFolderOfBeforeGoesOn(t *testing.T) {
 
 // TestBackupOfBeforeIsRestored restores a file of the release before into either kind of store.
 func TestBackupOfBeforeIsRestored(t *testing.T) {
+	t.Parallel()
 	data := filepath.Join(t.TempDir(), "data")
 	says(t, "restored 5 nodes", "restore", "--from", older+".backup", "--data", data)
 	goesOn(t, "--data", data)
@@ -78,6 +80,7 @@ func TestBackupOfBeforeIsRestored(t *testing.T) {
 
 // TestTablesOfBeforeGoOn migrates tables of the release before, which are refused until then, and serves them.
 func TestTablesOfBeforeGoOn(t *testing.T) {
+	t.Parallel()
 	url := pgtest.Database(t)
 	if _, err := pgcluster.Query(t.Context(), url, unzipped(t, older+".sql.gz")); err != nil {
 		t.Fatal(err)
