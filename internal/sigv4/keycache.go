@@ -50,14 +50,14 @@ func (s *signer) made(signature [sha256.Size]byte, c *Claim, bodyHash [sha256.Si
 	return hmac.Equal(signature[:], m.sum)
 }
 
-// signer gives the signer of a claim under a secret.
-func (v *Verifier) signer(c *Claim, secret string) *signer {
-	name := keyName{c.AccessKeyID, c.Date, c.Region}
-	if s := v.keys.get(name, secret); s != nil {
+// signer gives the signer of a claim under a key's secret.
+func (k *keyCache) signer(c *Claim, accessKeyID, secret string) *signer {
+	name := keyName{accessKeyID, c.Date, c.Region}
+	if s := k.get(name, secret); s != nil {
 		return s
 	}
 	s := &signer{key: deriveKey(secret, c.Date, c.Region, c.Service)}
-	v.keys.put(name, derived{secret, s})
+	k.put(name, derived{secret, s})
 	return s
 }
 

@@ -1,11 +1,15 @@
 package sigv4
 
 import (
+	"context"
 	"crypto/sha256"
 	"encoding/hex"
+	"errors"
 	"math"
 	"math/rand/v2"
+	"net/http"
 	"slices"
+	"strings"
 	"testing"
 	"time"
 )
@@ -39,6 +43,40 @@ func BenchmarkTimingOfWrongSignatures(b *testing.B) {
 		}
 	}
 	b.ReportMetric(sameDistribution(times[0], times[1]), "p")
+}
+
+// BenchmarkTimingOfWrongKeys measures in the same way signatures of a known key that are wrong, and those of a key that is
+// not known. What finding a key takes is the lookup's, and not in it.
+func BenchmarkTimingOfWrongKeys(b *testing.B) {
+	v := &Verifier{Service: "ssm", Lookup: func(_ context.Context, id, _ string) (Key, error) {
+		if id == permanent.AccessKeyID {
+			return Key{SecretAccessKey: permanent.SecretAccessKey}, nil
+		}
+		return Key{}, ErrUnknownKey
+	}}
+	known, unknown := newRequest(""), newRequest("")
+	mustSign(b, known, "", Credentials{AccessKeyID: permanent.AccessKeyID, SecretAccessKey: "another"})
+	mustSign(b, unknown, "", Credentials{AccessKeyID: strings.ToLower(permanent.AccessKeyID), SecretAccessKey: "another"})
+	requests := [2]*http.Request{known, unknown}
+	want := [2]Code{CodeInvalidSignature, CodeUnrecognized}
+	var times [2][]float64
+	random := rand.New(rand.NewPCG(1, 2))
+	for b.Loop() {
+		kind := random.IntN(2)
+		began := time.Now()
+		claim, err := v.Headers(requests[kind], testTime)
+		if err == nil {
+			err = claim.Verify(sha256.Sum256(nil))
+		}
+		times[kind] = append(times[kind], float64(time.Since(began)))
+		var refused *Error
+		if !errors.As(err, &refused) || refused.Code != want[kind] {
+			b.Fatal(err)
+		}
+	}
+	b.ReportMetric(sameDistribution(times[0], times[1]), "p")
+	b.ReportMetric(times[0][len(times[0])/2], "known-ns")
+	b.ReportMetric(times[1][len(times[1])/2], "unknown-ns")
 }
 
 // flip changes one hexadecimal digit.

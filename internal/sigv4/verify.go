@@ -46,6 +46,8 @@ type Verifier struct {
 	Lookup func(ctx context.Context, accessKeyID, token string) (Key, error)
 
 	keys keyCache
+	// strangers are of keys that are not known, by day and region: who knows no key pushes out none that is in use.
+	strangers keyCache
 }
 
 // Claim is what a request says of itself: who signed it, for which region, when. It is worth nothing until Verify has
@@ -80,20 +82,24 @@ func (v *Verifier) Headers(r *http.Request, now time.Time) (*Claim, error) {
 	}
 	key, err := v.Lookup(r.Context(), c.AccessKeyID, strings.Join(token, ""))
 	if errors.Is(err, ErrUnknownKey) {
-		// The work of a known key, so that the time of the answer says no more than its text. Not cached: who knows no key
-		// shall not push out those in use.
-		deriveKey("unknown", c.Date, c.Region, c.Service)
+		c.lookStrange(&v.strangers)
 		return nil, &Error{CodeUnrecognized, messageUnrecognized}
 	}
 	if err != nil {
 		return nil, err
 	}
-	c.signer = v.signer(c, key.SecretAccessKey)
+	c.signer = v.keys.signer(c, c.AccessKeyID, key.SecretAccessKey)
 	if err := checkToken(token, key, now); err != nil {
 		return nil, err
 	}
 	c.Identity = key.Identity
 	return c, nil
+}
+
+// lookStrange does the work of a known key with a wrong signature, so that the time of the answer says no more than its text.
+func (c *Claim) lookStrange(strangers *keyCache) {
+	c.signer = strangers.signer(c, "", "unknown")
+	_ = c.Verify(sha256.Sum256(nil)) // it is refused whatever this says
 }
 
 // Claim is Headers without the key: for requests signed by a key pair, which [Claim.VerifyPSS] verifies. Verify of such a

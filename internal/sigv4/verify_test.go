@@ -6,6 +6,7 @@ import (
 	"errors"
 	"net/http"
 	"net/url"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -298,12 +299,12 @@ func TestClaimWithoutKeyNeverVerifies(t *testing.T) {
 func TestKeyCacheFollowsTheSecret(t *testing.T) {
 	v := testVerifier()
 	claim := &Claim{Authorization: Authorization{AccessKeyID: "a", Date: "d", Region: "r", Service: "ssm"}}
-	first := v.signer(claim, "secret").key
-	second := v.signer(claim, "rotated").key
+	first := v.keys.signer(claim, claim.AccessKeyID, "secret").key
+	second := v.keys.signer(claim, claim.AccessKeyID, "rotated").key
 	if string(first) == string(second) {
 		t.Error("the key of a rotated secret is the old one")
 	}
-	if string(v.signer(claim, "secret").key) != string(first) {
+	if string(v.keys.signer(claim, claim.AccessKeyID, "secret").key) != string(first) {
 		t.Error("the key of a secret changed")
 	}
 }
@@ -313,10 +314,33 @@ func TestKeyCacheIsBounded(t *testing.T) {
 	c := &Claim{Authorization: Authorization{AccessKeyID: "a", Date: "d", Service: "ssm"}}
 	for i := range 3 * keyCacheSize {
 		c.Region = time.Duration(i).String()
-		v.signer(c, "secret")
+		v.keys.signer(c, c.AccessKeyID, "secret")
 	}
 	if n := len(v.keys.now) + len(v.keys.old); n > 2*keyCacheSize {
 		t.Errorf("%d keys are kept", n)
+	}
+}
+
+// TestUnknownKeysPushOutNone: what their dummy work keeps is theirs, and bounded.
+func TestUnknownKeysPushOutNone(t *testing.T) {
+	v := testVerifier()
+	good := newRequest("")
+	mustSign(t, good, "", permanent)
+	if err := verify(v, good, "", testTime); err != nil {
+		t.Fatal(err)
+	}
+	for i := range 2*keyCacheSize + 10 {
+		r := newRequest("")
+		if err := Sign(r, sha256.Sum256(nil), Credentials{AccessKeyID: "NOBODY", SecretAccessKey: "s"}, "region-"+strconv.Itoa(i), "ssm", testTime); err != nil {
+			t.Fatal(err)
+		}
+		wantError(t, verify(v, r, "", testTime), CodeUnrecognized, messageUnrecognized)
+	}
+	if len(v.keys.now) != 1 || len(v.keys.old) != 0 {
+		t.Errorf("%d and %d known keys are kept, not the one in use", len(v.keys.now), len(v.keys.old))
+	}
+	if n := len(v.strangers.now) + len(v.strangers.old); n == 0 || n > 2*keyCacheSize {
+		t.Errorf("%d are kept of keys that are not known", n)
 	}
 }
 
