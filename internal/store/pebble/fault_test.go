@@ -248,7 +248,7 @@ func TestFaultAtEveryWrite(t *testing.T) {
 	sc, n := newScript(t, seed), countWrites(t, seed)
 	t.Logf("%d writes", n)
 	for _, lasting := range []bool{false, true} {
-		sample(n, 10, func(write int64) {
+		sample(n, 40, func(write int64) {
 			var failed atomic.Value
 			d := newDisk(func(at int64, op errorfs.Op) error {
 				if at == write || lasting && at > write {

@@ -170,7 +170,7 @@ func TestDamageOfClosedStores(t *testing.T) {
 	t.Parallel()
 	o := newSound(t)
 	chance := rand.New(rand.NewPCG(7, 0))
-	rounds, refused, found, verified, harmless := rotRounds(22), 0, 0, 0, 0
+	rounds, refused, found, verified, harmless := rotRounds(12), 0, 0, 0, 0
 	for round := range rounds {
 		dir := o.copied(t)
 		r := spoil(t, dir, chance, func(string) bool { return true })
@@ -208,7 +208,7 @@ func TestDamageOfOpenStores(t *testing.T) {
 	t.Parallel()
 	o := newSound(t)
 	chance := rand.New(rand.NewPCG(8, 0))
-	rounds, found, verified := rotRounds(8), 0, 0
+	rounds, found, verified := rotRounds(3), 0, 0
 	for round := range rounds {
 		dir, log := o.copied(t), &told{Handler: slog.DiscardHandler}
 		s, err := pebble.Open(pebble.Options{Dir: dir, Shards: 2, CacheBytes: 1, RowBytes: 1, Logger: slog.New(log)})

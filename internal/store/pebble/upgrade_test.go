@@ -123,7 +123,7 @@ func TestUpgradeKilledAnywhere(t *testing.T) {
 	n := sound.writes.Load()
 	t.Logf("%d writes", n)
 	tried := 0
-	sample(n, 6, func(write int64) {
+	sample(n, 12, func(write int64) {
 		tried++
 		var left *vfs.MemFS
 		var d *disk

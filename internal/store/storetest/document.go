@@ -22,7 +22,7 @@ func documentsKeepOrderAndDuplicates(t *testing.T, m Maker) {
 		name := DocumentKey(key, KeyOf(item))
 		entries, err := Entries(t.Context(), r.s, name, r.document(name))
 		r.check(err)
-		if d := cmp.Diff(item.Content, entries, Equate); d != "" {
+		if d := differ(item.Content, entries); d != "" {
 			t.Fatalf("report %d (-reported +stored):\n%s", i, d)
 		}
 	}
@@ -63,7 +63,7 @@ func anyTextIsKept(t *testing.T, m Maker) {
 		name := DocumentKey(key, KeyOf(item))
 		entries, err := Entries(t.Context(), r.s, name, r.document(name))
 		r.check(err)
-		if d := cmp.Diff(item.Content, entries, Equate); d != "" {
+		if d := differ(item.Content, entries); d != "" {
 			t.Errorf("%q (-reported +stored):\n%s", text, d)
 		}
 	}

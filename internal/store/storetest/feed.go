@@ -5,8 +5,6 @@ import (
 	"testing"
 	"time"
 
-	"github.com/google/go-cmp/cmp"
-
 	"stocktake/internal/inventory"
 )
 
@@ -73,7 +71,7 @@ func changesNeverGoBack(t *testing.T, m Maker) {
 		total += len(seen.shards[shard])
 		again, err := ChangesAll(t.Context(), r.s, shard, inventory.Position{}, 100)
 		r.check(err)
-		if d := cmp.Diff(seen.shards[shard], again, Equate); d != "" {
+		if d := differ(seen.shards[shard], again); d != "" {
 			t.Errorf("shard %d (-as followed +as read at the end):\n%s", shard, d)
 		}
 		if n := len(again); n > 0 && r.heads()[shard] != again[n-1].Position {
@@ -106,14 +104,14 @@ func changesSayWhatHappened(t *testing.T, m Maker) {
 		SchemaVersion: "1.2", CaptureTime: second.CaptureTime, Arrival: Epoch.Add(time.Hour), Context: second.Context,
 		Split: 1, Delta: build.Writes[0].Delta, Added: build.Writes[0].Added, Removed: build.Writes[0].Removed,
 	}
-	if d := cmp.Diff(want, changes[1], Equate); d != "" {
+	if d := differ(want, changes[1]); d != "" {
 		t.Errorf("change of a rewrite (-want +got):\n%s", d)
 	}
 	gone := want
 	gone.Position, gone.Cause, gone.Arrival = inventory.Position{Seq: 3, ID: changes[2].ID}, inventory.CauseRetention, Epoch.Add(2*time.Hour)
 	gone.Gone, gone.Split, gone.Delta, gone.Added = true, 0, nil, nil
 	gone.Removed = build.Writes[0].Document.ShapeSet()
-	if d := cmp.Diff(gone, changes[2], Equate); d != "" {
+	if d := differ(gone, changes[2]); d != "" {
 		t.Errorf("change of a removal (-want +got):\n%s", d)
 	}
 	ids := map[inventory.ChangeID]bool{}

@@ -104,7 +104,7 @@ func (r *trial) raceFences() {
 		left := raiser.written(keys)
 		heads := raiser.heads()
 		group.Wait()
-		if d := cmp.Diff(left, raiser.written(keys), Equate); d != "" {
+		if d := differ(left, raiser.written(keys)); d != "" {
 			r.Fatalf("commits took effect after the fence was raised to %d (-when raised +later):\n%s", number+1, d)
 		}
 		if d := cmp.Diff(heads, raiser.heads()); d != "" {

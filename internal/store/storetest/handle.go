@@ -6,8 +6,6 @@ import (
 	"testing"
 	"time"
 
-	"github.com/google/go-cmp/cmp"
-
 	"stocktake/internal/inventory"
 	"stocktake/internal/store"
 )
@@ -29,15 +27,15 @@ func handlesReadAtOnce(t *testing.T, m Maker) {
 		}
 		name := DocumentKey(key, KeyOf(item))
 		doc := there.document(name)
-		if d := cmp.Diff(*c.Writes[0].Document, doc, Equate); d != "" {
+		if d := differ(*c.Writes[0].Document, doc); d != "" {
 			t.Fatalf("round %d: document (-committed +read by the other handle):\n%s", round, d)
 		}
 		entries, err := Entries(t.Context(), there.s, name, doc)
 		r.check(err)
-		if d := cmp.Diff(item.Content, entries, Equate); d != "" {
+		if d := differ(item.Content, entries); d != "" {
 			t.Fatalf("round %d: entries (-committed +read by the other handle):\n%s", round, d)
 		}
-		if d := cmp.Diff([]store.NodeScan{there.scan(key)}, there.read([]inventory.NodeKey{key}, allTypes(node)...), Equate); d != "" {
+		if d := differ([]store.NodeScan{there.scan(key)}, there.read([]inventory.NodeKey{key}, allTypes(node)...)); d != "" {
 			t.Fatalf("round %d: node (-scanned +read):\n%s", round, d)
 		}
 		last := done.Changes[0]
@@ -45,7 +43,7 @@ func handlesReadAtOnce(t *testing.T, m Maker) {
 			t.Fatalf("round %d: the other handle's head is %v, want %v", round, head, last.Position)
 		}
 		changes := there.changes(key)
-		if d := cmp.Diff(last, changes[len(changes)-1], Equate); d != "" {
+		if d := differ(last, changes[len(changes)-1]); d != "" {
 			t.Fatalf("round %d: change (-committed +read by the other handle):\n%s", round, d)
 		}
 		refreshed := there.commit(there.refreshOf(key, KeyOf(item)))

@@ -56,6 +56,11 @@ func (c *content) readShard(ctx context.Context, s store.View, shard int) error 
 		x, y := a.Node.Key, b.Node.Key
 		return cmp.Or(cmp.Compare(x.Account, y.Account), cmp.Compare(x.Region, y.Region), cmp.Compare(x.Node, y.Node))
 	})
+	for i := range nodes {
+		if len(nodes[i].Node.Items) == 0 {
+			nodes[i].Node.Items, nodes[i].Documents = nil, nil // stores differ in which empty they give: alike, they compare fast
+		}
+	}
 	c.Nodes[shard] = nodes
 	oldest, err := s.OldestChange(ctx, shard)
 	switch {
@@ -65,6 +70,11 @@ func (c *content) readShard(ctx context.Context, s store.View, shard int) error 
 			return err
 		}
 		c.Changes[shard] = append([]inventory.Change{oldest}, rest...)
+		for i := range c.Changes[shard] {
+			if change := &c.Changes[shard][i]; len(change.Removed) == 0 {
+				change.Removed = nil
+			}
+		}
 	case !errors.Is(err, store.ErrNotFound):
 		return err
 	}
@@ -208,7 +218,7 @@ func loadedElsewhereIsTheSame(t *testing.T, m Maker) { Copy(t, m, oracle, 54) }
 // both.
 func Copy(t *testing.T, from, to Maker, seed uint64) {
 	r := newTrial(t, from)
-	source := r.played(seed, 150)
+	source := r.played(seed, 100)
 	want := r.content(r.s)
 	s := to.Like(t, r.s.Identity())
 	if s.Identity() != r.s.Identity() {
@@ -224,7 +234,7 @@ func (r *trial) goOn(source *Player, s store.Store) {
 	r.Helper()
 	copied, err := source.on(r.Context(), s)
 	r.check(err)
-	for step := range 100 {
+	for step := range 60 {
 		want, errA := source.Next(r.Context())
 		got, errB := copied.Next(r.Context())
 		if errA != nil || errB != nil || got != want {

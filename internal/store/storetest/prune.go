@@ -5,8 +5,6 @@ import (
 	"testing"
 	"time"
 
-	"github.com/google/go-cmp/cmp"
-
 	"stocktake/internal/inventory"
 	"stocktake/internal/store"
 )
@@ -76,7 +74,7 @@ func oldestChangeBeginsTheFeed(t *testing.T, m Maker) {
 		r.prune(Epoch.Add(time.Duration([]int{0, 1, 3, 4, 1000}[pruned]) * time.Hour))
 		got, err := r.s.OldestChange(t.Context(), r.shardOf(key))
 		r.check(err)
-		if d := cmp.Diff(want, got, Equate); d != "" {
+		if d := differ(want, got); d != "" {
 			t.Errorf("oldest change (-want +got):\n%s", d)
 		}
 		r.after(got, int(5-got.Seq))

@@ -7,8 +7,6 @@ import (
 	"sync"
 	"testing"
 
-	"github.com/google/go-cmp/cmp"
-
 	"stocktake/internal/inventory"
 	"stocktake/internal/store"
 )
@@ -45,7 +43,7 @@ func readGivesNodesWithDocuments(t *testing.T, m Maker) {
 			}
 			got[i].Node.Revision = 0
 		}
-		if d := cmp.Diff(want, got, Equate); d != "" {
+		if d := differ(want, got); d != "" {
 			t.Fatalf("nodes %v with documents of %q (-scanned +read):\n%s", keys, chosen, d)
 		}
 	}
@@ -115,7 +113,7 @@ func readIsConsistent(t *testing.T, m Maker) {
 	for _, n := range seen {
 		for i, item := range n.Node.Items {
 			refs := n.Documents[i].Refs
-			if d := cmp.Diff(fed[r.shardOf(n.Node.Key)][item.Seq], refs, Equate); d != "" || len(refs) != item.Entries {
+			if d := differ(fed[r.shardOf(n.Node.Key)][item.Seq], refs); d != "" || len(refs) != item.Entries {
 				t.Fatalf("the record says %q is of change %d with %d entries (-as fed +as read):\n%s", item.Type, item.Seq, item.Entries, d)
 			}
 		}

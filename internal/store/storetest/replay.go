@@ -3,8 +3,6 @@ package storetest
 import (
 	"testing"
 
-	"github.com/google/go-cmp/cmp"
-
 	"stocktake/internal/inventory"
 	"stocktake/internal/store"
 )
@@ -56,7 +54,7 @@ func (p *copied) apply(t *testing.T, c inventory.Change) {
 		return // what it was before nobody knows
 	}
 	added, removed := inventory.SetDiff(before.ShapeSet(), p.documents[c.Document].ShapeSet())
-	if d := cmp.Diff([][]inventory.ShapeID{added, removed}, [][]inventory.ShapeID{c.Added, c.Removed}, Equate); d != "" {
+	if d := differ([][]inventory.ShapeID{added, removed}, [][]inventory.ShapeID{c.Added, c.Removed}); d != "" {
 		t.Fatalf("change %d of shard %d (-sets as replayed +as told):\n%s", c.Seq, c.Shard, d)
 	}
 }
@@ -160,10 +158,10 @@ func replayOverScanGivesNow(t *testing.T, m Maker) {
 	whole := newCopied()
 	r.follow(whole, r.start())
 	now := r.scanned(func() {})
-	if d := cmp.Diff(now.documents, scanned.documents, Equate); d != "" || len(scanned.doomed) > 0 {
+	if d := differ(now.documents, scanned.documents); d != "" || len(scanned.doomed) > 0 {
 		t.Errorf("replay over a scan, %d documents never removed (-now +replayed):\n%s", len(scanned.doomed), d)
 	}
-	if d := cmp.Diff(now.documents, whole.documents, Equate); d != "" {
+	if d := differ(now.documents, whole.documents); d != "" {
 		t.Errorf("replay over nothing (-now +replayed):\n%s", d)
 	}
 }

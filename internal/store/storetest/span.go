@@ -5,8 +5,6 @@ import (
 	"slices"
 	"testing"
 
-	"github.com/google/go-cmp/cmp"
-
 	"stocktake/internal/inventory"
 	"stocktake/internal/store"
 )
@@ -83,7 +81,7 @@ func excerptIsPartOfWhatIsRead(t *testing.T, m Maker) {
 					at++
 				}
 			}
-			if d := cmp.Diff(whole, got, Equate); d != "" {
+			if d := differ(whole, got); d != "" {
 				t.Fatalf("%d refs from %d on of %q (-of the whole +excerpt):\n%s", most, first, of, d)
 			}
 		}

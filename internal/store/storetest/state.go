@@ -19,7 +19,7 @@ import (
 type State struct {
 	Nodes map[inventory.NodeKey]store.NodeScan
 	// Texts are those of every shape a document or a change names.
-	Texts map[string]string
+	Texts map[store.Typed]string
 	// Changes are what every shard's feed holds, from its oldest position that can be read.
 	Changes map[int][]inventory.Change
 	Records map[string]string
@@ -32,7 +32,7 @@ type State struct {
 // Read reads all of a store. oldest is, for each shard, the position to read changes after.
 func Read(ctx context.Context, s store.Store, oldest []inventory.Position) (State, error) {
 	state := State{
-		Nodes: map[inventory.NodeKey]store.NodeScan{}, Texts: map[string]string{},
+		Nodes: map[inventory.NodeKey]store.NodeScan{}, Texts: map[store.Typed]string{},
 		Changes: map[int][]inventory.Change{}, Records: map[string]string{},
 		Lines: map[int][]store.JournalLine{}, Intentions: map[int]map[string]string{},
 	}
@@ -47,8 +47,9 @@ func Read(ctx context.Context, s store.Store, oldest []inventory.Position) (Stat
 		if err := readAlike(ctx, s, nodes); err != nil {
 			return state, err
 		}
+		named := naming{}
 		for _, n := range nodes {
-			if err := state.addNode(ctx, s, n); err != nil {
+			if err := state.addNode(ctx, s, n, named); err != nil {
 				return state, err
 			}
 		}
@@ -57,14 +58,15 @@ func Read(ctx context.Context, s store.Store, oldest []inventory.Position) (Stat
 			return state, err
 		}
 		for _, c := range changes {
-			if err := state.addTexts(ctx, s, c.Document, ShapesOf(c)); err != nil {
-				return state, err
-			}
+			named.add(c.Document, ShapesOf(c))
 			c.ID = inventory.ChangeID{}
 			if len(c.Removed) == 0 {
 				c.Removed = nil // as the set of a document without entries is not
 			}
 			state.Changes[shard] = append(state.Changes[shard], c)
+		}
+		if err := state.addTexts(ctx, s, shard, named); err != nil {
+			return state, err
 		}
 	}
 	for after := ""; ; {
@@ -107,8 +109,8 @@ func allTypes(n inventory.Node) (types []inventory.TypeName) {
 	return types
 }
 
-// addNode adds a scanned node, and checks on the way that reading it by name gives the same.
-func (state *State) addNode(ctx context.Context, s store.Store, n store.NodeScan) error {
+// addNode adds a scanned node and the shapes it names, and checks on the way that reading it by name gives the same.
+func (state *State) addNode(ctx context.Context, s store.Store, n store.NodeScan, named naming) error {
 	node, err := s.Node(ctx, n.Node.Key)
 	if err != nil {
 		return err
@@ -125,9 +127,7 @@ func (state *State) addNode(ctx context.Context, s store.Store, n store.NodeScan
 		if d := differ(n.Documents[i], doc); d != "" {
 			return fmt.Errorf("document %q of node %s as scanned and as read (-scanned +read):\n%s", key.Type, key.Node, d)
 		}
-		if err := state.addTexts(ctx, s, key, doc.ShapeSet()); err != nil {
-			return err
-		}
+		named.add(key, doc.ShapeSet())
 	}
 	n.Node.Revision = 0
 	if len(n.Node.Items) == 0 {
@@ -137,13 +137,29 @@ func (state *State) addNode(ctx context.Context, s store.Store, n store.NodeScan
 	return nil
 }
 
-func (state *State) addTexts(ctx context.Context, s store.Store, key inventory.DocumentKey, ids []inventory.ShapeID) error {
-	shapes, err := s.Shapes(ctx, store.ShardOf(key.NodeKey, s.Identity().Shards), key.Partition, key.Type, ids)
-	if err != nil {
-		return err
+// naming is the shapes that the documents and changes of a shard name, each once, by partition and type.
+type naming map[store.Typed]map[inventory.ShapeID]bool
+
+func (n naming) add(key inventory.DocumentKey, ids []inventory.ShapeID) {
+	of := store.Typed{Partition: key.Partition, Type: key.Type}
+	if n[of] == nil {
+		n[of] = map[inventory.ShapeID]bool{}
 	}
-	for _, sh := range shapes {
-		state.Texts[fmt.Sprint(key.Partition, key.Type, sh.ID)] = sh.Text
+	for _, id := range ids {
+		n[of][id] = true
+	}
+}
+
+func (state *State) addTexts(ctx context.Context, s store.Store, shard int, named naming) error {
+	for of, ids := range named {
+		shapes, err := s.Shapes(ctx, shard, of.Partition, of.Type, slices.SortedFunc(maps.Keys(ids), inventory.CompareShapeIDs))
+		if err != nil {
+			return err
+		}
+		for _, sh := range shapes {
+			of.ID = sh.ID
+			state.Texts[of] = sh.Text
+		}
 	}
 	return nil
 }
@@ -174,6 +190,8 @@ func differ(a, b any) string {
 	}
 	return cmp.Diff(a, b, Equate)
 }
+
+func alike(a, b any) bool { return reflect.DeepEqual(a, b) || cmp.Equal(a, b, Equate) }
 
 // ScanAll reads a whole shard, so many nodes a page.
 func ScanAll(ctx context.Context, s store.View, shard, page int) ([]store.NodeScan, error) {

@@ -14,7 +14,7 @@ import (
 	"stocktake/internal/store"
 )
 
-// Maker makes the stores under test.
+// Maker makes the stores under test, several at once.
 type Maker struct {
 	// Name is what the kind of store is called in the names of tests.
 	Name string
@@ -123,8 +123,8 @@ var shared = []law{
 	{"HandlesReturnSweptShapes", func(t *testing.T, m Maker) { newTrialBy2(t, m).returnSweptShape() }},
 }
 
-// Run holds a store to every law that is for its like.
-func Run(t *testing.T, m Maker) {
+// Run holds a store to every law that is for its like, or to those named alone.
+func Run(t *testing.T, m Maker, names ...string) {
 	all := slices.Clone(laws)
 	if m.Reopen != nil {
 		all = append(all, lasting...)
@@ -132,7 +132,18 @@ func Run(t *testing.T, m Maker) {
 	if m.Handle != nil {
 		all = append(all, shared...)
 	}
+	for _, name := range names {
+		if !slices.ContainsFunc(all, func(l law) bool { return l.name == name }) {
+			t.Errorf("%s has no law %s", m.Name, name)
+		}
+	}
 	for _, l := range all {
-		t.Run(l.name, func(t *testing.T) { l.hold(t, m) })
+		if len(names) > 0 && !slices.Contains(names, l.name) {
+			continue
+		}
+		t.Run(l.name, func(t *testing.T) {
+			t.Parallel() // most of them wait for a disk
+			l.hold(t, m)
+		})
 	}
 }

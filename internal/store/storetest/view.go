@@ -65,7 +65,7 @@ func viewIsOfOneMoment(t *testing.T, m Maker) {
 // viewBesideCommits takes views while nodes report: each shows what was acknowledged before, and is in itself whole.
 func viewBesideCommits(t *testing.T, m Maker) {
 	r := newTrial(t, m)
-	const writers, rounds, reports = 4, 20, 12 // a feed that grows without bound takes ever longer to read
+	const writers, rounds, reports = 4, 8, 12 // a feed that grows without bound takes ever longer to read
 	var acknowledged [writers]atomic.Uint64
 	for range rounds {
 		var group sync.WaitGroup
