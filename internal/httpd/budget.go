@@ -13,7 +13,7 @@ var errBudget = errors.New("too much in flight")
 const (
 	// hurry is how long who waits does so while there is too much for everybody: an answer that says so is to be there
 	// within 50 ms.
-	hurry = 30 * time.Millisecond
+	hurry = 20 * time.Millisecond
 	// calm is how long nobody was refused when there is no longer too much.
 	calm = time.Second
 )
@@ -21,8 +21,8 @@ const (
 // Budget is a number of bytes, or of places, that all requests together may hold. Who finds it spent waits in line.
 //
 // A burst, after which there is enough again, is worth waiting for. Where even that wait was not enough for somebody, more
-// comes than can be done, and to wait is to no one's good: from then on, until nobody has been refused for a second, the
-// newest is served first and waits for 30 ms at most.
+// comes than can be done, and to wait is to no one's good: from then on, until nobody has been refused for a second, who comes
+// is served before all who waited already, and waits for 20 ms at most.
 type Budget struct {
 	size        int64
 	wait, hurry time.Duration
@@ -30,7 +30,8 @@ type Budget struct {
 
 	mu      sync.Mutex
 	used    int64
-	waiters list.List // of *waiter
+	waiters list.List     // of *waiter
+	hurried *list.Element // the last of those who came while there was too much, at the head of the line; nil: there is none
 	refused int64
 	last    time.Time // when somebody was refused
 }
@@ -130,11 +131,7 @@ func (b *Budget) take(ctx context.Context, n int64) error {
 		return nil
 	}
 	w := &waiter{n, make(chan struct{})}
-	wait, add := b.wait, b.waiters.PushBack
-	if b.crowded(now) {
-		wait, add = b.hurry, b.waiters.PushFront
-	}
-	place := add(w)
+	place, wait := b.line(w, now)
 	b.mu.Unlock()
 
 	timer := time.NewTimer(wait)
@@ -154,13 +151,34 @@ func (b *Budget) take(ctx context.Context, n int64) error {
 		return nil
 	default:
 	}
-	b.waiters.Remove(place)
+	b.leave(place)
 	// Behind a large one that gave up, smaller ones may fit.
 	b.admit()
 	if isLate {
 		return b.refuse(time.Now())
 	}
 	return errBudget
+}
+
+// line puts a waiter in its place, and gives how long it waits there at most. The caller holds the lock.
+func (b *Budget) line(w *waiter, now time.Time) (*list.Element, time.Duration) {
+	switch {
+	case !b.crowded(now):
+		return b.waiters.PushBack(w), b.wait
+	case b.hurried == nil:
+		b.hurried = b.waiters.PushFront(w)
+	default:
+		b.hurried = b.waiters.InsertAfter(w, b.hurried)
+	}
+	return b.hurried, b.hurry
+}
+
+// leave takes a waiter out of the line. The caller holds the lock.
+func (b *Budget) leave(place *list.Element) {
+	if b.hurried == place {
+		b.hurried = place.Prev()
+	}
+	b.waiters.Remove(place)
 }
 
 // fits reports whether n more may be held. What is larger than the pace allows goes alone. The caller holds the lock.
@@ -197,7 +215,7 @@ func (b *Budget) admit() {
 			return
 		}
 		b.used += w.bytes
-		b.waiters.Remove(place)
+		b.leave(place)
 		close(w.ready)
 	}
 }

@@ -6,8 +6,7 @@ import (
 	"time"
 )
 
-// TestWaitsEndWhereThereIsTooMuch lets somebody wait in vain: who comes after is told soon, the newest is served first, and
-// with enough in line newcomers are sent away. After a second without a refusal a burst is waited for again.
+// TestWaitsEndWhereThereIsTooMuch lets somebody wait in vain: who comes after is told soon, and with enough in line newcomers are sent away. After a second without a refusal a burst is waited for again.
 func TestWaitsEndWhereThereIsTooMuch(t *testing.T) {
 	b := NewBudget(1, 300*time.Millisecond)
 	if err := b.take(t.Context(), 1); err != nil {
@@ -40,14 +39,17 @@ func TestWaitsEndWhereThereIsTooMuch(t *testing.T) {
 	}
 }
 
-func TestNewestIsServedFirstWhereThereIsTooMuch(t *testing.T) {
+// TestWhoComesIsServedFirstWhereThereIsTooMuch has one in line already when there is too much, and others who come then: they are
+// served before it, in their order.
+func TestWhoComesIsServedFirstWhereThereIsTooMuch(t *testing.T) {
 	b := NewBudget(1, testTimeout)
 	b.hurry = testTimeout
 	if err := b.take(t.Context(), 1); err != nil {
 		t.Fatal(err)
 	}
-	order := make(chan string, 2)
-	for i, name := range []string{"old", "new"} {
+	order := make(chan string, 4)
+	names := []string{"old", "first", "second", "third"}
+	for i, name := range names {
 		go func() {
 			if err := b.take(t.Context(), 1); err != nil {
 				t.Error(err)
@@ -59,14 +61,16 @@ func TestNewestIsServedFirstWhereThereIsTooMuch(t *testing.T) {
 		b.mu.Lock()
 		b.last = time.Now()
 		b.mu.Unlock()
-		if name == "new" {
-			b.give(1)
+	}
+	b.give(1)
+	for _, want := range append(names[1:], names[0]) {
+		if got := <-order; got != want {
+			t.Errorf("the %s one is served where the %s one is to be", got, want)
 		}
 	}
-	if first := <-order; first != "new" {
-		t.Errorf("the %s one is served first", first)
+	if b.hurried != nil || b.Used() != 0 {
+		t.Errorf("%d used by nobody", b.Used())
 	}
-	<-order
 }
 
 // waitOf gives how long one waits in vain.
@@ -82,19 +86,19 @@ func waitOf(t *testing.T, b *Budget) time.Duration {
 func TestPaceGivesWayAndComesBack(t *testing.T) {
 	p := newPace(16, 512)
 	for range 100 {
-		p.adapt(50*time.Millisecond, true)
+		p.adapt(50*time.Millisecond, true, true)
 	}
 	if p.limit.Load() != 16 {
 		t.Errorf("at %d with everything late", p.limit.Load())
 	}
 	for range 10 {
-		p.adapt(time.Millisecond, false)
+		p.adapt(time.Millisecond, true, false)
 	}
 	if p.limit.Load() != 16 {
 		t.Errorf("at %d though nobody waits", p.limit.Load())
 	}
 	for range 200 {
-		p.adapt(time.Millisecond, true)
+		p.adapt(time.Millisecond, true, true)
 	}
 	if p.limit.Load() != 512 {
 		t.Errorf("at %d with nothing late", p.limit.Load())
@@ -123,11 +127,35 @@ func TestPaceReadsThePercentile(t *testing.T) {
 	}
 }
 
+// TestPaceGivesWayLessToOthers has a machine on which others take the processor: fewer at work would make nobody quicker.
+func TestPaceGivesWayLessToOthers(t *testing.T) {
+	p := newPace(8, 512)
+	for range 100 {
+		p.adapt(50*time.Millisecond, false, true)
+	}
+	if p.limit.Load() != 8*crowdedOut {
+		t.Errorf("at %d with others at work", p.limit.Load())
+	}
+	p.limit.Store(8)
+	p.adapt(50*time.Millisecond, false, true)
+	if p.limit.Load() != 8*crowdedOut {
+		t.Errorf("at %d once others are at work", p.limit.Load())
+	}
+}
+
+func TestProcessorTimeGrowsWithWork(t *testing.T) {
+	for before, began := processorTime(), time.Now(); processorTime() < before+5*time.Millisecond; {
+		if time.Since(began) > testTimeout {
+			t.Fatal("it stands still")
+		}
+	}
+}
+
 // TestLinesGoByOnePace has who asks and who writes give way together, as they share the processor.
 func TestLinesGoByOnePace(t *testing.T) {
 	asking, writing := NewWork(16, 512, time.Second)
 	for range 3 {
-		asking.pace.adapt(50*time.Millisecond, true)
+		asking.pace.adapt(50*time.Millisecond, true, true)
 	}
 	if asking.Size() != writing.Size() || writing.Size() >= 512/2 {
 		t.Errorf("%d may ask, %d may write", asking.Size(), writing.Size())

@@ -23,6 +23,9 @@ const (
 	shortDrain = 1 << 20
 	// politeDrain is what net/http reads on by itself without giving up the connection.
 	politeDrain = 256 << 10
+
+	// throttled is the code of what is refused because there is too much.
+	throttled = "ThrottlingException"
 )
 
 // Limits bounds the bodies of requests, how many are worked on at once, and the time that bodies and answers take.
@@ -77,11 +80,11 @@ func (p Priority) beyond() int64 {
 
 // DefaultLimits gives the limits of a server that has memory bytes to spare for bodies: 16 MiB a body, 8 KiB a second after
 // 8 seconds, 1 second of waiting for memory; 256 requests at work a core that write, as most of them may wait for the disk,
-// and as many that ask, down to 16 of each where it is the processor they wait for, and 2 seconds of waiting for them.
+// and as many that ask, down to 4 of each where it is the processor they wait for (16 where others take that), and 2 seconds of waiting for them.
 func DefaultLimits(memory int64) Limits {
 	cores := int64(runtime.GOMAXPROCS(0))
 	l := Limits{Body: 16 << 20, Budget: NewBudget(memory, time.Second), Grace: 8 * time.Second, Rate: 8 << 10}
-	l.Work, l.Writes = NewWork(16*cores, 256*cores, 2*time.Second)
+	l.Work, l.Writes = NewWork(4*cores, 256*cores, 2*time.Second)
 	return l
 }
 
@@ -241,7 +244,7 @@ func (b *limitedBody) work() error {
 
 // throttle is an answer that every client takes as a request to come back later.
 func (b *limitedBody) throttle() error {
-	return b.fail(&refusal{http.StatusBadRequest, "ThrottlingException", "Rate exceeded"})
+	return b.fail(&refusal{http.StatusBadRequest, throttled, "Rate exceeded"})
 }
 
 // extend moves the deadline on with the bytes that came, in steps, for each move costs a little.

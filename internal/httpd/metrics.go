@@ -16,6 +16,7 @@ type Metrics struct {
 	registry *prometheus.Registry
 	requests *prometheus.CounterVec
 	duration *prometheus.HistogramVec
+	refused  prometheus.Histogram
 }
 
 // NewMetrics makes the registry, with the metrics of requests, of the Go runtime and of the process in it.
@@ -29,10 +30,14 @@ func NewMetrics() *Metrics {
 			Name: "stocktake_request_duration_seconds", Help: "Time from the headers of a request to the end of its answer.",
 			Buckets: []float64{.001, .0025, .005, .01, .025, .05, .1, .25, .5, 1, 2.5, 5, 10},
 		}, []string{"action"}),
+		refused: prometheus.NewHistogram(prometheus.HistogramOpts{
+			Name: "stocktake_throttled_duration_seconds", Help: "Time from the headers of a request to the end of its answer, where that is ThrottlingException.",
+			Buckets: []float64{.0005, .001, .0025, .005, .01, .025, .05, .1, .25, .5, 1, 2.5},
+		}),
 	}
 	// What a collection leaves is what the process needs: the rest of the heap is room to work in.
 	live := collectors.WithGoCollectorRuntimeMetrics(collectors.GoRuntimeMetricsRule{Matcher: regexp.MustCompile("^/gc/heap/live:bytes$")})
-	m.registry.MustRegister(m.requests, m.duration, collectors.NewGoCollector(live),
+	m.registry.MustRegister(m.requests, m.duration, m.refused, collectors.NewGoCollector(live),
 		collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
 	return m
 }
@@ -41,6 +46,9 @@ func NewMetrics() *Metrics {
 func (m *Metrics) ObserveRequest(action, code string, took time.Duration) {
 	m.requests.WithLabelValues(action, code).Inc()
 	m.duration.WithLabelValues(action).Observe(took.Seconds())
+	if code == throttled {
+		m.refused.Observe(took.Seconds())
+	}
 }
 
 // Gauge adds a value that goes up and down. read is called at each scrape, by several goroutines at once, and should be

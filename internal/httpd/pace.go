@@ -1,9 +1,11 @@
 package httpd
 
 import (
+	"runtime"
 	"runtime/metrics"
 	"sync"
 	"sync/atomic"
+	"syscall"
 	"time"
 )
 
@@ -15,6 +17,9 @@ const (
 	leastWaits  = 20 // for a percentile of them to say something
 	slowWait    = 10 * time.Millisecond
 	quickWait   = 4 * time.Millisecond
+	// crowdedOut is how many times more than the least may be at work where it is others who take the processor: waits are long
+	// then whatever the limit, and a lower one only keeps the disk idle.
+	crowdedOut = 4
 )
 
 // pace finds how many requests may be at work at once, of each of the budgets that go by it. Too many make each other late, the
@@ -27,7 +32,8 @@ type pace struct {
 	mu     sync.Mutex
 	looked time.Time
 	sample []metrics.Sample
-	counts []uint64 // of the waits before the last look
+	counts []uint64      // of the waits before the last look
+	used   time.Duration // of the processor, before the last look
 }
 
 func newPace(least, most int64) *pace {
@@ -50,8 +56,13 @@ func (p *pace) look(now time.Time, waited bool) {
 	if now.Sub(p.looked) < lookEach {
 		return
 	}
-	isFirst := now.Sub(p.looked) > 20*lookEach // what was before is of another time
+	took := now.Sub(p.looked)
+	isFirst := took > 20*lookEach // what was before is of another time
 	p.looked = now
+	used := processorTime()
+	// Not even half of the processor: others have the rest, or nobody needs it.
+	isOwn := 2*(used-p.used) >= took*time.Duration(runtime.GOMAXPROCS(0))
+	p.used = used
 	metrics.Read(p.sample)
 	if p.sample[0].Value.Kind() != metrics.KindFloat64Histogram {
 		return
@@ -62,7 +73,7 @@ func (p *pace) look(now time.Time, waited bool) {
 	}
 	wait, known := p.since(waits)
 	if known && !isFirst {
-		p.adapt(wait, p.waited.Swap(false))
+		p.adapt(wait, isOwn, p.waited.Swap(false))
 	}
 	if isFirst {
 		p.limit.Store(max(p.limit.Load(), p.most/2))
@@ -93,14 +104,26 @@ func (p *pace) since(waits *metrics.Float64Histogram) (time.Duration, bool) {
 	return 0, false
 }
 
-// adapt gives way quickly and comes back slowly.
-func (p *pace) adapt(wait time.Duration, waited bool) {
-	limit := p.limit.Load()
+// adapt gives way quickly and comes back slowly; isOwn says that it is this process that takes most of the processor.
+func (p *pace) adapt(wait time.Duration, isOwn, waited bool) {
+	limit, least := p.limit.Load(), p.least
+	if !isOwn {
+		least = min(least*crowdedOut, p.most)
+	}
 	switch {
 	case wait > slowWait:
-		limit = max(limit*2/3, p.least)
+		limit = max(limit*2/3, least)
 	case wait < quickWait && waited:
 		limit = min(limit+limit/16+1, p.most)
 	}
 	p.limit.Store(limit)
+}
+
+// processorTime is how much of the processor this process has used.
+func processorTime() time.Duration {
+	var used syscall.Rusage
+	if syscall.Getrusage(syscall.RUSAGE_SELF, &used) != nil {
+		return 0 // as if others took it
+	}
+	return time.Duration(used.Utime.Nano() + used.Stime.Nano())
 }
