@@ -19,18 +19,20 @@ type way struct {
 	name           string
 	secure, second bool
 	stores         []string // that are lived over without -every
+	whole          bool     // all that a life has, without -every
 }
 
 // lives runs a test in a world of its own, over http and over https, with HTTP/1.1 and with HTTP/2, and for every kind of
-// store: what is between the two knows of neither, so that each way and each store once is enough for a day.
-func lives(t *testing.T, test func(t *testing.T, w *world)) {
+// store: what is between the two knows of neither, so that each way and each store once is enough for a day, and one whole
+// life.
+func lives(t *testing.T, test func(w *world, whole bool)) {
 	t.Helper()
 	pgtest.Shared(t) // outside of any bubble: its start waits for processes
 	ways := []way{
-		{"http", false, false, []string{"postgres"}},
-		{"http, HTTP 2", false, true, []string{"memory"}},
-		{"https", true, false, []string{"memory"}},
-		{"https, HTTP 2", true, true, []string{"pebble"}},
+		{"http", false, false, []string{"postgres"}, false},
+		{"http, HTTP 2", false, true, []string{"memory"}, true},
+		{"https", true, false, []string{"memory"}, false},
+		{"https, HTTP 2", true, true, []string{"pebble"}, false},
 	}
 	for _, maker := range stores.All(4) {
 		lived := false
@@ -44,7 +46,7 @@ func lives(t *testing.T, test func(t *testing.T, w *world)) {
 				synctest.Test(t, func(t *testing.T) {
 					w := newWorld(t, maker, way.secure, way.second)
 					defer w.kill()
-					test(t, w)
+					test(w, *every || way.whole)
 				})
 			})
 		}
@@ -54,13 +56,19 @@ func lives(t *testing.T, test func(t *testing.T, w *world)) {
 	}
 }
 
-// TestLife is the whole life of a stock agent on one machine, from its registration to its end.
+// TestLife is the life of a stock agent on one machine, from its registration to its end: the whole of it, or what of it
+// the store and the way to the service play a part in.
 func TestLife(t *testing.T) {
-	lives(t, func(_ *testing.T, w *world) {
+	lives(t, func(w *world, whole bool) {
 		l := &life{machine: w.machine(1)}
-		for _, chapter := range []func(){
-			l.register, l.settle, l.change, l.mistake, l.serverRestarts, l.rough, l.agentRestarts, l.hang, l.silence, l.runNow, l.deregister,
-		} {
+		chapters := []func(){l.register, l.arrive, l.change, l.serverRestarts, l.deregister}
+		if whole {
+			chapters = []func(){
+				l.register, l.arrive, l.settle, l.change, l.mistake, l.serverRestarts, l.rough, l.agentRestarts, l.hang, l.silence,
+				l.runNow, l.deregister, l.fade,
+			}
+		}
+		for _, chapter := range chapters {
 			chapter()
 			l.alive()
 		}
@@ -123,12 +131,17 @@ func (l *life) holds(what string, ok bool, c agent.Counts) {
 	}
 }
 
-// settle is the first hours: one report in full, then hashes; heartbeats, polls and credentials at their times.
-func (l *life) settle() {
+// arrive is the first minutes: one report in full.
+func (l *life) arrive() {
 	l.t.Helper()
 	c := l.pass(5 * time.Minute)
 	l.holds("the first minutes", c.Runs == 1 && c.Full == 3 && c.Failed == 0, c)
-	c = l.pass(2*time.Hour + 5*time.Minute)
+}
+
+// settle is the hours after: hashes; heartbeats, polls and credentials at their times.
+func (l *life) settle() {
+	l.t.Helper()
+	c := l.pass(2*time.Hour + 5*time.Minute)
 	l.holds("two hours", c.Runs == 4 && c.Full == 0 && c.HashOnly == 12 && c.Again == 0 && c.Failed == 0, c)
 	l.holds("the rhythm", c.Heartbeats == 25 && c.Polls >= 12 && c.Polls <= 13 && c.Tokens == 4 && c.Messages > 480 && c.Messages < 600, c)
 	l.is("Online", "Success", "1.0")
@@ -262,13 +275,18 @@ func (l *life) runNow() {
 	}
 }
 
-// deregister is the node's end: its agent is refused, and becomes quiet.
+// deregister is the node's end.
 func (l *life) deregister() {
 	l.t.Helper()
 	l.admin("DeregisterManagedInstance", map[string]any{"InstanceId": l.disk.Node})
 	if left := l.admin("DescribeInstanceInformation", nil)["InstanceInformationList"].([]any); len(left) != 0 {
 		l.t.Errorf("still listed: %v", left)
 	}
+}
+
+// fade is what follows: the agent is refused, and becomes quiet.
+func (l *life) fade() {
+	l.t.Helper()
 	l.pass(time.Hour) // until its credentials are over
 	before := l.saw("RequestManagedInstanceRoleToken")
 	c := l.pass(2 * time.Hour)
