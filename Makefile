@@ -42,6 +42,9 @@ test-long: tools ## the tests of which make test takes a part, as a whole: an ho
 	$(GO) test ./e2e -run '^Test(CommandLine|KeysDo|Users)' -count 1 -timeout 60m -fresh-cli
 	$(GO) test ./internal/simulate/agent -count 1 -timeout 60m -every
 	$(GO) test -race ./internal/store/storetest/stores -run '^TestModel' -count 1 -timeout 60m -seeds 20 -steps 1000
+	$(GO) test ./internal/index -run '^Test(Random|Larger|Frozen|Bulk|Damaged|Everything)' -count 1 -timeout 60m -fleets 20
+	$(GO) test ./internal/iam/policy -count 1 -timeout 60m -rounds 20000
+	STOCKTAKE_TEST_EVERY_BIT=1 $(GO) test ./internal/backup -run '^TestFlippedBit' -count 1 -timeout 60m
 	$(GO) test -race ./internal/store/pebble -run '^Test(LawsOneShard|Upgrade)' -count 1 -timeout 60m -every
 	$(GO) test ./cmd/stocktake -run '^TestMoved' -count 1 -timeout 60m -moved 160
 

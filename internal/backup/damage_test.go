@@ -61,7 +61,7 @@ func TestFlippedBitIsFound(t *testing.T) {
 			}
 		}
 	}
-	more := 400
+	more := 100
 	if os.Getenv(everyBit) != "" {
 		more = 0
 		for i := range file {

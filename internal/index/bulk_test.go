@@ -34,7 +34,7 @@ func TestBulkAnswersAlike(t *testing.T) {
 	t.Logf("seed %d", seed)
 	random := indextest.NewRandom(seed)
 	r := newRig(t)
-	for range 20 {
+	for range 6 * *fleets {
 		for range 30 {
 			r.step(random)
 		}

@@ -2,6 +2,7 @@ package index_test
 
 import (
 	"bytes"
+	"flag"
 	"testing"
 	"time"
 
@@ -11,11 +12,14 @@ import (
 	"stocktake/internal/inventory"
 )
 
+// fleets is how much of everything random is tried: one is some seconds with the race detector on.
+var fleets = flag.Int("fleets", 1, "times what is tried at random")
+
 // TestRandomFleets holds the index beside a plain scan through random reports, removals, new splits, snapshots and
 // reloads. The seed is printed; give it to runFleet to see a failure again.
 func TestRandomFleets(t *testing.T) {
 	start := uint64(time.Now().UnixNano())
-	for seed := start; seed < start+40; seed++ {
+	for seed := start; seed < start+uint64(12**fleets); seed++ {
 		if !runFleet(t, seed, 40, 60) {
 			t.Fatalf("seed %d", seed)
 		}
@@ -23,7 +27,7 @@ func TestRandomFleets(t *testing.T) {
 }
 
 func TestRandomFleetsOfKnownSeeds(t *testing.T) {
-	for seed := range uint64(20) {
+	for seed := range uint64(6 * *fleets) {
 		if !runFleet(t, seed, 40, 120) {
 			t.Fatalf("seed %d", seed)
 		}
@@ -33,7 +37,7 @@ func TestRandomFleetsOfKnownSeeds(t *testing.T) {
 // TestLargerRandomFleets has values with many shapes, and answers that are a small share of the nodes.
 func TestLargerRandomFleets(t *testing.T) {
 	start := uint64(time.Now().UnixNano())
-	for seed := start; seed < start+3; seed++ {
+	for seed := start; seed < start+uint64(*fleets); seed++ {
 		if !runFleet(t, seed, 300, 900) {
 			t.Fatalf("seed %d", seed)
 		}
@@ -97,7 +101,7 @@ func TestFrozenViewsStay(t *testing.T) {
 	t.Logf("seed %d", seed)
 	random := indextest.NewRandom(seed)
 	r := newRig(t)
-	for range 40 {
+	for range 15 * *fleets {
 		for range 20 {
 			r.step(random)
 		}

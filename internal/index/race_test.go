@@ -27,11 +27,11 @@ func TestEverythingAtOnce(t *testing.T) {
 		r.put(id, marked, []inventory.Entry{{{Name: "Name", Value: "Still"}}}, 0)
 	}
 	stop := askEverything(t, r, marked.Type)
-	for i := range 1500 {
+	for i := range 400 * *fleets {
 		switch node, key := random.Node(), random.Key(); {
-		case i%300 == 299:
+		case i%100 == 99:
 			r.index.SweepAll()
-		case i%400 == 399:
+		case i%130 == 129:
 			r.reload(random, random.IntN(shards))
 		case random.IntN(3) == 0 && shardOf(node) != 0:
 			r.remove(node, key)

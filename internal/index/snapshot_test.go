@@ -66,7 +66,7 @@ func reread(t *testing.T, body []byte) []byte {
 
 func TestDamagedSnapshotIsRefused(t *testing.T) {
 	body := snapshotOf(t, 1, 60)
-	for n := 0; n < len(body); n += 1 + n/200 { // all of the head, then here and there
+	for n := 0; n < len(body); n += 1 + n/(60**fleets) { // all of the head, then here and there
 		if _, err := index.ReadSnapshot(bytes.NewReader(body[:n]), config); !errors.Is(err, index.ErrSnapshot) {
 			t.Fatalf("cut short after %d of %d bytes: %v", n, len(body), err)
 		}

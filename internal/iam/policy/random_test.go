@@ -2,6 +2,7 @@ package policy
 
 import (
 	"encoding/json"
+	"flag"
 	"math/rand/v2"
 	"slices"
 	"strings"
@@ -149,13 +150,13 @@ func (d dice) request() *Request {
 	return r
 }
 
-const rounds = 800
+var rounds = flag.Int("rounds", 600, "random policies a property is held on")
 
 // TestBothEvaluatorsAgree asks the naive one the same.
 func TestBothEvaluatorsAgree(t *testing.T) {
 	d := newDice(t)
 	met := map[Outcome]int{}
-	for range rounds {
+	for range *rounds {
 		texts := []string{document(pick(d, version2012, version2012, version2008), d.statements(4)...)}
 		if d.IntN(2) == 0 {
 			texts = append(texts, document(version2012, d.statements(2)...))
@@ -173,7 +174,7 @@ func TestBothEvaluatorsAgree(t *testing.T) {
 			met[got]++
 		}
 	}
-	if len(met) != 3 || min(met[Allowed], met[NotAllowed], met[DeniedExplicitly]) < rounds/20 {
+	if len(met) != 3 || min(met[Allowed], met[NotAllowed], met[DeniedExplicitly]) < *rounds/20 {
 		t.Errorf("the cases are one-sided: %v", met)
 	}
 }
@@ -182,7 +183,7 @@ func TestBothEvaluatorsAgree(t *testing.T) {
 func TestForesightIsCertain(t *testing.T) {
 	d := newDice(t)
 	seen := map[Outcome]int{}
-	for range 20_000 {
+	for range 6 * *rounds {
 		text := document("2012-10-17", d.statements(3)...)
 		policies, r := []*Policy{parse(t, text)}, d.request()
 		if len(r.Resources) == 0 {
@@ -203,7 +204,7 @@ func TestForesightIsCertain(t *testing.T) {
 // that allows never refuses what was let pass, and neither their order nor their parting into policies plays a part.
 func TestStatementsOnlyAddUp(t *testing.T) {
 	d := newDice(t)
-	for range rounds {
+	for range *rounds {
 		statements := d.statements(4)
 		before := []*Policy{parse(t, document(version2012, statements...))}
 		extra := d.statement()
@@ -235,7 +236,7 @@ func TestStatementsOnlyAddUp(t *testing.T) {
 // TestTheDecisionNamesItsStatement asks the statement that decided alone.
 func TestTheDecisionNamesItsStatement(t *testing.T) {
 	d := newDice(t)
-	for range rounds {
+	for range *rounds {
 		statements := [][]map[string]any{d.statements(3), d.statements(3)}
 		policies := []*Policy{parse(t, document(version2012, statements[0]...)), parse(t, document(version2012, statements[1]...))}
 		r := d.request()
@@ -265,7 +266,7 @@ func TestWildcardsMatchAsEveryTrialDoes(t *testing.T) {
 		return out.String()
 	}
 	matched := 0
-	for range 20 * rounds {
+	for range 20 * *rounds {
 		text, s := word("ab*?€", 8), word("ab€é", 10)
 		p := pattern{atoms: appendText(nil, text, true)}
 		got, _ := p.match(s, view{})
@@ -276,7 +277,7 @@ func TestWildcardsMatchAsEveryTrialDoes(t *testing.T) {
 			matched++
 		}
 	}
-	if matched < rounds {
+	if matched < *rounds {
 		t.Errorf("only %d matched", matched)
 	}
 }
@@ -284,7 +285,7 @@ func TestWildcardsMatchAsEveryTrialDoes(t *testing.T) {
 // TestPrintingIsStable parses what a policy prints.
 func TestPrintingIsStable(t *testing.T) {
 	d := newDice(t)
-	for range rounds {
+	for range *rounds {
 		p := parse(t, document(pick(d, version2008, version2012), d.statements(4)...))
 		printed := p.AppendJSON(nil)
 		again := parse(t, string(printed))
