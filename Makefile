@@ -40,6 +40,7 @@ test: tools ## all tests, race detector on, against the real AWS clients
 
 test-long: tools ## the tests of which make test takes a part, as a whole: an hour and more
 	$(GO) test ./e2e -run '^Test(CommandLine|KeysDo|Users)' -count 1 -timeout 60m -fresh-cli
+	$(GO) test ./e2e -run '^TestServersAnswer' -count 1 -timeout 60m -floods
 	$(GO) test ./internal/simulate/agent -count 1 -timeout 60m -every
 	$(GO) test -race ./internal/store/storetest/stores -run '^TestModel' -count 1 -timeout 60m -seeds 20 -steps 1000
 	$(GO) test ./internal/index -run '^Test(Random|Larger|Frozen|Bulk|Damaged|Everything)' -count 1 -timeout 60m -fleets 20

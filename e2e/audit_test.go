@@ -61,6 +61,7 @@ func printed(t *testing.T, args ...string) string {
 // TestCommandLineLeavesLines drives the aws CLI and reads what the audit says of it: who, what, to what, how it ended;
 // and none of the secrets and contents that the calls had in them.
 func TestCommandLineLeavesLines(t *testing.T) {
+	t.Parallel()
 	dir := t.TempDir()
 	s := start(t, dir, "--audit", "all")
 	var root identity
@@ -211,6 +212,7 @@ func (n *numbered) under(ctx context.Context, wait *sync.WaitGroup, clients ...*
 // TestKillLosesNoLine kills the service under calls that write, round after round, and compares lines with what was
 // acknowledged and what is in the store.
 func TestKillLosesNoLine(t *testing.T) {
+	t.Parallel()
 	seed := uint64(time.Now().UnixNano())
 	random, dir := rand.New(rand.NewPCG(seed, 0)), t.TempDir()
 	count := max(*rounds-1, 1)
@@ -238,6 +240,7 @@ var remembered = regexp.MustCompile(`(?m)^heads: (.*)$`)
 
 // TestServersKeepOneTrail has two servers of one database write at once, and then somebody who may write to the database.
 func TestServersKeepOneTrail(t *testing.T) {
+	t.Parallel()
 	url := pgtest.Database(t)
 	migrate(t, url)
 	s := startServers(t, auditRegion, same(url, 2))
@@ -289,6 +292,7 @@ func follow(t *testing.T, out *os.File, args ...string) (end func() error) {
 
 // TestTailFollowsAService reads lines from a running service as they come, until it stops.
 func TestTailFollowsAService(t *testing.T) {
+	t.Parallel()
 	dir := t.TempDir()
 	s := start(t, dir)
 	out, err := os.CreateTemp(t.TempDir(), "lines")

@@ -110,6 +110,7 @@ func rootCredentials(t *testing.T, s *service, dir string) {
 // TestBackupUnderWritersLosesNothing backs an embedded service up while eight writers report, and restores it into a folder
 // and into a database.
 func TestBackupUnderWritersLosesNothing(t *testing.T) {
+	t.Parallel()
 	s := start(t, t.TempDir())
 	file := filepath.Join(t.TempDir(), "a.backup")
 	then := backedUpUnder(t, s, func() {
@@ -125,6 +126,7 @@ func TestBackupUnderWritersLosesNothing(t *testing.T) {
 
 // TestBackupOfDatabaseUnderWritersLosesNothing does so the other way round.
 func TestBackupOfDatabaseUnderWritersLosesNothing(t *testing.T) {
+	t.Parallel()
 	url := pgtest.Database(t)
 	migrate(t, url)
 	s := startServers(t, killRegion, same(url, 1)).server(0)
@@ -147,6 +149,7 @@ func TestBackupOfDatabaseUnderWritersLosesNothing(t *testing.T) {
 
 // TestKilledBackupAndRestoreLeaveNothingFalse kills backups, restores and the service itself at random moments.
 func TestKilledBackupAndRestoreLeaveNothingFalse(t *testing.T) {
+	t.Parallel()
 	seed := uint64(time.Now().UnixNano())
 	t.Logf("seed %d, %d rounds", seed, *rounds)
 	random := rand.New(rand.NewPCG(seed, 0))

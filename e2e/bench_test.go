@@ -13,6 +13,7 @@ import (
 )
 
 func TestBenchMeasuresAnotherEndpoint(t *testing.T) {
+	t.Parallel()
 	s := start(t, t.TempDir())
 	out, log, err := s.command(t.Context(), "us-east-1", binary, "bench", "--nodes", "5", "--rounds", "1", "--samples", "2",
 		"--data", t.TempDir(), "--sides", "embedded", "--peer", s.endpoint)

@@ -69,6 +69,7 @@ func (s *service) activate(t *testing.T) (id, code string) {
 // TestCollectAsAManagedNode takes a machine from its registration to its end: over a restart of the service, at another
 // address, without any key but its own.
 func TestCollectAsAManagedNode(t *testing.T) {
+	t.Parallel()
 	dir := t.TempDir()
 	s := start(t, dir)
 	id, code := s.activate(t)
@@ -139,6 +140,7 @@ func (s *service) isListed(t *testing.T, node string) {
 }
 
 func TestCollectKeepsOn(t *testing.T) {
+	t.Parallel()
 	s := start(t, t.TempDir(), "--tls-self-signed")
 	authority := filepath.Join(s.dir, "tls", "ca.pem")
 	made, log, err := s.command(t.Context(), cliRegion, tool(t, "aws"), "--ca-bundle", authority, "--endpoint-url", s.endpoint, "--output", "json",

@@ -18,6 +18,7 @@ const doomedNodes = 60
 // TestDeletionResumesAfterKill kills the service at some moment of a deletion, again and again until it is over: it ends
 // Complete, with nothing remaining and never less than nothing, and a version it disabled stays so.
 func TestDeletionResumesAfterKill(t *testing.T) {
+	t.Parallel()
 	seed := uint64(time.Now().UnixNano())
 	t.Logf("seed %d", seed)
 	random := rand.New(rand.NewPCG(seed, 0))

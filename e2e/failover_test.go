@@ -16,7 +16,7 @@ import (
 	"stocktake/internal/store/postgres"
 )
 
-var failing = flag.Duration("failing", 15*time.Second, "how long the fail-over test kills servers and primaries")
+var failing = flag.Duration("failing", 10*time.Second, "how long the fail-over test kills servers and primaries")
 
 // replicated starts a primary and two standbys.
 func replicated(t testing.TB, quorum bool) *pgcluster.Replicated {
@@ -44,6 +44,7 @@ func tail(s string, n int) string { return s[max(0, len(s)-n):] }
 // TestFailOverLosesNothing kills servers and primaries under eight writers. Whatever was acknowledged is there afterwards,
 // and no answer was older than a write acknowledged before its question.
 func TestFailOverLosesNothing(t *testing.T) {
+	t.Parallel()
 	url, database := "", (*pgcluster.Replicated)(nil)
 	if os.Getenv(pgtest.Environment) == "" {
 		database = replicated(t, true)
@@ -129,6 +130,7 @@ func (r *recording) holds(i int) {
 // TestLostHistoryIsNoticed promotes a standby that lags: acknowledged writes are lost, which shows that the check of
 // TestFailOverLosesNothing can see it, and the servers come to answer what the database has, no more and no less.
 func TestLostHistoryIsNoticed(t *testing.T) {
+	t.Parallel()
 	database := replicated(t, false)
 	migrate(t, database.URL())
 	s := startServers(t, "failover-2", same(database.URL(), 3), "--extensions")

@@ -56,6 +56,7 @@ const readsInventory = `{"Version":"2012-10-17","Statement":[{"Effect":"Allow","
 // TestUsersOfTheCommandLine takes a user through its life with the aws CLI: made, given a policy and a key, which works,
 // is disabled and deleted; and a role that it assumes.
 func TestUsersOfTheCommandLine(t *testing.T) {
+	t.Parallel()
 	conf := filepath.Join(t.TempDir(), "stocktake.yaml")
 	if err := os.WriteFile(conf, []byte(accountsFile[strings.Index(accountsFile, "accounts:"):]), 0o600); err != nil {
 		t.Fatal(err)

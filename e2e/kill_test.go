@@ -34,12 +34,14 @@ type writer struct {
 // TestKillLosesNothing kills the service under eight writers, starts it again, and reads every node back: what is there is
 // whole, and at least as new as the last answer said.
 func TestKillLosesNothing(t *testing.T) {
+	t.Parallel()
 	dir := t.TempDir()
 	killRounds(t, *rounds, func() *service { return start(t, dir) }, func(s *service, _ int) { s.kill() })
 }
 
 // TestKillOverDatabaseLosesNothing kills a server over a database, and in every third round the database with it.
 func TestKillOverDatabaseLosesNothing(t *testing.T) {
+	t.Parallel()
 	pgtest.Own(t)
 	cluster, err := pgcluster.Start(t.Context(), pgcluster.Options{})
 	if err != nil {
@@ -57,7 +59,9 @@ func TestKillOverDatabaseLosesNothing(t *testing.T) {
 				t.Fatal(err)
 			}
 		}
-		s, err := over(cluster.URL()).run()
+		s := over(cluster.URL())
+		s.process.Path = programOf(t)
+		s, err := s.run()
 		if err != nil {
 			t.Fatal(err)
 		}

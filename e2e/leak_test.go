@@ -65,7 +65,7 @@ func TestRequestsLeaveNothingOpen(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	all := scaled(100_000, 4000)
+	all := scaled(100_000, 1500)
 	send(all)
 	eventually(t, "all is closed again", patience, func() error {
 		left, open, err := s.held()

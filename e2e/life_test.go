@@ -26,6 +26,7 @@ func rackFilter(row string) *ssm.GetInventoryInput {
 }
 
 func TestRestartKeepsEverything(t *testing.T) {
+	t.Parallel()
 	dir := t.TempDir()
 	s := start(t, dir)
 	client := s.client("life-1")
@@ -52,6 +53,7 @@ func TestRestartKeepsEverything(t *testing.T) {
 
 // TestDamagedSnapshotCostsTimeOnly starts over snapshots that were cut, altered, emptied and exchanged for an older one.
 func TestDamagedSnapshotCostsTimeOnly(t *testing.T) {
+	t.Parallel()
 	dir := t.TempDir()
 	s := start(t, dir)
 	put(t, s.client("life-2"), lifeNode, "Custom:Rack", "1.0", map[string]string{"Row": "a"})
@@ -85,6 +87,7 @@ func TestDamagedSnapshotCostsTimeOnly(t *testing.T) {
 
 // TestOlderBackupUnderNewerSnapshot restores the store as it was before, and leaves the snapshot that knows more.
 func TestOlderBackupUnderNewerSnapshot(t *testing.T) {
+	t.Parallel()
 	dir, backup := t.TempDir(), filepath.Join(t.TempDir(), "store")
 	s := start(t, dir)
 	put(t, s.client("life-3"), lifeNode, "Custom:Rack", "1.0", map[string]string{"Row": "old"})
@@ -129,6 +132,7 @@ func TestSecondProcessIsRefused(t *testing.T) {
 
 // TestStopFailsReadinessFirst holds the order of a stop: not ready, still answering, then gone with exit code 0.
 func TestStopFailsReadinessFirst(t *testing.T) {
+	t.Parallel()
 	s := start(t, t.TempDir(), "--stop-delay", "2s")
 	client := s.client("life-4")
 	put(t, client, lifeNode, "Custom:Rack", "1.0", map[string]string{"Row": "a"})
@@ -190,6 +194,7 @@ func TestHealthAndMetrics(t *testing.T) {
 
 // TestLogHoldsNoContentAndNoSecrets looks for both in all that the service said, on its most talkative level.
 func TestLogHoldsNoContentAndNoSecrets(t *testing.T) {
+	t.Parallel()
 	s := start(t, t.TempDir(), "--log-level", "debug")
 	const planted = "planted-8d1f"
 	put(t, s.client("life-6"), lifeNode, "Custom:Rack", "1.0", map[string]string{"Row": planted})
@@ -261,6 +266,7 @@ func TestCommandsAgainstTheService(t *testing.T) {
 
 // TestDemoEndsByItself runs what the README shows first.
 func TestDemoEndsByItself(t *testing.T) {
+	t.Parallel()
 	cmd := exec.Command(binary, "demo", "--once", "--nodes", "20", "--data", t.TempDir())
 	out, err := cmd.CombinedOutput()
 	if err != nil {

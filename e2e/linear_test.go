@@ -52,6 +52,7 @@ func eachHistory(t *testing.T, make func(n int, seed uint64) *history) {
 
 // TestHistoryOfStores has clients of a store of each kind, with a handle each where it can have several.
 func TestHistoryOfStores(t *testing.T) {
+	t.Parallel()
 	for _, m := range stores.All(4) {
 		t.Run(m.Name, func(t *testing.T) {
 			s := m.Open(t)
@@ -72,6 +73,7 @@ func TestHistoryOfStores(t *testing.T) {
 
 // TestHistoryOfKilledService kills the service under its clients.
 func TestHistoryOfKilledService(t *testing.T) {
+	t.Parallel()
 	dir := t.TempDir()
 	var now atomic.Pointer[service]
 	now.Store(start(t, dir, "--extensions"))
@@ -112,6 +114,7 @@ func nowAndThen(seed uint64, disturb func(random *rand.Rand)) func(ctx context.C
 // TestHistoryOfSeveralServers kills two servers of one database under their clients, and cuts their connections to it: all
 // at once, or in the middle of a question or an answer.
 func TestHistoryOfSeveralServers(t *testing.T) {
+	t.Parallel()
 	url := pgtest.Database(t)
 	migrate(t, url)
 	var proxies []*pgtest.Proxy

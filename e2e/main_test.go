@@ -1,6 +1,7 @@
 // Package e2e holds tests of the built binary, as its users have it: over the network, with the real AWS clients, killed,
-// restarted and fed nonsense. TestMain builds the binary once; begin with start, which runs it. Tests share one service
-// and are kept apart by region, but for those about a service's life, which run their own.
+// restarted and fed nonsense. TestMain builds the binary once, as make build does; begin with start, which runs it, or one
+// with the race detector (see raced). Tests share one service and are kept apart by region, but for those about a
+// service's life, which run their own.
 //
 // The package promises that nothing is left out in silence: a missing tool fails the test that needs it, with its name.
 package e2e
@@ -13,6 +14,8 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"regexp"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -20,8 +23,57 @@ import (
 
 var rounds = flag.Int("rounds", 4, "rounds of the kill -9 test, and half as many over a database")
 
-// binary is the path of the stocktake that TestMain built.
+// binary is the path of the stocktake that TestMain built, as users have it.
 var binary string
+
+// raced names the tests whose services have the race detector when the tests have it: those about what goes on at once in a
+// service, or between several. The shared service has it too, and with it every action once. All others have the binary as
+// it is, for a fifth of the processor time and less.
+var raced = regexp.MustCompile(`^Test(History|Kill|FailOver|Servers|Writers|StopUnderLoad|Overload|BackupUnder|DatabaseRefuses|RequestsLeave)`)
+
+// detector is the binary with the race detector, built when a test first needs it.
+var detector struct {
+	build sync.Once
+	path  string
+	err   error
+}
+
+// racedBinary gives the binary with the race detector if the tests have it, else the one users have.
+func racedBinary() (string, error) {
+	if !raceEnabled {
+		return binary, nil
+	}
+	detector.build.Do(func() {
+		detector.path = binary + "-race"
+		detector.err = build(detector.path, "-race")
+	})
+	return detector.path, detector.err
+}
+
+// programOf gives what a test's services run.
+func programOf(t testing.TB) string {
+	t.Helper()
+	if !raced.MatchString(t.Name()) {
+		return binary
+	}
+	path, err := racedBinary()
+	if err != nil {
+		t.Fatal(err)
+	}
+	return path
+}
+
+// build compiles the command.
+func build(to string, args ...string) error {
+	cmd := exec.Command("go", append(append([]string{"build", "-buildvcs=false", "-o", to}, args...), "stocktake/cmd/stocktake")...)
+	if cmd.Env = os.Environ(); !slices.Contains(args, "-race") {
+		cmd.Env = append(cmd.Env, "CGO_ENABLED=0")
+	}
+	if said, err := cmd.CombinedOutput(); err != nil {
+		return fmt.Errorf("building the binary under test: %w\n%s", err, said)
+	}
+	return nil
+}
 
 func TestMain(m *testing.M) {
 	flag.Parse()
@@ -36,14 +88,8 @@ func runTests(m *testing.M) int {
 	}
 	defer remove(dir)
 	binary = filepath.Join(dir, "stocktake")
-	args := []string{"build", "-o", binary}
-	if raceEnabled {
-		args = append(args, "-race")
-	}
-	build := exec.Command("go", append(args, "stocktake/cmd/stocktake")...)
-	build.Stderr = os.Stderr
-	if err := build.Run(); err != nil {
-		fmt.Fprintln(os.Stderr, "building the binary under test:", err)
+	if err := build(binary, "-trimpath", "-ldflags=-s -w"); err != nil {
+		fmt.Fprintln(os.Stderr, err)
 		return 1
 	}
 	defer cli.stop()
@@ -64,7 +110,10 @@ func sharedService(t testing.TB) *service {
 	shared.once.Do(func() {
 		var dir string
 		if dir, shared.err = os.MkdirTemp("", "stocktake-e2e-data-"); shared.err == nil {
-			shared.service, shared.err = launch(dir)
+			shared.service = embedded(dir)
+			if shared.service.process.Path, shared.err = racedBinary(); shared.err == nil {
+				shared.service, shared.err = shared.service.run()
+			}
 		}
 	})
 	if shared.err != nil {

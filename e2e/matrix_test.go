@@ -264,6 +264,7 @@ func TestMatrixHasEveryAction(t *testing.T) {
 // TestMatrix asks the actions of the public APIs with the real aws CLI by each of two accounts' keys and without one, and
 // holds the answers to the policies, by a table made by hand. In its short form a part of the cells, in turn.
 func TestMatrix(t *testing.T) {
+	t.Parallel()
 	conf := filepath.Join(t.TempDir(), "stocktake.yaml")
 	if err := os.WriteFile(conf, []byte(matrixFile), 0o600); err != nil {
 		t.Fatal(err)

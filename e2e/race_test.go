@@ -2,5 +2,5 @@
 
 package e2e
 
-// raceEnabled has the binary under test built with the race detector when the tests are.
+// raceEnabled has services built with the race detector when the tests are (see raced).
 const raceEnabled = true

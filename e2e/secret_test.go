@@ -106,6 +106,7 @@ accounts:
 // TestPlantedSecretsAreNowhere uses secrets of every kind in every way, right and wrong, and then looks for them in all that
 // the service wrote: its log at its most talkative, its folder, its metrics, a backup, what its other commands print.
 func TestPlantedSecretsAreNowhere(t *testing.T) {
+	t.Parallel()
 	p := planted{
 		"the root secret": secretText(), "a configured key's secret": secretText(), "a declared user's secret": secretText(),
 		"secret_key": secretText() + secretText(),

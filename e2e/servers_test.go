@@ -32,7 +32,7 @@ type servers struct {
 	all    []*service
 	urls   []string
 	args   []string
-	// program is the binary that servers are started with; "": the one under test.
+	// program is the binary that servers are started with; "": that of the test.
 	program string
 }
 
@@ -73,8 +73,8 @@ func (s *servers) restart(t testing.TB, i int) {
 func (s *servers) tryRestart(t testing.TB, i int) error {
 	t.Helper()
 	next := over(s.urls[i], s.args...)
-	if s.program != "" {
-		next.process.Path = s.program
+	if next.process.Path = s.program; s.program == "" {
+		next.process.Path = programOf(t)
 	}
 	fresh, err := next.run()
 	if err != nil {

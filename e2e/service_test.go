@@ -44,7 +44,9 @@ const patience = 60 * time.Second
 // start runs a service over a data folder and waits until it is ready. It is killed when the test ends.
 func start(t testing.TB, dir string, args ...string) *service {
 	t.Helper()
-	s, err := launch(dir, args...)
+	s := embedded(dir, args...)
+	s.process.Path = programOf(t)
+	s, err := s.run()
 	if err != nil {
 		t.Fatal(err)
 	}

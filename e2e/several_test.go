@@ -19,7 +19,6 @@ import (
 
 const (
 	walkers    = 3
-	walkSteps  = 60
 	walkNodes  = 5
 	walkValues = 4
 )
@@ -38,11 +37,12 @@ type walk struct {
 
 // TestServersAnswerAlike holds the law of several servers: what one acknowledged, every one answers, at once.
 func TestServersAnswerAlike(t *testing.T) {
+	t.Parallel()
 	url := pgtest.Database(t)
 	migrate(t, url)
 	s := startServers(t, "", same(url, 3))
-	seed := uint64(time.Now().UnixNano())
-	t.Logf("seed %d", seed)
+	steps, seed := scaled(100, 20), uint64(time.Now().UnixNano())
+	t.Logf("%d steps, seed %d", steps, seed)
 	var walking sync.WaitGroup
 	for n := range walkers {
 		w := &walk{
@@ -50,7 +50,7 @@ func TestServersAnswerAlike(t *testing.T) {
 			stored: map[string]map[string]string{}, hashes: map[string]string{}, disabled: map[string]bool{},
 		}
 		walking.Go(func() {
-			for step := 0; step < walkSteps && !t.Failed(); step++ {
+			for step := 0; step < steps && !t.Failed(); step++ {
 				w.step(step)
 			}
 		})

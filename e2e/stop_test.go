@@ -74,6 +74,7 @@ func (b *attentiveBody) Read(p []byte) (int, error) {
 // TestStopUnderLoad tells a service to end under eight writers, as many who ask, and a report that is half sent: readiness
 // fails before anything is refused, no answer is cut, whatever was acknowledged is there, and the exit is a good one.
 func TestStopUnderLoad(t *testing.T) {
+	t.Parallel()
 	dir := t.TempDir()
 	s := start(t, dir, "--stop-delay", "500ms")
 	transport := &http.Transport{MaxIdleConnsPerHost: 2 * writers}

@@ -18,7 +18,7 @@ import (
 
 const (
 	goneType   = "Custom:Gone"
-	goneNodes  = 400
+	goneNodes  = 160
 	laterNodes = 20
 )
 

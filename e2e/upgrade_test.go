@@ -91,6 +91,7 @@ func (b *balancer) client(region string) *ssm.Client {
 // under test, once that has migrated the database under them; then back again. Reports and questions go on all the time, and
 // none fails.
 func TestRollingUpgrade(t *testing.T) {
+	t.Parallel()
 	url := pgtest.Database(t)
 	migrateBy(t, before(), url)
 	s := &servers{
@@ -152,6 +153,7 @@ func (s *servers) roll(t *testing.T, program string) {
 // TestUpgradeOfFolder has the version before write a data folder, the one under test go on with it, and the former again,
 // each killed by the next.
 func TestUpgradeOfFolder(t *testing.T) {
+	t.Parallel()
 	dir := t.TempDir()
 	for step, program := range []string{before(), binary, before()} {
 		s := embedded(dir)

@@ -7,6 +7,7 @@ with its standard input.
 """
 
 import functools
+import gc
 import json
 import os
 import select
@@ -88,6 +89,8 @@ def main():
     listener = socket.socket(socket.AF_UNIX)
     listener.bind(sys.argv[1])
     warm()
+    gc.freeze()  # a collection in a copy would copy the pages of all that was read
+    gc.disable()
     listener.listen(64)
     print(awscli.__version__, flush=True)
     while sys.stdin not in select.select([listener, sys.stdin], [], [])[0]:
