@@ -44,6 +44,7 @@ test-long: tools ## the tests of which make test takes a part, as a whole: an ho
 	$(GO) test ./internal/simulate/agent -count 1 -timeout 60m -every
 	$(GO) test -race ./internal/store/storetest/stores -run '^TestModel' -count 1 -timeout 60m -seeds 20 -steps 1000
 	$(GO) test ./internal/index -run '^Test(Random|Larger|Frozen|Bulk|Damaged|Everything)' -count 1 -timeout 60m -fleets 20
+	$(GO) test ./internal/wire -run '^Test(Patterns|EntriesAlike)' -count 1 -timeout 60m -tries 100000
 	$(GO) test ./internal/iam/policy -count 1 -timeout 60m -rounds 20000
 	STOCKTAKE_TEST_EVERY_BIT=1 $(GO) test ./internal/backup -run '^TestFlippedBit' -count 1 -timeout 60m
 	$(GO) test -race ./internal/store/pebble -run '^Test(LawsOneShard|Upgrade)' -count 1 -timeout 60m -every

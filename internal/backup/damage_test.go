@@ -54,7 +54,10 @@ func TestFlippedBitIsFound(t *testing.T) {
 	for i := range 20 { // the magic and the version
 		places[i] = true
 	}
-	for _, at := range sectionsOf(file) {
+	for n, at := range sectionsOf(file) {
+		if n > 6 && n%5 > 0 {
+			continue // they are alike
+		}
 		for i := range 11 { // what stands before each content
 			if at+i < len(file) {
 				places[at+i] = true

@@ -9,6 +9,7 @@ import (
 	"os"
 	"slices"
 	"strings"
+	"sync"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
@@ -128,10 +129,14 @@ func TestFloorsCanBeMeasured(t *testing.T) {
 	}
 }
 
+// small is made once: with the race detector that takes a good part of a second.
+var small = sync.OnceValue(func() *simulate.Fleet { return simulate.New(5, 30) })
+
 // sided is one side of a run, before anything was sent.
 func sided(kind Kind, control Control) *run {
-	o := Options{Nodes: 30, Seed: 5, Workers: 4, Progress: func(string, int) func(int) { return silent }}
-	return &run{Options: o, side: &Side{SideResult: SideResult{Name: string(kind), Kind: kind}, Control: control}, fleet: simulate.New(o.Seed, o.Nodes), cores: 2}
+	fleet := small()
+	o := Options{Nodes: fleet.Len(), Seed: 5, Workers: 4, Progress: func(string, int) func(int) { return silent }}
+	return &run{Options: o, side: &Side{SideResult: SideResult{Name: string(kind), Kind: kind}, Control: control}, fleet: fleet, cores: 2}
 }
 
 func TestSidesTakeTurns(t *testing.T) {

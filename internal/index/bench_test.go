@@ -18,10 +18,14 @@ import (
 	"stocktake/internal/simulate"
 )
 
-// benchNodes is the size of the fleet of benchmarks; STOCKTAKE_BENCH_NODES sets another.
+// benchNodes is the size of the fleet of benchmarks; STOCKTAKE_BENCH_NODES sets another, and -short, which shows that
+// they run, makes it a tenth.
 var benchNodes = sync.OnceValue(func() int {
 	if n, err := strconv.Atoi(os.Getenv("STOCKTAKE_BENCH_NODES")); err == nil && n > 0 {
 		return n
+	}
+	if testing.Short() {
+		return 100
 	}
 	return 1000
 })

@@ -10,13 +10,18 @@ import (
 	"stocktake/internal/ssm"
 )
 
-// benchNodes is how many simulated nodes the benchmarks work over.
-const benchNodes = 300
+// benchNodes is how many simulated nodes the benchmarks work over; with -short, which shows that they run, a tenth.
+func benchNodes() int {
+	if testing.Short() {
+		return 30
+	}
+	return 300
+}
 
 // newBench starts a service over an empty store on disk with the sizes it has in production, and gives a fleet.
 func newBench(b *testing.B) (*trial, *simulate.Fleet) {
 	b.Helper()
-	return newPebbleTrial(b), simulate.New(1, benchNodes)
+	return newPebbleTrial(b), simulate.New(1, benchNodes())
 }
 
 // input is a simulated report as the API hands it on.

@@ -2,6 +2,7 @@ package wire
 
 import (
 	"encoding/json"
+	"flag"
 	"fmt"
 	"math/rand/v2"
 	"regexp"
@@ -22,6 +23,8 @@ func compiled(r *rule) *regexp.Regexp {
 	return regexp.MustCompile(strings.ReplaceAll(r.pattern, `.*`, `[^\n\r\x{85}\x{2028}\x{2029}]*`))
 }
 
+var tries = flag.Int("tries", 5_000, "random texts a reader is held to another by")
+
 func TestPatternsAreThoseOfTheModel(t *testing.T) {
 	random := rand.New(rand.NewPCG(1, 2))
 	strange := []rune("0123456789 ai-mzAZ_:.TZ\n\r\u0085\u2028\u2029\u00e9\x00@[`{/")
@@ -31,7 +34,7 @@ func TestPatternsAreThoseOfTheModel(t *testing.T) {
 			if !r.match(text) || !want.MatchString(text) {
 				t.Errorf("%s: %q is refused", r.pattern, text)
 			}
-			for range 20_000 {
+			for range *tries {
 				changed := change(random, []rune(text), strange)
 				if got, want := r.match(changed), want.MatchString(changed); got != want {
 					t.Fatalf("%s: %q matches: %v, want %v", r.pattern, changed, got, want)
@@ -66,7 +69,7 @@ func TestEntriesAlikeAreReadAsOthers(t *testing.T) {
 	names := []string{`"A"`, `"AB"`, `"a\\"`, `"a\""`, `"\u0041"`, `"B" `, ` "C"`, `"C":"x","C2"`, `"\n"`, `"Z"`, `""`, `"` + strings.Repeat("N", 65) + `"`}
 	values := []string{`"1"`, `"AB"`, `"\\"`, `"\":\""`, `null`, ` "2" `, `""`, `"` + strings.Repeat("v", 4097) + `"`}
 	random := rand.New(rand.NewPCG(3, 4))
-	for range 20_000 {
+	for range *tries {
 		text := "["
 		for e := range 1 + random.IntN(6) {
 			if e > 0 {
