@@ -165,7 +165,7 @@ func (r *remains) reopening(t *testing.T, sc *script) (tried int) {
 func TestCrashAtEveryWrite(t *testing.T) {
 	t.Parallel()
 	const seed = 6
-	steps, oneIn, again := int64(traceSteps), int64(41), 5
+	steps, oneIn, again := int64(traceSteps), int64(41), 8
 	if *every {
 		steps, oneIn, again = 500, 1, 100
 	}
