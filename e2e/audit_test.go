@@ -65,24 +65,23 @@ func TestCommandLineLeavesLines(t *testing.T) {
 	dir := t.TempDir()
 	s := start(t, dir, "--audit", "all")
 	var root identity
-	var activation struct{ ActivationId, ActivationCode string } //nolint:staticcheck // names on the wire
+	var activation struct {
+		ID   string `json:"ActivationId"`
+		Code string `json:"ActivationCode"`
+	}
 	s.did(t, root, &activation, "ssm", "create-activation", "--iam-role", "r", "--description", "planted-description")
 	s.did(t, root, nil, "iam", "create-user", "--user-name", "alice")
-	var made struct {
-		AccessKey struct{ AccessKeyId, SecretAccessKey string } //nolint:staticcheck // names on the wire
-	}
+	var made struct{ AccessKey issued }
 	s.did(t, root, &made, "iam", "create-access-key", "--user-name", "alice")
-	alice := keyOf(made.AccessKey.AccessKeyId, made.AccessKey.SecretAccessKey, "")
+	alice := made.AccessKey.identity()
 	s.did(t, root, nil, "ssm", "put-inventory", "--instance-id", "i-12345678", "--items",
 		"TypeName=Custom:Rack,SchemaVersion=1.0,CaptureTime=2026-01-02T03:04:05Z,ContentHash=planted-hash,Content=[{Slot=planted-content}]")
 	s.refused(t, alice, "not authorized", "ssm", "delete-inventory", "--type-name", "Custom:Rack")
 	s.did(t, root, nil, "iam", "create-role", "--role-name", "full", "--assume-role-policy-document",
 		`{"Statement":{"Sid":"PlantedSid","Effect":"Allow","Principal":{"AWS":"arn:aws:iam::000000000000:root"},"Action":"sts:AssumeRole"}}`)
-	var assumed struct {
-		Credentials struct{ AccessKeyId, SecretAccessKey, SessionToken string } //nolint:staticcheck // names on the wire
-	}
+	var assumed struct{ Credentials issued }
 	s.did(t, root, &assumed, "sts", "assume-role", "--role-arn", "arn:aws:iam::000000000000:role/full", "--role-session-name", "night")
-	s.refused(t, keyOf(made.AccessKey.AccessKeyId, "planted-wrong-secret", ""), "InvalidSignature", "ssm", "get-inventory")
+	s.refused(t, keyOf(made.AccessKey.ID, "planted-wrong-secret", ""), "InvalidSignature", "ssm", "get-inventory")
 	s.refused(t, root, "InvalidTypeName", "ssm", "get-inventory-schema", "--type-name", "planted value")
 
 	text, lines := trail(t, "--data", dir)
@@ -114,7 +113,7 @@ func TestCommandLineLeavesLines(t *testing.T) {
 		t.Error(diff)
 	}
 	secrets := []string{
-		activation.ActivationCode, made.AccessKey.SecretAccessKey, assumed.Credentials.SecretAccessKey, assumed.Credentials.SessionToken,
+		activation.Code, made.AccessKey.Secret, assumed.Credentials.Secret, assumed.Credentials.Token,
 		s.key.SecretAccessKey, "planted", "Planted",
 	}
 	for _, secret := range secrets {

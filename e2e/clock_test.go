@@ -258,12 +258,10 @@ func (l *liar) session(t *testing.T) sigv4.Credentials {
 	t.Helper()
 	l.did(t, nil, nil, "iam", "create-role", "--role-name", "idle", "--assume-role-policy-document",
 		`{"Statement":{"Effect":"Allow","Principal":{"AWS":"arn:aws:iam::000000000000:root"},"Action":"sts:AssumeRole"}}`)
-	var assumed struct {
-		Credentials struct{ AccessKeyId, SecretAccessKey, SessionToken string } //nolint:staticcheck // names on the wire
-	}
+	var assumed struct{ Credentials issued }
 	l.did(t, nil, &assumed, "sts", "assume-role", "--role-arn", "arn:aws:iam::000000000000:role/idle", "--role-session-name", "night")
 	c := assumed.Credentials
-	return sigv4.Credentials{AccessKeyID: c.AccessKeyId, SecretAccessKey: c.SecretAccessKey, SessionToken: c.SessionToken}
+	return sigv4.Credentials{AccessKeyID: c.ID, SecretAccessKey: c.Secret, SessionToken: c.Token}
 }
 
 // TestClocksOfServersDiffer has two servers of one database whose clocks are two hours apart, one of them jumping: each

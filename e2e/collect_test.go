@@ -148,12 +148,15 @@ func TestCollectKeepsOn(t *testing.T) {
 	if err != nil {
 		t.Fatalf("%v\n%s", err, log)
 	}
-	var activation struct{ ActivationId, ActivationCode string } //nolint:staticcheck // names on the wire
+	var activation struct {
+		ID   string `json:"ActivationId"`
+		Code string `json:"ActivationCode"`
+	}
 	if err := json.Unmarshal([]byte(made), &activation); err != nil {
 		t.Fatal(err)
 	}
 	j := joined{t, filepath.Join(t.TempDir(), "state")}
-	j.must("registered as mi-", "--register", "--activation-id", activation.ActivationId, "--activation-code", activation.ActivationCode,
+	j.must("registered as mi-", "--register", "--activation-id", activation.ID, "--activation-code", activation.Code,
 		"--endpoint-url", s.endpoint, "--region", cliRegion, "--ca-bundle", authority)
 	running := j.command(nil, "--every", "1m")
 	out := &lockedBuffer{}

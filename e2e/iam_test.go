@@ -50,6 +50,15 @@ func (s *service) refused(t *testing.T, who identity, words string, args ...stri
 	}
 }
 
+// issued is a key as it is given out.
+type issued struct {
+	ID     string `json:"AccessKeyId"`
+	Secret string `json:"SecretAccessKey"`
+	Token  string `json:"SessionToken"`
+}
+
+func (k issued) identity() identity { return keyOf(k.ID, k.Secret, k.Token) }
+
 const readsInventory = `{"Version":"2012-10-17","Statement":[{"Effect":"Allow","Action":["ssm:Get*","sts:AssumeRole"],"Resource":"*"},
  {"Effect":"Deny","Action":"ssm:GetInventorySchema","Resource":"*"}]}`
 
@@ -68,7 +77,7 @@ func TestUsersOfTheCommandLine(t *testing.T) {
 	var root identity
 	who := func(as identity) string {
 		t.Helper()
-		var is struct{ Arn, Account, UserId string } //nolint:staticcheck // names on the wire
+		var is struct{ Arn string }
 		s.did(t, as, &is, "sts", "get-caller-identity")
 		return is.Arn
 	}
@@ -82,12 +91,9 @@ func TestUsersOfTheCommandLine(t *testing.T) {
 	s.did(t, root, nil, "iam", "put-user-policy", "--user-name", "alice", "--policy-name", "read", "--policy-document", readsInventory)
 	s.refused(t, root, "unknown condition key", "iam", "put-user-policy", "--user-name", "alice", "--policy-name", "bad", "--policy-document",
 		`{"Statement":{"Effect":"Allow","Action":"*","Resource":"*","Condition":{"StringEquals":{"aws:Foo":"x"}}}}`)
-	var made struct {
-		AccessKey struct{ AccessKeyId, SecretAccessKey string } //nolint:staticcheck // names on the wire
-	}
+	var made struct{ AccessKey issued }
 	s.did(t, root, &made, "iam", "create-access-key", "--user-name", "alice")
-	id := made.AccessKey.AccessKeyId
-	alice := keyOf(id, made.AccessKey.SecretAccessKey, "")
+	id, alice := made.AccessKey.ID, made.AccessKey.identity()
 	if got := who(alice); got != "arn:aws:iam::000000000000:user/alice" {
 		t.Errorf("the user is %s", got)
 	}
@@ -98,12 +104,9 @@ func TestUsersOfTheCommandLine(t *testing.T) {
 
 	s.did(t, root, nil, "iam", "create-role", "--role-name", "full", "--assume-role-policy-document", `{"Version":"2012-10-17","Statement":[{"Effect":"Allow","Principal":{"AWS":"arn:aws:iam::000000000000:user/alice"},"Action":"sts:AssumeRole"}]}`)
 	s.did(t, root, nil, "iam", "put-role-policy", "--role-name", "full", "--policy-name", "p", "--policy-document", `{"Statement":{"Effect":"Allow","Action":"ssm:*","Resource":"*"}}`)
-	var assumed struct {
-		Credentials struct{ AccessKeyId, SecretAccessKey, SessionToken string } //nolint:staticcheck // names on the wire
-	}
+	var assumed struct{ Credentials issued }
 	s.did(t, alice, &assumed, "sts", "assume-role", "--role-arn", "arn:aws:iam::000000000000:role/full", "--role-session-name", "night")
-	session := keyOf(assumed.Credentials.AccessKeyId, assumed.Credentials.SecretAccessKey, assumed.Credentials.SessionToken)
-	s.did(t, session, nil, "ssm", "get-inventory-schema")
+	s.did(t, assumed.Credentials.identity(), nil, "ssm", "get-inventory-schema")
 
 	s.did(t, root, nil, "iam", "update-access-key", "--user-name", "alice", "--access-key-id", id, "--status", "Inactive")
 	s.refused(t, alice, "UnrecognizedClientException", "ssm", "get-inventory")
