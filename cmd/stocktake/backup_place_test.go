@@ -46,13 +46,13 @@ func TestBackupOfRunningServiceToBucket(t *testing.T) {
 		}
 	}
 	var cut atomic.Int32
-	s3.Fault = func(w http.ResponseWriter, r *http.Request) bool {
+	s3.Fault(func(w http.ResponseWriter, r *http.Request) bool {
 		if r.Method != http.MethodGet || cut.Add(1)%3 == 0 {
 			return false
 		}
 		buckettest.Drop(w)
 		return true
-	}
+	})
 	restored := filepath.Join(t.TempDir(), "restored")
 	for _, args := range [][]string{
 		{"verify", "--backup", place, "--s3-endpoint", s3.URL, "--seal-key", key},

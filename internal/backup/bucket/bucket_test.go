@@ -105,13 +105,13 @@ type fault struct {
 
 func (f fault) in(s *buckettest.Server) {
 	var n atomic.Int32
-	s.Fault = func(w http.ResponseWriter, r *http.Request) bool {
+	s.Fault(func(w http.ResponseWriter, r *http.Request) bool {
 		if r.Method != f.method || !strings.Contains(r.URL.RawQuery, f.query) || f.times > 0 && n.Add(1) > f.times {
 			return false
 		}
 		f.answer(s, w, r)
 		return true
-	}
+	})
 }
 
 func failing(status int, code string) func(*buckettest.Server, http.ResponseWriter, *http.Request) {
@@ -169,7 +169,7 @@ func TestUploadSurvivesFaultsOrLeavesNothing(t *testing.T) {
 			o := open(t, s)
 			f.in(s)
 			err := create(t, o, content)
-			s.Fault = nil
+			s.Fault(nil)
 			if s.Uploads() != 0 {
 				t.Errorf("%d uploads stay open", s.Uploads())
 			}
@@ -198,14 +198,14 @@ func TestObjectThatIsNotWhatWasSentIsRemoved(t *testing.T) {
 		t.Run(what, func(t *testing.T) {
 			s := buckettest.Start(t)
 			o := open(t, s)
-			s.Fault = func(w http.ResponseWriter, r *http.Request) bool {
+			s.Fault(func(w http.ResponseWriter, r *http.Request) bool {
 				if r.Method == http.MethodPost && r.URL.Query().Has("uploadId") {
 					s.Answer(w, r)
 					s.Change(path, change)
 					return true
 				}
 				return false
-			}
+			})
 			if err := create(t, o, content); !errors.Is(err, bucket.ErrDiffers) {
 				t.Error(err)
 			}
@@ -221,7 +221,7 @@ func TestUploadWhoseEndIsNotKnownIsRemoved(t *testing.T) {
 	s := buckettest.Start(t)
 	o := open(t, s)
 	ended, asked := false, false
-	s.Fault = func(w http.ResponseWriter, r *http.Request) bool {
+	s.Fault(func(w http.ResponseWriter, r *http.Request) bool {
 		switch {
 		case r.Method == http.MethodPost && r.URL.Query().Has("uploadId"):
 			ended = true
@@ -233,7 +233,7 @@ func TestUploadWhoseEndIsNotKnownIsRemoved(t *testing.T) {
 			return true
 		}
 		return false
-	}
+	})
 	if err := create(t, o, random(2*partBytes)); err == nil || !asked {
 		t.Errorf("the end was lost: %v", err)
 	}
@@ -291,7 +291,7 @@ func TestReaderGoesOnAfterCuts(t *testing.T) {
 	seed := rand.Uint64()
 	t.Logf("seed %d", seed)
 	random := rand.New(rand.NewPCG(seed, 0))
-	s.Fault = func(w http.ResponseWriter, r *http.Request) bool {
+	s.Fault(func(w http.ResponseWriter, r *http.Request) bool {
 		if r.Method != http.MethodGet {
 			return false
 		}
@@ -318,7 +318,7 @@ func TestReaderGoesOnAfterCuts(t *testing.T) {
 			return n > 30
 		}
 		return true
-	}
+	})
 	r, err := o.Read(t.Context())
 	if err != nil {
 		t.Fatal(err)
@@ -367,10 +367,10 @@ func TestReaderGivesUp(t *testing.T) {
 			buckettest.Cut(w, 1000, nil)
 		},
 	} {
-		s.Fault = func(w http.ResponseWriter, _ *http.Request) bool {
+		s.Fault(func(w http.ResponseWriter, _ *http.Request) bool {
 			answer(w)
 			return true
-		}
+		})
 		_, err := io.ReadAll(r)
 		if err == nil || !strings.Contains(err.Error(), "byte 0 of "+name) || !strings.Contains(err.Error(), "cut") {
 			t.Errorf("a service %s: %v", what, err)
@@ -442,13 +442,13 @@ func TestRedirectIsNotFollowed(t *testing.T) {
 	s := buckettest.Start(t)
 	o := open(t, s)
 	var asked atomic.Int32
-	s.Fault = func(w http.ResponseWriter, r *http.Request) bool {
+	s.Fault(func(w http.ResponseWriter, r *http.Request) bool {
 		if r.URL.Path == "/elsewhere" {
 			asked.Add(1)
 		}
 		http.Redirect(w, r, s.URL+"/elsewhere", http.StatusTemporaryRedirect)
 		return true
-	}
+	})
 	if err := create(t, o, random(10)); err == nil || asked.Load() > 0 {
 		t.Errorf("followed %d times: %v", asked.Load(), err)
 	}

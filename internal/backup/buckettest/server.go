@@ -26,11 +26,10 @@ import (
 type Server struct {
 	// URL is its endpoint.
 	URL string
-	// Fault, if set, is asked about every request before it is answered, one at a time: true, and it answered.
-	Fault func(w http.ResponseWriter, r *http.Request) bool
 
-	mu      sync.Mutex
-	faults  sync.Mutex
+	faults  sync.Mutex // held while a fault is asked
+	mu      sync.Mutex // of what follows
+	fault   func(w http.ResponseWriter, r *http.Request) bool
 	objects map[string]*object
 	uploads map[string]*upload
 	next    int
@@ -68,6 +67,14 @@ func Start(t *testing.T) *Server {
 	})
 	s.URL = server.URL
 	return s
+}
+
+// Fault has fault asked about every request from now on before it is answered, one at a time: true, and it answered. nil: no
+// more.
+func (s *Server) Fault(fault func(w http.ResponseWriter, r *http.Request) bool) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.fault = fault
 }
 
 // Objects gives the objects there are, by /BUCKET/KEY.
@@ -180,12 +187,15 @@ func (s *Server) Answer(w http.ResponseWriter, r *http.Request) {
 }
 
 func (s *Server) faulted(w http.ResponseWriter, r *http.Request) bool {
-	if s.Fault == nil {
+	s.mu.Lock()
+	fault := s.fault
+	s.mu.Unlock()
+	if fault == nil {
 		return false
 	}
 	s.faults.Lock()
 	defer s.faults.Unlock()
-	return s.Fault(w, r)
+	return fault(w, r)
 }
 
 func (s *Server) begin(w http.ResponseWriter, r *http.Request) {
