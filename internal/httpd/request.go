@@ -167,8 +167,8 @@ func (q Requests) finish(r *http.Request, rec *record, out *countedWriter, lines
 	}
 }
 
-// levelOf gives the level of a request's line, but for the refused ones of a source that has many. A fleet at rest asks some hundred thousand times an hour for what goes well,
-// which the metrics count: its lines are for those who look for something.
+// levelOf gives the level of a request's line, but for the refused ones of a source that has many. A fleet at rest asks some
+// hundred thousand times an hour for what goes well, which the metrics count: its lines are for those who look for something.
 func levelOf(status int) slog.Level {
 	switch {
 	case status >= 500:
