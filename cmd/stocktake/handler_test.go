@@ -1,6 +1,7 @@
 package main
 
 import (
+	"fmt"
 	"net/http"
 	"net/http/httptest"
 	"slices"
@@ -53,6 +54,32 @@ func TestPriorityIsOfWhatIsServed(t *testing.T) {
 		if got := priority(protocol, r); got != c.want {
 			t.Errorf("%s: the priority is %d, not %d", c.name, got, c.want)
 		}
+	}
+}
+
+// TestAgentsAreKnownByHowTheySign has an administrator's key, a session's and a node's key pair.
+func TestAgentsAreKnownByHowTheySign(t *testing.T) {
+	const head = "AWS4-HMAC-SHA256 Credential=%s/20260102/eu-central-1/ssm/aws4_request, SignedHeaders=host;x-amz-date, Signature=%s"
+	pair, secret := strings.Repeat("A", 344), strings.Repeat("a", 64)
+	for _, c := range []struct {
+		name, id, signature, token string
+		want                       bool
+	}{
+		{"an access key", "AKIAIOSFODNN7EXAMPLE", secret, "", false},
+		{"a session", "ASIAIOSFODNN7EXAMPLE", secret, "token", true},
+		{"a node's key pair", "mi-0123456789abcdef0", pair, "", true},
+	} {
+		r := httptest.NewRequest(http.MethodPost, "/", http.NoBody)
+		r.Header.Set("Authorization", fmt.Sprintf(head, c.id, c.signature))
+		if c.token != "" {
+			r.Header.Set("X-Amz-Security-Token", c.token)
+		}
+		if got := isAgents(r); got != c.want {
+			t.Errorf("%s: taken for an agent: %v", c.name, got)
+		}
+	}
+	if isAgents(httptest.NewRequest(http.MethodPost, "/", http.NoBody)) {
+		t.Error("nobody is taken for an agent")
 	}
 }
 

@@ -2,6 +2,7 @@ package httpd
 
 import (
 	"runtime/metrics"
+	"strings"
 	"testing"
 	"time"
 )
@@ -9,10 +10,10 @@ import (
 // TestWaitsEndWhereThereIsTooMuch lets somebody wait in vain: who comes after is told soon, and with enough in line newcomers are sent away. After a second without a refusal a burst is waited for again.
 func TestWaitsEndWhereThereIsTooMuch(t *testing.T) {
 	b := NewBudget(1, 300*time.Millisecond)
-	if err := b.take(t.Context(), 1); err != nil {
+	if err := b.take(t.Context(), 1, false); err != nil {
 		t.Fatal(err)
 	}
-	if b.shed() {
+	if b.shed(false) {
 		t.Error("sent away before anybody waited in vain")
 	}
 	first := waitOf(t, b)
@@ -24,8 +25,8 @@ func TestWaitsEndWhereThereIsTooMuch(t *testing.T) {
 	for range 4 {
 		go func() { ended <- waitOf(t, b) }()
 	}
-	waitFor(t, func() bool { return b.waiting() == 4 || b.Refused() > 2 })
-	if !b.shed() && b.waiting() == 4 {
+	waitFor(t, func() bool { return b.inLine() == 4 || b.Refused() > 2 })
+	if !b.shed(false) && b.inLine() == 4 {
 		t.Error("not sent away")
 	}
 	for range 4 {
@@ -44,20 +45,20 @@ func TestWaitsEndWhereThereIsTooMuch(t *testing.T) {
 func TestWhoComesIsServedFirstWhereThereIsTooMuch(t *testing.T) {
 	b := NewBudget(1, testTimeout)
 	b.hurry = testTimeout
-	if err := b.take(t.Context(), 1); err != nil {
+	if err := b.take(t.Context(), 1, false); err != nil {
 		t.Fatal(err)
 	}
 	order := make(chan string, 4)
 	names := []string{"old", "first", "second", "third"}
 	for i, name := range names {
 		go func() {
-			if err := b.take(t.Context(), 1); err != nil {
+			if err := b.take(t.Context(), 1, false); err != nil {
 				t.Error(err)
 			}
 			order <- name
 			b.give(1)
 		}()
-		waitFor(t, func() bool { return b.waiting() == i+1 })
+		waitFor(t, func() bool { return b.inLine() == i+1 })
 		b.mu.Lock()
 		b.last = time.Now()
 		b.mu.Unlock()
@@ -73,11 +74,77 @@ func TestWhoComesIsServedFirstWhereThereIsTooMuch(t *testing.T) {
 	}
 }
 
+// TestPatientWaitInTurn has patient ones and others in line while there is too much: both lines are served in turns, the patient in
+// the order they came, long after the others would have given up.
+func TestPatientWaitInTurn(t *testing.T) {
+	b := NewBudget(1, time.Millisecond)
+	b.hurry = testTimeout
+	if err := b.take(t.Context(), 1, false); err != nil {
+		t.Fatal(err)
+	}
+	_ = waitOf(t, b) // in vain
+	order := make(chan string, 5)
+	for i, name := range []string{"patient 1", "patient 2", "patient 3", "other 1", "other 2"} {
+		go func() {
+			if err := b.take(t.Context(), 1, strings.HasPrefix(name, "patient")); err != nil {
+				t.Error(name, err)
+			}
+			order <- name
+			b.give(1)
+		}()
+		waitFor(t, func() bool { return b.inLine() == i+1 })
+		b.mu.Lock()
+		b.last = time.Now()
+		b.mu.Unlock()
+	}
+	b.give(1)
+	for _, want := range []string{"other 1", "patient 1", "other 2", "patient 2", "patient 3"} {
+		if got := <-order; got != want {
+			t.Errorf("%s is served where %s is to be", got, want)
+		}
+	}
+	if b.Used() != 0 || b.inLine() != 0 {
+		t.Errorf("%d used by nobody, %d in line", b.Used(), b.inLine())
+	}
+}
+
+// TestTooManyPatientAreSentAway has more of them than are served: newcomers are sent away once the first waits for too long, and
+// nobody else is hurried for it.
+func TestTooManyPatientAreSentAway(t *testing.T) {
+	b := NewBudget(1, testTimeout)
+	b.patience = 100 * time.Millisecond
+	if err := b.take(t.Context(), 1, false); err != nil {
+		t.Fatal(err)
+	}
+	if b.shed(true) {
+		t.Error("sent away with nobody in line")
+	}
+	waited := make(chan error)
+	began := time.Now()
+	go func() { waited <- b.take(t.Context(), 1, true) }()
+	waitFor(t, func() bool { return b.inLine() == 1 })
+	b.mu.Lock()
+	isSoon := b.oldest(began.Add(b.patience/2)) > b.patience*3/4
+	isLate := b.oldest(began.Add(2*b.patience)) > b.patience*3/4
+	b.mu.Unlock()
+	if isSoon || !isLate {
+		t.Errorf("sent away after half of the time: %v; after twice of it: %v", isSoon, isLate)
+	}
+	if err := <-waited; err == nil || time.Since(began) < b.patience {
+		t.Errorf("after %v: %v", time.Since(began), err)
+	}
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if b.crowded(time.Now()) || b.refused != 1 || b.waiting() != 0 {
+		t.Errorf("crowded %v; %d refused, %d in line", b.crowded(time.Now()), b.refused, b.waiting())
+	}
+}
+
 // waitOf gives how long one waits in vain.
 func waitOf(t *testing.T, b *Budget) time.Duration {
 	t.Helper()
 	began := time.Now()
-	if err := b.take(t.Context(), 1); err == nil {
+	if err := b.take(t.Context(), 1, false); err == nil {
 		t.Error("more is given than there is")
 	}
 	return time.Since(began)

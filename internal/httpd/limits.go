@@ -44,6 +44,9 @@ type Limits struct {
 	// Priority says how a request stands to others when there is too much to do; nil: all alike. It may go by what nobody
 	// has verified yet: who lies about it gains a place in the line, and no more.
 	Priority func(r *http.Request) Priority
+	// Patient says who waits in turn when there is too much, for ten seconds if need be: see [Budget]; nil: nobody. It may go
+	// by what nobody has verified yet, too.
+	Patient func(r *http.Request) bool
 	// Grace is how long a body or an answer may take in any case; Rate, in bytes a second, is what it must achieve on
 	// average beyond that.
 	Grace time.Duration
@@ -81,7 +84,7 @@ func (p Priority) beyond() int64 {
 // DefaultLimits gives the limits of a server that has memory bytes to spare for bodies: 16 MiB a body, 8 KiB a second after
 // 8 seconds, 1 second of waiting for memory; 256 requests at work a core that write, as most of them may wait for the disk,
 // and as many that ask, down to 4 of each where it is the processor they wait for (16 where others take that), and 2 seconds of
-// waiting for them.
+// waiting for them. The patient wait longer: see [Budget].
 func DefaultLimits(memory int64) Limits {
 	cores := int64(runtime.GOMAXPROCS(0))
 	l := Limits{Body: 16 << 20, Budget: NewBudget(memory, time.Second), Grace: 8 * time.Second, Rate: 8 << 10}
@@ -111,6 +114,9 @@ func (l Limits) Middleware(next http.Handler) http.Handler {
 		if l.Priority != nil {
 			body.priority = l.Priority(r)
 		}
+		if l.Patient != nil {
+			body.isPatient = l.Patient(r)
+		}
 		out := &limitedWriter{ResponseWriter: w, body: body}
 		defer body.release()
 		if !body.ended {
@@ -119,7 +125,7 @@ func (l Limits) Middleware(next http.Handler) http.Handler {
 		}
 		r.Body = body
 		switch { // what fails is answered below
-		case !l.Sources.take(r, body.priority), l.line(body.priority).shed():
+		case !l.Sources.take(r, body.priority), l.line(body.priority).shed(body.isPatient):
 			body.unseen = true
 			_ = body.throttle()
 		case r.ContentLength > l.Body:
@@ -157,16 +163,17 @@ type limitedBody struct {
 	limits  Limits
 	control *http.ResponseController
 
-	priority Priority
-	length   int64 // -1: unknown
-	read     int64
-	charged  int64
-	at       *Budget   // where it has a place among the requests at work; nil: nowhere
-	start    time.Time // of the first read
-	deadline time.Time
-	ended    bool
-	unseen   bool // refused before anybody looked at it
-	refusal  *refusal
+	priority  Priority
+	isPatient bool
+	length    int64 // -1: unknown
+	read      int64
+	charged   int64
+	at        *Budget   // where it has a place among the requests at work; nil: nowhere
+	start     time.Time // of the first read
+	deadline  time.Time
+	ended     bool
+	unseen    bool // refused before anybody looked at it
+	refusal   *refusal
 }
 
 func (b *limitedBody) Close() error { return b.from.Close() }
@@ -219,7 +226,7 @@ func (b *limitedBody) charge() error {
 	}
 	waited := time.Now()
 	if b.charged+want > firstStep || !b.limits.Budget.force(want, b.priority.beyond()) {
-		if err := b.limits.Budget.take(b.r.Context(), want); err != nil {
+		if err := b.limits.Budget.take(b.r.Context(), want, b.isPatient); err != nil {
 			return b.throttle()
 		}
 	}
@@ -236,7 +243,7 @@ func (b *limitedBody) charge() error {
 // work waits for a place among the requests at work.
 func (b *limitedBody) work() error {
 	line := b.limits.line(b.priority)
-	if err := line.take(b.r.Context(), 1); err != nil {
+	if err := line.take(b.r.Context(), 1, b.isPatient); err != nil {
 		return b.throttle()
 	}
 	b.at = line

@@ -279,7 +279,7 @@ func TestBytesInFlightAreBounded(t *testing.T) {
 func TestSmallThrottledBodyKeepsItsConnection(t *testing.T) {
 	limits := testLimits()
 	s := serveLimited(t, limits, readAll)
-	if err := limits.Budget.take(context.Background(), 4<<20); err != nil {
+	if err := limits.Budget.take(context.Background(), 4<<20, false); err != nil {
 		t.Fatal(err)
 	}
 	answer, _ := post(t, client(t, false, nil), s.url(), strings.NewReader(strings.Repeat("x", firstStep+1)))
@@ -357,7 +357,7 @@ func TestRequestsAtWorkAreBounded(t *testing.T) {
 
 func TestUrgentBodiesPassAFullBudgetWithinBounds(t *testing.T) {
 	b := NewBudget(8, time.Millisecond)
-	if err := b.take(t.Context(), 8); err != nil {
+	if err := b.take(t.Context(), 8, false); err != nil {
 		t.Fatal(err)
 	}
 	for i, want := range []bool{true, true, false} {
@@ -369,18 +369,18 @@ func TestUrgentBodiesPassAFullBudgetWithinBounds(t *testing.T) {
 
 func TestBudgetServesInOrder(t *testing.T) {
 	b := NewBudget(10, testTimeout)
-	if err := b.take(context.Background(), 8); err != nil {
+	if err := b.take(context.Background(), 8, false); err != nil {
 		t.Fatal(err)
 	}
 	order := make(chan int64)
 	for i, n := range []int64{7, 2, 1} {
 		go func() {
-			if err := b.take(context.Background(), n); err != nil {
+			if err := b.take(context.Background(), n, false); err != nil {
 				t.Error(err)
 			}
 			order <- n
 		}()
-		waitFor(t, func() bool { return b.waiting() == i+1 })
+		waitFor(t, func() bool { return b.inLine() == i+1 })
 	}
 	select {
 	case n := <-order:
@@ -398,10 +398,10 @@ func TestBudgetServesInOrder(t *testing.T) {
 }
 
 // waiting gives the number of those in line.
-func (b *Budget) waiting() int {
+func (b *Budget) inLine() int {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	return b.waiters.Len()
+	return b.waiting()
 }
 
 // waitFor waits until a condition holds that another goroutine brings about.
@@ -416,42 +416,42 @@ func waitFor(t *testing.T, holds func() bool) {
 
 func TestBudgetWaitsAreBounded(t *testing.T) {
 	b := NewBudget(10, 5*time.Millisecond)
-	if err := b.take(context.Background(), 11); !errors.Is(err, errBudget) {
+	if err := b.take(context.Background(), 11, false); !errors.Is(err, errBudget) {
 		t.Errorf("more than there is: %v", err)
 	}
-	if err := b.take(context.Background(), 10); err != nil {
+	if err := b.take(context.Background(), 10, false); err != nil {
 		t.Fatal(err)
 	}
-	if err := b.take(context.Background(), 1); !errors.Is(err, errBudget) {
+	if err := b.take(context.Background(), 1, false); !errors.Is(err, errBudget) {
 		t.Errorf("after the wait: %v", err)
 	}
 	cancelled, cancel := context.WithCancel(context.Background())
 	cancel()
-	if err := b.take(cancelled, 0); err != nil {
+	if err := b.take(cancelled, 0, false); err != nil {
 		t.Errorf("nothing always fits: %v", err)
 	}
 	b.wait = testTimeout
-	if err := b.take(cancelled, 1); !errors.Is(err, errBudget) {
+	if err := b.take(cancelled, 1, false); !errors.Is(err, errBudget) {
 		t.Errorf("a peer that is gone: %v", err)
 	}
 	b.give(10)
-	if b.Used() != 0 || b.waiters.Len() != 0 {
-		t.Errorf("%d used, %d waiting", b.Used(), b.waiters.Len())
+	if b.Used() != 0 || b.inLine() != 0 {
+		t.Errorf("%d used, %d waiting", b.Used(), b.inLine())
 	}
 }
 
 func TestBudgetServesTheNextWhenTheFirstGivesUp(t *testing.T) {
 	b := NewBudget(10, testTimeout)
-	if err := b.take(context.Background(), 5); err != nil {
+	if err := b.take(context.Background(), 5, false); err != nil {
 		t.Fatal(err)
 	}
 	ctx, cancel := context.WithCancel(context.Background())
 	defer cancel()
 	first, second := make(chan error, 1), make(chan error, 1)
-	go func() { first <- b.take(ctx, 10) }()
-	waitFor(t, func() bool { return b.waiting() == 1 })
-	go func() { second <- b.take(context.Background(), 5) }()
-	waitFor(t, func() bool { return b.waiting() == 2 })
+	go func() { first <- b.take(ctx, 10, false) }()
+	waitFor(t, func() bool { return b.inLine() == 1 })
+	go func() { second <- b.take(context.Background(), 5, false) }()
+	waitFor(t, func() bool { return b.inLine() == 2 })
 	cancel()
 	if err := <-first; !errors.Is(err, errBudget) {
 		t.Errorf("the first: %v", err)
