@@ -19,7 +19,7 @@ type doctorCommand struct{ settings }
 
 // Help is shown below the usage.
 func (doctorCommand) Help() string {
-	return `    stocktake doctor --config /etc/stocktake.yaml
+	return `    stocktake doctor --config /etc/stocktake/stocktake.yaml
 
 Looks at all that the service needs of its settings, this machine and its database, and changes nothing: settings, folders
 and who may read them, room on the disk, the clock, limits, certificates, addresses, the database and whether it keeps what

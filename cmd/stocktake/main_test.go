@@ -1,10 +1,12 @@
 package main
 
 import (
+	"bytes"
 	"fmt"
 	"os"
 	"os/exec"
 	"path/filepath"
+	"regexp"
 	"strings"
 	"sync"
 	"testing"
@@ -61,6 +63,45 @@ func TestScripts(t *testing.T) {
 	t.Parallel()
 	builtProgram(t)
 	testscript.Run(t, testscript.Params{Dir: "testdata"})
+}
+
+// TestPagesNameTheFileTheUnitReads has one configuration file on all pages, in the help and in the packages: an
+// administrator's settings in another one would be those of nothing.
+func TestPagesNameTheFileTheUnitReads(t *testing.T) {
+	unit, err := os.ReadFile("../../packaging/stocktake.service")
+	if err != nil {
+		t.Fatal(err)
+	}
+	read := regexp.MustCompile(`(?m)^ExecStart=/usr/bin/stocktake serve --config (\S+)$`).FindSubmatch(unit)
+	if read == nil {
+		t.Fatal("the unit names no configuration file")
+	}
+	named := regexp.MustCompile(`/etc/[\w./-]*stocktake[\w./-]*\.yaml`)
+	times := 0
+	for _, pattern := range []string{"*.go", "../../README.md", "../../docs/*.md", "../../packaging/*"} {
+		files, err := filepath.Glob(pattern)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, file := range files {
+			if info, err := os.Stat(file); err != nil || info.IsDir() {
+				continue
+			}
+			text, err := os.ReadFile(file)
+			if err != nil {
+				t.Fatal(err)
+			}
+			for _, name := range named.FindAll(text, -1) {
+				times++
+				if !bytes.Equal(name, read[1]) {
+					t.Errorf("%s names %s, and the unit reads %s", file, name, read[1])
+				}
+			}
+		}
+	}
+	if times < 5 {
+		t.Errorf("the file is named %d times: is it still written so?", times)
+	}
 }
 
 func TestEverySettingIsDocumented(t *testing.T) {
