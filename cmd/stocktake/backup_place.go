@@ -16,7 +16,7 @@ import (
 // placeSettings say how backups are sealed, and where S3 is.
 type placeSettings struct {
 	SealKey     string `group:"backup" placeholder:"FILE|env:NAME" help:"Seal the backup, or open it, with the key in this file or environment variable: 32 random bytes, as openssl rand -hex 32 prints them."`
-	S3Endpoint  string `name:"s3-endpoint" group:"backup" placeholder:"URL" help:"The S3 service that is not AWS's. Else AWS_ENDPOINT_URL_S3."`
+	S3Endpoint  string `name:"s3-endpoint" group:"backup" placeholder:"URL" help:"The S3 service that is not AWS's. Else AWS_ENDPOINT_URL_S3, or the profile's; AWS_ENDPOINT_URL is Stocktake's and not taken."`
 	S3Region    string `name:"s3-region" group:"backup" placeholder:"NAME" help:"The region to sign for. Else AWS_REGION, or the profile's."`
 	S3PathStyle bool   `name:"s3-path-style" group:"backup" help:"Name the bucket in the path, not in the host."`
 	S3Insecure  bool   `name:"s3-insecure" group:"backup" help:"Allow an endpoint without TLS that is not of this machine."`

@@ -2,7 +2,8 @@
 //
 // Begin with Open, which is given the name s3://BUCKET/KEY; Object.Create uploads what a function writes, Object.Read gives
 // a reader of it. Credentials, region, endpoint and trust come as for every AWS client: from the environment, the shared
-// files, or the machine's role; Options go before them.
+// files, or the machine's role; Options go before them. But AWS_ENDPOINT_URL is passed over: beside Stocktake it is where
+// Stocktake is, which is no S3.
 //
 // Promises: an object has its name only when all of it was uploaded: parts go up as they are written, each with its SHA-256,
 // and become an object by one last call; what fails before is aborted. Create ends without error only when the service gives
@@ -109,6 +110,11 @@ func Open(ctx context.Context, name string, o Options) (*Object, error) {
 	if _, err := cfg.Credentials.Retrieve(ctx); err != nil {
 		return nil, fmt.Errorf("%w: %w", ErrCredentials, err)
 	}
+	if o.Endpoint == "" {
+		if o.Endpoint, err = endpointOf(ctx, cfg.ConfigSources); err != nil {
+			return nil, err
+		}
+	}
 	var refused error
 	client := s3.NewFromConfig(cfg, func(c *s3.Options) { refused = o.apply(c) })
 	if refused != nil {
@@ -117,8 +123,30 @@ func Open(ctx context.Context, name string, o Options) (*Object, error) {
 	return &Object{client: client, bucket: &bucket, key: &key, options: o}, nil
 }
 
+// endpointOf finds the endpoint that the sources of the SDK name for S3: AWS_ENDPOINT_URL_S3, the s3 section of the profile's
+// services, or the profile's endpoint_url, which is written beside the credentials it goes with. Empty: AWS's own.
+func endpointOf(ctx context.Context, sources []any) (string, error) {
+	if ignored, _, err := config.GetIgnoreConfiguredEndpoints(ctx, sources); err != nil || ignored {
+		return "", err
+	}
+	for _, source := range sources {
+		if s, ok := source.(interface {
+			GetServiceBaseEndpoint(ctx context.Context, sdkID string) (string, bool, error)
+		}); ok {
+			if endpoint, found, err := s.GetServiceBaseEndpoint(ctx, "S3"); err != nil || found {
+				return endpoint, err
+			}
+		}
+		if profile, ok := source.(config.SharedConfig); ok && profile.BaseEndpoint != "" {
+			return profile.BaseEndpoint, nil
+		}
+	}
+	return "", nil
+}
+
 // apply makes a client's options of these.
 func (o *Options) apply(c *s3.Options) error {
+	c.BaseEndpoint = nil // the SDK's own choice
 	if o.Endpoint != "" {
 		c.BaseEndpoint = &o.Endpoint
 	}

@@ -11,6 +11,8 @@ import (
 	"math/rand/v2"
 	"net/http"
 	"net/http/httptest"
+	"os"
+	"path/filepath"
 	"strings"
 	"sync/atomic"
 	"testing"
@@ -414,9 +416,44 @@ func TestNamesAndEndpoints(t *testing.T) {
 			t.Errorf("%+v: no error", o)
 		}
 	}
-	t.Setenv("AWS_ENDPOINT_URL_S3", "http://s3.example.org")
-	if _, err := bucket.Open(t.Context(), name, bucket.Options{}); !errors.Is(err, bucket.ErrPlain) {
-		t.Errorf("an endpoint of the environment: %v", err)
+}
+
+// TestEndpointOfTheService takes an endpoint from wherever it is S3's, and not from where it is Stocktake's. One in plain text
+// is told by its refusal.
+func TestEndpointOfTheService(t *testing.T) {
+	const plain = "http://s3.example.org"
+	global := map[string]string{"AWS_ENDPOINT_URL": "http://stocktake.example.org:7540"}
+	section := "[default]\nservices = here\n[services here]\ns3 =\n  endpoint_url = " + plain + "\n"
+	for _, c := range []struct {
+		environment map[string]string
+		profile     string
+		want        error
+	}{
+		{map[string]string{}, "", nil},
+		{global, "", nil},
+		{map[string]string{"AWS_ENDPOINT_URL_S3": plain}, "", bucket.ErrPlain},
+		{map[string]string{"AWS_ENDPOINT_URL_S3": plain, "AWS_ENDPOINT_URL": "https://stocktake.example.org:7540"}, "", bucket.ErrPlain},
+		{map[string]string{"AWS_ENDPOINT_URL_S3": plain, "AWS_IGNORE_CONFIGURED_ENDPOINT_URLS": "true"}, "", nil},
+		{map[string]string{}, section, bucket.ErrPlain},
+		{global, section, bucket.ErrPlain},
+		{global, "[default]\nendpoint_url = " + plain + "\n", bucket.ErrPlain},
+		{map[string]string{"AWS_ENDPOINT_URL_S3": "https://s3.example.org"}, section, nil},
+	} {
+		t.Run("", func(t *testing.T) {
+			buckettest.Start(t)
+			t.Setenv("AWS_REGION", "eu-north-1")
+			file := filepath.Join(t.TempDir(), "config")
+			if err := os.WriteFile(file, []byte(c.profile), 0o600); err != nil {
+				t.Fatal(err)
+			}
+			t.Setenv("AWS_CONFIG_FILE", file)
+			for name, value := range c.environment {
+				t.Setenv(name, value)
+			}
+			if _, err := bucket.Open(t.Context(), name, bucket.Options{}); !errors.Is(err, c.want) {
+				t.Errorf("%v, profile %q: %v, want %v", c.environment, c.profile, err, c.want)
+			}
+		})
 	}
 }
 
