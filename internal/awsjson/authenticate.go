@@ -175,9 +175,14 @@ func (h *Handler) settle(claim *sigv4.Claim, principal *iam.Principal, c *Caller
 // form reports whether a request was signed for a service of forms, which are of every region.
 func form(claim *sigv4.Claim) bool { return claim.Service == iamService || claim.Service == stsService }
 
-// readBody reads the body into the buffer, if it has at most so many bytes.
+// readBody reads the body into the buffer, if it has at most so many bytes. One that is announced to have more is not touched:
+// the first read of a body takes memory from all for as much as is announced.
 func (h *Handler) readBody(w http.ResponseWriter, r *http.Request, most int64, buffer *[]byte) error {
-	body, err := readBody(http.MaxBytesReader(w, r.Body, min(most, h.config.MaxBody)), r.ContentLength, (*buffer)[:0])
+	most = min(most, h.config.MaxBody)
+	if r.ContentLength > most {
+		return bodyTooLarge(most)
+	}
+	body, err := readBody(http.MaxBytesReader(w, r.Body, most), r.ContentLength, (*buffer)[:0])
 	if err != nil {
 		return bodyFailure(err)
 	}

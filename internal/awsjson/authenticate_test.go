@@ -6,6 +6,7 @@ import (
 	"crypto/rsa"
 	"crypto/sha256"
 	"errors"
+	"io"
 	"log/slog"
 	"net/http"
 	"net/http/httptest"
@@ -227,6 +228,39 @@ func TestForeignBodiesStaySmall(t *testing.T) {
 	}
 	if code, _ := g.try(t, register, large, withAccessKey("ROOT", "", "eu-west-1", "ssm")); code != "" {
 		t.Errorf("a large body of who is known: %s", code)
+	}
+}
+
+// untouched is a body that may not be read.
+type untouched struct{ t *testing.T }
+
+func (u untouched) Read([]byte) (int, error) {
+	u.t.Error("the body is read")
+	return 0, io.EOF
+}
+
+// TestTooMuchAnnouncedIsNotTouched has bodies announced that are longer than their callers may send: the first read of them would
+// take as much of the memory for all bodies.
+func TestTooMuchAnnouncedIsNotTouched(t *testing.T) {
+	g := newGate(t)
+	for _, c := range []struct {
+		target    string
+		announced int64
+		sign      signer
+	}{
+		{register, maxOpenBody + 1, func(*http.Request, [32]byte) error { return nil }},
+		{getToken, maxOpenBody + 1, withPair(ownNode, "eu-west-1", "ssm")},
+		{getDocument, defaultMaxBody + 1, withAccessKey("ROOT", "", "eu-west-1", "ssm")},
+	} {
+		code, status := g.try(t, c.target, "", func(r *http.Request, hash [32]byte) error {
+			r.ContentLength = c.announced
+			err := c.sign(r, hash)
+			r.Body = io.NopCloser(untouched{t})
+			return err
+		})
+		if status != http.StatusRequestEntityTooLarge || code != wire.RequestEntityTooLargeException {
+			t.Errorf("%s: answered %d %s", c.target, status, code)
+		}
 	}
 }
 

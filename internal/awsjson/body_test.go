@@ -73,6 +73,34 @@ func TestBrokenBodyIsTheCallersFault(t *testing.T) {
 	}
 }
 
+// firstRead notes how much room the first read of a body is given.
+type firstRead struct {
+	io.Reader
+	room int
+}
+
+func (f *firstRead) Read(p []byte) (int, error) {
+	if f.room == 0 {
+		f.room = len(p)
+	}
+	return f.Reader.Read(p)
+}
+
+// TestNoRoomIsMadeForWhatOnlyWaits has the first read of a body, which may wait for memory with thousands of others, hold next to
+// none itself. Once it has begun to come there is room for a report at once.
+func TestNoRoomIsMadeForWhatOnlyWaits(t *testing.T) {
+	for _, announced := range []int{0, 1, firstRoom, 100_000, trusted, 3 * trusted} {
+		from := &firstRead{Reader: strings.NewReader(strings.Repeat("x", announced))}
+		body, err := readBody(from, int64(announced), nil)
+		if err != nil || len(body) != announced || from.room > 2*firstRoom {
+			t.Errorf("of %d bytes %d were read, with room for %d at first; %v", announced, len(body), from.room, err)
+		}
+		if announced <= trusted && cap(body) > 2*announced+2*firstRoom {
+			t.Errorf("%d bytes lie in %d", announced, cap(body))
+		}
+	}
+}
+
 // TestShrinkKeepsLittle has a small body in a large buffer, as those of requests before leave behind.
 func TestShrinkKeepsLittle(t *testing.T) {
 	h := &Handler{}
