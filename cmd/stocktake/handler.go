@@ -29,7 +29,7 @@ func (s *server) handler() (http.Handler, error) {
 	}
 	limits := httpd.DefaultLimits(int64(s.config.BodyMemory))
 	limits.Priority = func(r *http.Request) httpd.Priority { return priority(protocol, r) }
-	limits.Patient = isAgents
+	limits.Patient = func(r *http.Request) bool { return isAgents(protocol, r) }
 	limits.Sources = httpd.NewSources(s.config.RateSource, burst)
 	if err := limits.Check(); err != nil {
 		return nil, err
@@ -76,8 +76,13 @@ func priority(protocol *awsjson.Handler, r *http.Request) httpd.Priority {
 }
 
 // isAgents reports whether a request is signed as agents sign: with the credentials of a role's session, or with a node's own key
-// pair. An agent asks for one thing after the other, and gives a run up when one of them is refused four times.
-func isAgents(r *http.Request) bool {
+// pair. An agent asks for one thing after the other, and gives a run up when one of them is refused four times. What may be asked
+// without a signature is nobody's, whatever it claims: its body is waited for before anything of it is verified.
+func isAgents(protocol *awsjson.Handler, r *http.Request) bool {
+	row, known := protocol.RowOf(r)
+	if !known || row.Auth == awsjson.Anonymous {
+		return false
+	}
 	return r.Header.Get("X-Amz-Security-Token") != "" || sigv4.ByKeyPair(r.Header.Get("Authorization"))
 }
 

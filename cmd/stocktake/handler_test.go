@@ -21,12 +21,20 @@ import (
 // forms stands for what answers forms, of which none is asked here.
 type forms struct{ awsjson.Forms }
 
-// TestPriorityIsOfWhatIsServed has requests that claim, by their target, to be something else than they are served as.
-func TestPriorityIsOfWhatIsServed(t *testing.T) {
-	protocol, err := awsjson.New(awsjson.Config{Keys: new(iam.Directory), Forms: forms{}, Rows: append(api.Rows(new(ssm.Service)), agent.Rows(new(ssm.Service), agent.Config{})...)})
+// allRows is the protocol with every row, of which none is called.
+func allRows(t *testing.T) *awsjson.Handler {
+	t.Helper()
+	rows := append(api.Rows(new(ssm.Service)), agent.Rows(new(ssm.Service), agent.Config{})...)
+	protocol, err := awsjson.New(awsjson.Config{Keys: new(iam.Directory), Forms: forms{}, Rows: rows})
 	if err != nil {
 		t.Fatal(err)
 	}
+	return protocol
+}
+
+// TestPriorityIsOfWhatIsServed has requests that claim, by their target, to be something else than they are served as.
+func TestPriorityIsOfWhatIsServed(t *testing.T) {
+	protocol := allRows(t)
 	const media, heartbeat = "application/x-amz-json-1.1", "AmazonSSM.UpdateInstanceInformation"
 	for _, c := range []struct {
 		name, method, path, media string
@@ -57,28 +65,34 @@ func TestPriorityIsOfWhatIsServed(t *testing.T) {
 	}
 }
 
-// TestAgentsAreKnownByHowTheySign has an administrator's key, a session's and a node's key pair.
+// TestAgentsAreKnownByHowTheySign has an administrator's key, a session's and a node's key pair, and who claims to be one where
+// nobody need sign.
 func TestAgentsAreKnownByHowTheySign(t *testing.T) {
+	protocol := allRows(t)
 	const head = "AWS4-HMAC-SHA256 Credential=%s/20260102/eu-central-1/ssm/aws4_request, SignedHeaders=host;x-amz-date, Signature=%s"
 	pair, secret := strings.Repeat("A", 344), strings.Repeat("a", 64)
 	for _, c := range []struct {
-		name, id, signature, token string
-		want                       bool
+		name, action, id, signature, token string
+		want                               bool
 	}{
-		{"an access key", "AKIAIOSFODNN7EXAMPLE", secret, "", false},
-		{"a session", "ASIAIOSFODNN7EXAMPLE", secret, "token", true},
-		{"a node's key pair", "mi-0123456789abcdef0", pair, "", true},
+		{"an access key", "PutInventory", "AKIAIOSFODNN7EXAMPLE", secret, "", false},
+		{"a session", "PutInventory", "ASIAIOSFODNN7EXAMPLE", secret, "token", true},
+		{"a node's key pair", "RequestManagedInstanceRoleToken", "mi-0123456789abcdef0", pair, "", true},
+		{"a session where nobody need sign", "RegisterManagedInstance", "ASIAIOSFODNN7EXAMPLE", secret, "token", false},
+		{"a session that asks for nothing known", "Nothing", "ASIAIOSFODNN7EXAMPLE", secret, "token", false},
 	} {
 		r := httptest.NewRequest(http.MethodPost, "/", http.NoBody)
+		r.Header.Set("Content-Type", "application/x-amz-json-1.1")
+		r.Header.Set("X-Amz-Target", "AmazonSSM."+c.action)
 		r.Header.Set("Authorization", fmt.Sprintf(head, c.id, c.signature))
 		if c.token != "" {
 			r.Header.Set("X-Amz-Security-Token", c.token)
 		}
-		if got := isAgents(r); got != c.want {
+		if got := isAgents(protocol, r); got != c.want {
 			t.Errorf("%s: taken for an agent: %v", c.name, got)
 		}
 	}
-	if isAgents(httptest.NewRequest(http.MethodPost, "/", http.NoBody)) {
+	if isAgents(protocol, httptest.NewRequest(http.MethodPost, "/", http.NoBody)) {
 		t.Error("nobody is taken for an agent")
 	}
 }

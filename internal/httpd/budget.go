@@ -4,6 +4,7 @@ import (
 	"container/list"
 	"context"
 	"errors"
+	"slices"
 	"sync"
 	"time"
 )
@@ -29,7 +30,7 @@ const (
 // The patient are others: each of them asks for one thing after the other, so that there are never more requests of theirs than
 // there are of them, and what one does is lost where it is refused a few times. They have a line of their own, are served in
 // turn with the others, in the order they came, and wait for up to 10 s. While the first of them waits for nearly as long
-// already, newcomers are sent away at once.
+// already, newcomers are sent away at once. Where there is too little for the first of one line, the other goes on.
 type Budget struct {
 	size                  int64
 	wait, hurry, patience time.Duration
@@ -148,6 +149,7 @@ func (b *Budget) take(ctx context.Context, n int64, isPatient bool) error {
 	}
 	w := &waiter{n, isPatient, now, make(chan struct{})}
 	place, wait := b.line(w)
+	b.admit() // who waits may all be too large for what is left
 	b.mu.Unlock()
 
 	timer := time.NewTimer(wait)
@@ -216,12 +218,22 @@ func (b *Budget) leave(place *list.Element, w *waiter) {
 	b.others.Remove(place)
 }
 
-// next is who is served next: the heads of the two lines take turns. The caller holds the lock.
-func (b *Budget) next() *list.Element {
-	if head := b.patient.Front(); head != nil && (b.isTurn || b.others.Len() == 0) {
-		return head
+// next is who is served next: the heads of the two lines take turns, and where the one whose turn it is does not fit, the other
+// goes; nil: there is nobody who fits. The caller holds the lock.
+func (b *Budget) next() (*list.Element, *waiter) {
+	turns := [...]*list.Element{b.others.Front(), b.patient.Front()}
+	if b.isTurn {
+		slices.Reverse(turns[:])
 	}
-	return b.others.Front()
+	for _, head := range turns {
+		if head == nil {
+			continue
+		}
+		if w, ok := head.Value.(*waiter); ok && b.fits(w.bytes) {
+			return head, w
+		}
+	}
+	return nil, nil
 }
 
 // fits reports whether n more may be held. What is larger than the pace allows goes alone. The caller holds the lock.
@@ -252,11 +264,7 @@ func (b *Budget) give(n int64) {
 
 // admit serves those who wait, from the heads of their lines, as far as the budget goes. The caller holds the lock.
 func (b *Budget) admit() {
-	for place := b.next(); place != nil; place = b.next() {
-		w, ok := place.Value.(*waiter)
-		if !ok || !b.fits(w.bytes) {
-			return
-		}
+	for place, w := b.next(); place != nil; place, w = b.next() {
 		b.used += w.bytes
 		b.leave(place, w)
 		b.isTurn = !w.isPatient

@@ -108,6 +108,43 @@ func TestPatientWaitInTurn(t *testing.T) {
 	}
 }
 
+// TestWhoIsTooLargeStopsNoOtherLine has the first of one line ask for more than there is left, in its turn: the other line goes on
+// meanwhile, those who come then too, and who is behind it in its own line waits.
+func TestWhoIsTooLargeStopsNoOtherLine(t *testing.T) {
+	for _, isPatient := range []bool{false, true} {
+		b := NewBudget(10, testTimeout)
+		if err := b.take(t.Context(), 9, false); err != nil {
+			t.Fatal(err)
+		}
+		b.mu.Lock()
+		b.isTurn = isPatient
+		b.mu.Unlock()
+		ended := make(chan error, 2)
+		for i, n := range []int64{10, 1} {
+			go func() { ended <- b.take(t.Context(), n, isPatient) }()
+			waitFor(t, func() bool { return b.inLine() == i+1 })
+		}
+		if err := b.take(t.Context(), 1, !isPatient); err != nil {
+			t.Errorf("what comes while a large one waits (patient %v): %v", isPatient, err)
+		}
+		other := make(chan error, 1)
+		go func() { other <- b.take(t.Context(), 1, !isPatient) }()
+		waitFor(t, func() bool { return b.inLine() == 3 })
+		b.give(1)
+		if err := <-other; err != nil || b.inLine() != 2 {
+			t.Errorf("behind a large one (patient %v) the other line waits: %v, %d in line", isPatient, err, b.inLine())
+		}
+		b.give(10)
+		if err := <-ended; err != nil {
+			t.Errorf("the large one (patient %v): %v", isPatient, err)
+		}
+		b.give(10)
+		if err := <-ended; err != nil || b.Used() != 1 {
+			t.Errorf("the one behind it (patient %v): %v, %d used", isPatient, err, b.Used())
+		}
+	}
+}
+
 // TestTooManyPatientAreSentAway has more of them than are served: newcomers are sent away once the first waits for too long, and
 // nobody else is hurried for it.
 func TestTooManyPatientAreSentAway(t *testing.T) {

@@ -17,6 +17,9 @@ const (
 	// signed calls of agents, which come by the thousand, are small and of unknown length.
 	firstStep  = 4 << 10
 	budgetStep = 256 << 10
+	// patientBody is the largest body that is waited for with patience: the report of an agent with some thousands of packages.
+	// A few large ones in line would keep all behind them from the memory they wait for.
+	patientBody = 1 << 20
 	// drainTime bounds how long a refused body is read on, so that the peer gets to see the answer; shortDrain, how much of
 	// one that nobody looked at, as there is too much to do.
 	drainTime  = 5 * time.Second
@@ -44,8 +47,8 @@ type Limits struct {
 	// Priority says how a request stands to others when there is too much to do; nil: all alike. It may go by what nobody
 	// has verified yet: who lies about it gains a place in the line, and no more.
 	Priority func(r *http.Request) Priority
-	// Patient says who waits in turn when there is too much, for ten seconds if need be: see [Budget]; nil: nobody. It may go
-	// by what nobody has verified yet, too.
+	// Patient says who waits in turn when there is too much, for ten seconds if need be: see [Budget]; nil: nobody. For memory
+	// only small bodies do. It may go by what nobody has verified yet, too.
 	Patient func(r *http.Request) bool
 	// Grace is how long a body or an answer may take in any case; Rate, in bytes a second, is what it must achieve on
 	// average beyond that.
@@ -226,7 +229,8 @@ func (b *limitedBody) charge() error {
 	}
 	waited := time.Now()
 	if b.charged+want > firstStep || !b.limits.Budget.force(want, b.priority.beyond()) {
-		if err := b.limits.Budget.take(b.r.Context(), want, b.isPatient); err != nil {
+		isPatient := b.isPatient && b.charged+want <= patientBody
+		if err := b.limits.Budget.take(b.r.Context(), want, isPatient); err != nil {
 			return b.throttle()
 		}
 	}

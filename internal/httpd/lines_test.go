@@ -80,3 +80,25 @@ func TestWritersThatNeverComeBackStopNoQuestion(t *testing.T) {
 		t.Errorf("%d writers taken, %d questions refused", taken.Load(), limits.Work.Refused())
 	}
 }
+
+// TestOnlySmallBodiesWaitWithPatience has an agent's large body and a small one find the memory spent: the large one waits as
+// everybody does, the small one until there is some.
+func TestOnlySmallBodiesWaitWithPatience(t *testing.T) {
+	limits := testLimits()
+	limits.Body, limits.Budget = 2*patientBody, NewBudget(2*patientBody, 10*time.Millisecond)
+	limits.Patient = func(*http.Request) bool { return true }
+	s := serveLimited(t, limits, readAll)
+	if err := limits.Budget.take(t.Context(), 2*patientBody, false); err != nil {
+		t.Fatal(err)
+	}
+	small := make(chan int, 1)
+	go func() { small <- s.ask(t, "", strings.Repeat("x", patientBody)) }()
+	waitFor(t, func() bool { return limits.Budget.inLine() == 1 })
+	if status := s.ask(t, "", strings.Repeat("x", patientBody+1)); status != http.StatusBadRequest {
+		t.Errorf("the large body is answered %d", status)
+	}
+	limits.Budget.give(2 * patientBody)
+	if status := <-small; status != http.StatusOK {
+		t.Errorf("the small body is answered %d", status)
+	}
+}
