@@ -29,7 +29,7 @@ type settings struct {
 	Regions          []string `group:"service" placeholder:"NAME,..." help:"Serve only these regions; empty: any region a client signs for."`
 	SnapshotInterval duration `group:"service" default:"5m" placeholder:"TIME" help:"Write the index's snapshot this often when it changed (${default}); 0: only at the stop."`
 	FeedAge          duration `group:"service" default:"7d" placeholder:"TIME" help:"Keep changes in the feed this long (${default}); more than 0."`
-	BodyMemory       size     `group:"service" default:"256MiB" placeholder:"SIZE" help:"Memory for the bodies of all requests together (${default}); beyond it they wait, then are throttled."`
+	BodyMemory       size     `group:"service" default:"256MiB" placeholder:"SIZE" help:"Memory for the bodies of all requests together (${default}), at least 16MiB; beyond it they wait, then are throttled."`
 	MaxConnections   int      `group:"service" default:"16384" placeholder:"N" help:"Keep at most so many connections to the API open (${default}); more are closed as they come. An agent that waits for messages holds one."`
 	TrustedProxies   []string `group:"service" placeholder:"CIDR,..." help:"Believe these proxies, addresses or networks, the X-Forwarded-For that they send."`
 	StopDelay        duration `group:"service" default:"0" placeholder:"TIME" help:"At a stop, fail readiness so long before new requests are refused (${default})."`
@@ -180,7 +180,7 @@ func (s *settings) agent(log *slog.Logger) agent.Config {
 	return agent.Config{RegistrationRate: s.RegistrationRate, Log: log}
 }
 
-// maxCall is the largest bound on a call: the body that carries it may have 16 MiB.
+// maxCall is the largest bound on a call, and the least memory for bodies: the body that carries a call may have 16 MiB.
 const maxCall = size(16 << 20)
 
 // leastSilence is two heartbeats of an agent.
@@ -201,6 +201,8 @@ func (s *settings) check() error {
 		return &usageError{fmt.Sprintf("role_token_ttl is %v, not between 15m and 36h", s.RoleTokenTTL), "1h, for example: the agent asks for new credentials at half of it"}
 	case time.Duration(s.ScheduleFloor) < ssm.LeastScheduleFloor:
 		return &usageError{fmt.Sprintf("schedule_floor is %v, less than %v", s.ScheduleFloor, duration(ssm.LeastScheduleFloor)), "30m, for example, as AWS has it"}
+	case s.BodyMemory < maxCall:
+		return &usageError{fmt.Sprintf("body_memory is %v, less than the %v that one body may have", s.BodyMemory, maxCall), "256MiB, for example: all bodies of a moment share it"}
 	case s.Limits.CallBytes > maxCall:
 		return &usageError{fmt.Sprintf("limit_call_bytes is %v, more than the %v a body may have", s.Limits.CallBytes, maxCall), ""}
 	case s.Limits.ItemBytes > s.Limits.CallBytes:
