@@ -240,6 +240,7 @@ func (s *Store) refresh(ctx context.Context, o *commit) (bool, error) {
 func (s *Store) refreshAll(all []*refresh) {
 	written := make(map[int64]struct{}, len(all))
 	err := s.run(s.alive, "write unchanged reports", func(ctx context.Context, conn *pgx.Conn) error {
+		clear(written) // rows that a try was told of before it failed need not have been committed
 		b := &pgx.Batch{}
 		for _, g := range s.split(len(all), func(i int) int32 { return all[i].shard }) {
 			if g.alone {

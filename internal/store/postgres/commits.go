@@ -345,6 +345,7 @@ func (s *Store) RaiseFence(ctx context.Context, f store.Fence) error {
 	}
 	var raised int64
 	err := s.run(ctx, "raise a fence", func(ctx context.Context, conn *pgx.Conn) error {
+		raised = 0
 		b := &pgx.Batch{}
 		for shard := range s.identity.Shards {
 			if shard < s.identity.Shards-1 {

@@ -36,6 +36,7 @@ func (s *Store) readHeads(all []*call[[]inventory.Position]) {
 
 // readHeadsTo reads the heads of all shards.
 func readHeadsTo(ctx context.Context, conn *pgx.Conn, heads []inventory.Position) error {
+	clear(heads)
 	rows, err := conn.Query(ctx, `SELECT shard, seq, id FROM stocktake.head`)
 	if err != nil {
 		return err
