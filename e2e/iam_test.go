@@ -1,11 +1,13 @@
 package e2e
 
 import (
+	"context"
 	"encoding/json"
 	"os"
 	"path/filepath"
 	"strings"
 	"testing"
+	"time"
 )
 
 // identity is what the AWS CLI signs with: variables that go before the service's own.
@@ -117,5 +119,34 @@ func TestUsersOfTheCommandLine(t *testing.T) {
 	var users struct{ Users []any }
 	if s.did(t, root, &users, "iam", "list-users"); len(users.Users) > 0 {
 		t.Errorf("users are left: %v", users.Users)
+	}
+}
+
+// TestThrottledFormsAreTriedAgain has the aws CLI ask STS from an address that asks too much: it reads what it is told, and tries
+// again.
+func TestThrottledFormsAreTriedAgain(t *testing.T) {
+	t.Parallel()
+	s := start(t, t.TempDir(), "--rate-source", "1")
+	ctx, stop := context.WithCancel(t.Context())
+	stopped := make(chan struct{})
+	go func() {
+		defer close(stopped)
+		a := &asker{address: s.address()}
+		defer a.close()
+		for ; ctx.Err() == nil; time.Sleep(time.Millisecond) { // one is taken each second: hardly ever that of the CLI
+			if _, _, err := a.ask([]byte("GET / HTTP/1.1\r\nHost: h\r\n\r\n")); err != nil {
+				t.Error(err)
+				return
+			}
+		}
+	}()
+	refusal := ""
+	for tries := 0; tries < 5 && !strings.Contains(refusal, "max retries"); tries++ {
+		_, refusal = s.awsAs(t, identity{"AWS_MAX_ATTEMPTS=2", "AWS_RETRY_MODE=standard"}, "sts", "get-caller-identity")
+	}
+	stop()
+	<-stopped
+	if !strings.Contains(refusal, "(Throttling) when calling the GetCallerIdentity operation (reached max retries: 1): Rate exceeded") {
+		t.Errorf("refused %q", refusal)
 	}
 }

@@ -40,7 +40,7 @@ func (s *server) handler() (http.Handler, error) {
 			func() float64 { return float64(limits.Budget.Used()) }),
 		s.registerWork("asking", limits.Work), s.registerWork("writing", limits.Writes),
 	)
-	requests := httpd.Requests{Log: s.log, Metrics: s.metrics, Actions: actions, Proxies: s.config.proxies}
+	requests := httpd.Requests{Log: s.log, Metrics: s.metrics, Actions: actions, Proxies: s.config.proxies, Refuse: refusals(protocol)}
 	return httpd.Chain(agent.WithoutChannel(protocol), requests.Middleware, limits.Middleware), err
 }
 
@@ -52,6 +52,15 @@ func (s *server) protocol() (*awsjson.Handler, error) {
 		Rows: slices.Concat(public, agents), Regions: s.config.Regions, Log: s.log, Observe: s.observer(agents), Audit: s.audited(),
 		Rates: s.config.rates(),
 	})
+}
+
+// refusals puts what the floor refuses as the request's protocol has it: forms are answered as IAM answers them, for their
+// clients read nothing else, and so know to try again.
+func refusals(protocol *awsjson.Handler) func(*http.Request, string, *httpd.Refusal) (httpd.Answer, bool) {
+	return func(r *http.Request, requestID string, why *httpd.Refusal) (httpd.Answer, bool) {
+		f, isForm := protocol.RefuseForm(r, requestID, why.Code, why.Message, why.Status)
+		return httpd.Answer{Status: f.Status, Code: f.Code, Media: f.Media, Body: f.Body}, isForm
+	}
 }
 
 // priority puts the sign of life of a node before all else: a service that is too busy to hear it would take the node for
@@ -100,7 +109,7 @@ func (s *server) registerWork(line string, b *httpd.Budget) error {
 // registerThrottled counts what was refused or slowed because too much was asked, by what it was too much of.
 func (s *server) registerThrottled(limits httpd.Limits, protocol *awsjson.Handler) error {
 	by := func(kind string, read func() int64) error {
-		return s.metrics.Counter("stocktake_throttled_total", "Requests refused with ThrottlingException, and failed authentications (kind failures) slowed.",
+		return s.metrics.Counter("stocktake_throttled_total", "Requests refused with ThrottlingException (forms: Throttling), and failed authentications (kind failures) slowed.",
 			map[string]string{"kind": kind}, func() float64 { return float64(read()) })
 	}
 	return errors.Join(

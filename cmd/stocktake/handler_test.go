@@ -2,6 +2,7 @@ package main
 
 import (
 	"fmt"
+	"log/slog"
 	"net/http"
 	"net/http/httptest"
 	"slices"
@@ -94,6 +95,54 @@ func TestAgentsAreKnownByHowTheySign(t *testing.T) {
 	}
 	if isAgents(protocol, httptest.NewRequest(http.MethodPost, "/", http.NoBody)) {
 		t.Error("nobody is taken for an agent")
+	}
+}
+
+// TestFormsAreRefusedAsForms asks for more than an address may: a form is told so in the XML that clients of IAM and STS read, with
+// the code on which they try again, and is counted under it; a request of the JSON protocol in JSON.
+func TestFormsAreRefusedAsForms(t *testing.T) {
+	s := &server{service: new(ssm.Service), keys: new(iam.Directory), metrics: httpd.NewMetrics(), log: slog.New(slog.DiscardHandler)}
+	s.config.BodyMemory, s.config.RateSource = 64<<20, 1
+	handler, err := s.handler()
+	if err != nil {
+		t.Fatal(err)
+	}
+	ask := func(media, body string) *httptest.ResponseRecorder {
+		r := httptest.NewRequest(http.MethodPost, "/", strings.NewReader(body))
+		r.Header.Set("Content-Type", media)
+		out := httptest.NewRecorder()
+		handler.ServeHTTP(out, r)
+		return out
+	}
+	const form, json = "application/x-www-form-urlencoded", "application/x-amz-json-1.1"
+	const tooLong = 17 << 20
+	if out := ask(form, strings.Repeat("x", tooLong)); out.Code != http.StatusRequestEntityTooLarge || !strings.Contains(out.Body.String(), "<Code>ValidationError</Code>") {
+		t.Errorf("a form that is too long is answered %d %s", out.Code, out.Body)
+	}
+	tooOften := func(media, body string) (out *httptest.ResponseRecorder) {
+		for range 1000 { // after a burst of 60, one is taken each second
+			if out = ask(media, body); strings.Contains(out.Body.String(), "Rate exceeded") {
+				break
+			}
+		}
+		return out
+	}
+	out := tooOften(form+"; charset=utf-8", "Action=GetCallerIdentity&Version=2011-06-15")
+	want := `<ErrorResponse xmlns="https://iam.amazonaws.com/doc/2010-05-08/"><Error><Type>Sender</Type><Code>Throttling</Code><Message>Rate exceeded</Message></Error>` +
+		`<RequestId>` + out.Header().Get(httpd.RequestIDHeader) + "</RequestId></ErrorResponse>\n"
+	if out.Code != http.StatusBadRequest || out.Header().Get("Content-Type") != "text/xml" || out.Body.String() != want {
+		t.Errorf("a form too many is answered %d %s %s", out.Code, out.Header().Get("Content-Type"), out.Body)
+	}
+	out = tooOften(json, "{}")
+	if out.Code != http.StatusBadRequest || out.Header().Get("Content-Type") != json || out.Body.String() != `{"__type":"ThrottlingException","message":"Rate exceeded"}` {
+		t.Errorf("a request too many is answered %d %s %s", out.Code, out.Header().Get("Content-Type"), out.Body)
+	}
+	metrics := httptest.NewRecorder()
+	httpd.AdminHandler(new(httpd.Health), s.metrics).ServeHTTP(metrics, httptest.NewRequest(http.MethodGet, "/metrics", nil))
+	for _, want := range []string{`stocktake_requests_total{action="unknown",code="Throttling"} 1`, `stocktake_requests_total{action="unknown",code="ValidationError"} 1`} {
+		if !strings.Contains(metrics.Body.String(), want+"\n") {
+			t.Errorf("the metrics have no %s", want)
+		}
 	}
 }
 

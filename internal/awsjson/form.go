@@ -27,7 +27,8 @@ const (
 type Forms interface {
 	// Answer answers a request that was signed for a service, iam or sts. It keeps no part of the body.
 	Answer(ctx context.Context, c Caller, service string, body []byte) Formed
-	// Refuse gives the answer to one that was refused before: by the name of this package's error, its text and status.
+	// Refuse gives the answer to one that was refused before: by the name of this package's error, or of one of the middleware
+	// around it, its text and status.
 	Refuse(requestID, name, text string, status int) Formed
 }
 
@@ -101,6 +102,15 @@ func (h *Handler) refuseForm(w http.ResponseWriter, r *http.Request, err error, 
 		w.Header().Set("Connection", "close")
 	}
 	return h.config.Forms.Refuse(w.Header().Get(requestIDHeader), f.name, f.body.Text(), f.status)
+}
+
+// RefuseForm gives the answer to a form that is refused before it comes here, or has failed: by the name, the text and the
+// status that the answer has in JSON. False: it is no form.
+func (h *Handler) RefuseForm(r *http.Request, requestID, name, text string, status int) (Formed, bool) {
+	if !h.IsForm(r) {
+		return Formed{}, false
+	}
+	return h.config.Forms.Refuse(requestID, name, text, status), true
 }
 
 // authenticateForm verifies the signature of a form, for the one of the services that it names.

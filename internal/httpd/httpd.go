@@ -30,29 +30,47 @@ func Chain(h http.Handler, outermostFirst ...Middleware) http.Handler {
 	return h
 }
 
-// refusal is an answer that this package gives by itself, in the form AWS clients of a JSON protocol read.
-type refusal struct {
-	status  int
-	code    string
-	message string
+// A Refusal is what this package refuses a request for, or fails one, by itself: in the words of AWS's JSON protocols.
+type Refusal struct {
+	Status  int
+	Code    string
+	Message string // empty: there is none
 }
 
-func (e *refusal) Error() string { return e.code + ": " + e.message }
+func (e *Refusal) Error() string { return e.Code + ": " + e.Message }
 
-func (e *refusal) write(w http.ResponseWriter) {
+// An Answer is a Refusal as clients of the request's protocol read it.
+type Answer struct {
+	Status int
+	Code   string // what the refusal is called there, of a fixed set of names: for the log and the metrics
+	Media  string
+	Body   []byte
+}
+
+// answerTo gives the answer to a refused request: as its protocol has it where [Requests.Refuse] knows it, else as JSON.
+func answerTo(r *http.Request, why *Refusal) Answer {
+	if rec := recordOf(r.Context()); rec != nil && rec.refuseAs != nil {
+		if answer, ok := rec.refuseAs(r, rec.id, why); ok {
+			return answer
+		}
+	}
 	body, err := json.Marshal(struct {
 		Type    string `json:"__type"`
 		Message string `json:"message,omitempty"`
-	}{e.code, e.message})
+	}{why.Code, why.Message})
 	if err != nil {
 		// Two strings always marshal.
 		body = []byte("{}")
 	}
+	return Answer{why.Status, why.Code, "application/x-amz-json-1.1", body}
+}
+
+func (a Answer) write(w http.ResponseWriter) {
 	header := w.Header()
 	header.Del("Content-Encoding")
-	header.Set("Content-Type", "application/x-amz-json-1.1")
-	header.Set("Content-Length", strconv.Itoa(len(body)))
-	w.WriteHeader(e.status)
+	header.Set("Content-Type", a.Media)
+	header.Set("Content-Length", strconv.Itoa(len(a.Body)))
+	w.WriteHeader(a.Status)
 	// A peer that is gone cannot be told.
-	_, _ = w.Write(body)
+	_, _ = w.Write(a.Body)
 }

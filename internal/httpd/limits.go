@@ -27,8 +27,9 @@ const (
 	// politeDrain is what net/http reads on by itself without giving up the connection.
 	politeDrain = 256 << 10
 
-	// throttled is the code of what is refused because there is too much.
-	throttled = "ThrottlingException"
+	// throttled is the code of what is refused because there is too much; throttledForm, what the protocol of forms calls it.
+	throttled     = "ThrottlingException"
+	throttledForm = "Throttling"
 )
 
 // Limits bounds the bodies of requests, how many are worked on at once, and the time that bodies and answers take.
@@ -108,7 +109,7 @@ func (l Limits) Check() error {
 
 // Middleware belongs inside [Requests.Middleware]. When a limit cuts a body, reading it fails, and whatever the handler
 // then answers is replaced: 413 RequestEntityTooLargeException, 408 RequestTimeoutException, or 400 ThrottlingException
-// "Rate exceeded" when no memory and no place came free. A source that asks too often is answered with the last as well, and
+// "Rate exceeded" when no memory and no place came free, each put as [Requests.Refuse] says. A source that asks too often is answered with the last as well, and
 // so is everybody not urgent while far too much is asked: then the handler is not called.
 func (l Limits) Middleware(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
@@ -152,8 +153,8 @@ func (l Limits) line(p Priority) *Budget {
 	}
 }
 
-func (l Limits) tooLarge() *refusal {
-	return &refusal{
+func (l Limits) tooLarge() *Refusal {
+	return &Refusal{
 		http.StatusRequestEntityTooLarge, "RequestEntityTooLargeException",
 		"The request body must not exceed " + strconv.FormatInt(l.Body, 10) + " bytes",
 	}
@@ -176,7 +177,8 @@ type limitedBody struct {
 	deadline  time.Time
 	ended     bool
 	unseen    bool // refused before anybody looked at it
-	refusal   *refusal
+	refusal   *Refusal
+	answer    Answer // to the refused request
 }
 
 func (b *limitedBody) Close() error { return b.from.Close() }
@@ -211,7 +213,7 @@ func (b *limitedBody) Read(p []byte) (int, error) {
 			return 0, fault
 		}
 	case errors.Is(err, os.ErrDeadlineExceeded):
-		return 0, b.fail(&refusal{http.StatusRequestTimeout, "RequestTimeoutException", "The request body arrived too slowly"})
+		return 0, b.fail(&Refusal{http.StatusRequestTimeout, "RequestTimeoutException", "The request body arrived too slowly"})
 	}
 	return n, err
 }
@@ -256,7 +258,7 @@ func (b *limitedBody) work() error {
 
 // throttle is an answer that every client takes as a request to come back later.
 func (b *limitedBody) throttle() error {
-	return b.fail(&refusal{http.StatusBadRequest, throttled, "Rate exceeded"})
+	return b.fail(&Refusal{http.StatusBadRequest, throttled, "Rate exceeded"})
 }
 
 // extend moves the deadline on with the bytes that came, in steps, for each move costs a little.
@@ -277,10 +279,10 @@ func (b *limitedBody) setDeadline(t time.Time) {
 	_ = b.control.SetReadDeadline(t)
 }
 
-func (b *limitedBody) fail(why *refusal) error {
-	b.refusal = why
+func (b *limitedBody) fail(why *Refusal) error {
+	b.refusal, b.answer = why, answerTo(b.r, why)
 	if rec := recordOf(b.r.Context()); rec != nil {
-		rec.refuse(why.code)
+		rec.refuse(b.answer.Code)
 	}
 	return why
 }
@@ -378,19 +380,19 @@ func (w *limitedWriter) refuse() {
 	body := w.body
 	// What is read from here on is not kept.
 	body.release()
-	isOver := body.refusal.status == http.StatusRequestTimeout
+	isOver := body.refusal.Status == http.StatusRequestTimeout
 	small := body.length >= 0 && body.length-body.read < politeDrain
 	if body.r.ProtoMajor > 1 || small && !isOver {
 		if small && body.unseen {
 			body.skip()
 		}
-		body.refusal.write(w.ResponseWriter)
+		body.answer.write(w.ResponseWriter)
 		return
 	}
 	w.Header().Set("Connection", "close")
 	// Without it, net/http may not read on once the answer has begun. Test doubles refuse it.
 	_ = body.control.EnableFullDuplex()
-	body.refusal.write(w.ResponseWriter)
+	body.answer.write(w.ResponseWriter)
 	_ = body.control.Flush()
 	// A peer that asked first waits for the go-ahead, and gets the answer instead.
 	if !isOver && body.r.Header.Get("Expect") == "" {

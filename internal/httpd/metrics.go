@@ -31,7 +31,7 @@ func NewMetrics() *Metrics {
 			Buckets: []float64{.001, .0025, .005, .01, .025, .05, .1, .25, .5, 1, 2.5, 5, 10},
 		}, []string{"action"}),
 		refused: prometheus.NewHistogram(prometheus.HistogramOpts{
-			Name: "stocktake_throttled_duration_seconds", Help: "Time from the headers of a request to the end of its answer, where that is ThrottlingException.",
+			Name: "stocktake_throttled_duration_seconds", Help: "Time from the headers of a request to the end of its answer, where that is ThrottlingException, or Throttling to a form.",
 			Buckets: []float64{.0005, .001, .0025, .005, .01, .025, .05, .1, .25, .5, 1, 2.5},
 		}),
 	}
@@ -46,7 +46,7 @@ func NewMetrics() *Metrics {
 func (m *Metrics) ObserveRequest(action, code string, took time.Duration) {
 	m.requests.WithLabelValues(action, code).Inc()
 	m.duration.WithLabelValues(action).Observe(took.Seconds())
-	if code == throttled {
+	if code == throttled || code == throttledForm {
 		m.refused.Observe(took.Seconds())
 	}
 }

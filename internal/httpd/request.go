@@ -38,11 +38,15 @@ type Requests struct {
 	Actions map[string]string
 	// Proxies are believed where a request came from. What they say becomes its RemoteAddr: for everything inside, the peer.
 	Proxies Proxies
+	// Refuse gives the answer to a request that is refused, or failed, by this package, where its protocol is another than the
+	// JSON that the answer is else: false. It may not read the request's body; nil: all is JSON.
+	Refuse func(r *http.Request, requestID string, why *Refusal) (Answer, bool)
 }
 
 // record is what is said of one request while it runs.
 type record struct {
-	id string
+	id       string
+	refuseAs func(*http.Request, string, *Refusal) (Answer, bool) // see Requests.Refuse
 
 	mu      sync.Mutex
 	code    string
@@ -115,7 +119,7 @@ func (q Requests) Middleware(next http.Handler) http.Handler {
 	lines := rate.New[netip.Prefix](linesEach, linesFill)
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		start := time.Now()
-		rec := &record{id: newRequestID()}
+		rec := &record{id: newRequestID(), refuseAs: q.Refuse}
 		r = r.WithContext(context.WithValue(r.Context(), recordKey{}, rec))
 		r.RemoteAddr = q.Proxies.client(r)
 		w.Header().Set(RequestIDHeader, rec.id)
@@ -141,11 +145,12 @@ func (q Requests) catch(out *countedWriter, r *http.Request) {
 	}
 	q.Log.LogAttrs(r.Context(), slog.LevelError, "panic in a handler", slog.String("request_id", RequestID(r.Context())),
 		slog.Any("reason", reason), slog.String("stack", string(debug.Stack())))
-	SetCode(r.Context(), "InternalServerError")
+	answer := answerTo(r, &Refusal{http.StatusInternalServerError, "InternalServerError", ""})
+	SetCode(r.Context(), answer.Code)
 	if out.status != 0 {
 		panic(http.ErrAbortHandler)
 	}
-	(&refusal{http.StatusInternalServerError, "InternalServerError", ""}).write(out)
+	answer.write(out)
 }
 
 func (q Requests) finish(r *http.Request, rec *record, out *countedWriter, lines *rate.Buckets[netip.Prefix], received int64, took time.Duration) {

@@ -162,7 +162,7 @@ func (e *Endpoint) Refuse(requestID, name, text string, status int) awsjson.Form
 	default:
 		code = query.ValidationError
 	}
-	f := written(&query.Call{}, requestID, &query.Error{Code: code, Message: text})
+	f := written(&query.Call{Service: query.IAM}, requestID, &query.Error{Code: code, Message: text})
 	if !ok && status < http.StatusInternalServerError {
 		f.Status = status
 	}
@@ -174,6 +174,7 @@ var codes = map[string]query.Code{
 	wire.AccessDeniedException: query.AccessDenied,
 	wire.ThrottlingException:   query.Throttling,
 
+	"RequestTimeoutException":             query.RequestTimeout,
 	"MissingAuthenticationTokenException": query.MissingAuthenticationToken,
 	"IncompleteSignatureException":        query.IncompleteSignature,
 	"InvalidSignatureException":           query.SignatureDoesNotMatch,

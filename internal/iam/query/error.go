@@ -31,6 +31,7 @@ const (
 	MissingAction              Code = "MissingAction"
 	MissingAuthenticationToken Code = "MissingAuthenticationToken"
 	RequestExpired             Code = "RequestExpired"
+	RequestTimeout             Code = "RequestTimeoutException"
 	SignatureDoesNotMatch      Code = "SignatureDoesNotMatch"
 	Throttling                 Code = "Throttling"
 	ValidationError            Code = "ValidationError"
@@ -43,6 +44,8 @@ func (c Code) Status() int {
 		return http.StatusConflict
 	case NoSuchEntity:
 		return http.StatusNotFound
+	case RequestTimeout:
+		return http.StatusRequestTimeout
 	case AccessDenied, InvalidClientTokenID, MissingAuthenticationToken, SignatureDoesNotMatch:
 		return http.StatusForbidden
 	case InvalidInput, MalformedPolicyDocument, PolicyNotAttachable, UnmodifiableEntity, ExpiredToken, IncompleteSignature,

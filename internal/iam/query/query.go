@@ -36,8 +36,7 @@ var (
 // maxParameters is the most parameters a request may have. The largest that is of use has 50 tags, of two each.
 const maxParameters = 200
 
-// A Call is a request whose action is known. The zero Call is of IAM and no action: errors before the action is known are
-// written by it.
+// A Call is a request whose action is known. One of no action writes the errors from before that.
 type Call struct {
 	Service Service
 	Action  string // CreateUser
