@@ -127,11 +127,23 @@ func (s *server) observer(agents []awsjson.Row) func(*http.Request, awsjson.Obse
 		reports[row.Action] = true
 	}
 	return func(r *http.Request, o awsjson.Observation) {
-		if o.Code != "" && o.Code != wire.InternalServerError && reports[o.Action] && o.Node != "" && o.Partition.Account != "" {
+		if reports[o.Action] && tellsOfNode(o) {
 			s.service.NoteRefusal(inventory.NodeKey{Partition: o.Partition, Node: o.Node}, o.Action, o.Code, o.Text)
 		}
 		observe(r, o)
 	}
+}
+
+// tellsOfNode reports whether a refusal says something of the node that it is about. One for want of permission does only
+// where the node itself signed: whoever else asked may have named any.
+func tellsOfNode(o awsjson.Observation) bool {
+	switch {
+	case o.Code == "" || o.Code == wire.InternalServerError || o.Node == "" || o.Partition.Account == "":
+		return false
+	case o.Code == wire.AccessDeniedException:
+		return o.Principal != nil && o.Principal.Node().Node == o.Node
+	}
+	return true
 }
 
 // observe tells the log line of a request who asked and how it ended.

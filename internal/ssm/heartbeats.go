@@ -5,6 +5,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
+	"slices"
 	"strconv"
 	"strings"
 	"sync"
@@ -27,22 +29,14 @@ const (
 	// forgottenFrom is how old the heartbeat of a node that is not known must be to be forgotten: a younger one may be of a
 	// node this server does not know yet.
 	forgottenFrom = time.Hour
-	// mostRefusals bounds the refusals kept in a bucket, the newest, and refusalText the text of each, in bytes.
-	mostRefusals = 128
-	refusalText  = 300
-	// mostBuckets bounds the memory for refusals in partitions that hold no node.
-	mostBuckets = 1 << 16
+	// heartbeatWrites is how long the writes of one time may take. What is left waits for the next: reading, and with it
+	// the judgement of silence, waits for neither.
+	heartbeatWrites = heartbeatEvery / 2
+	// tidyEvery is how often what is too old is looked for in all buckets.
+	tidyEvery = time.Hour
 )
 
 const recordHeartbeat = "heartbeat"
-
-// Refusal is what a node was last refused for.
-type Refusal struct {
-	Action string
-	Code   string // the error's name on the wire
-	Text   string
-	Time   time.Time
-}
 
 // beat is the last heartbeat of a node.
 type beat struct {
@@ -62,6 +56,9 @@ type heartbeats struct {
 
 	mu      sync.Mutex
 	buckets map[bucketKey]*bucket
+	// refusals counts those in the buckets; strangers are those of nodes that are not known, which are never written.
+	refusals  int
+	strangers map[inventory.NodeKey]Refusal
 	// synced is when the store was last read and written, and returned when it was after longer than it should: silence
 	// counts from there.
 	synced, returned time.Duration
@@ -91,15 +88,19 @@ func bucketOf(key inventory.NodeKey) bucketKey {
 	return bucketKey{key.Partition, store.ShardOf(key, heartbeatBuckets)}
 }
 
+// bucket is what one record holds. Its maps are made with what is first put into them.
 type bucket struct {
 	beats    map[inventory.NodeID]beat
 	refusals map[inventory.NodeID]Refusal
-	dirty    bool
-	revision uint64 // of the record, as it was last read or written
+	dirty    bool          // it has news
+	since    time.Duration // the oldest of them
+	revision uint64        // of the record, as it was last read or written
 }
 
+func (b *bucket) empty() bool { return len(b.beats)+len(b.refusals) == 0 }
+
 func newHeartbeats() *heartbeats {
-	return &heartbeats{began: time.Now(), buckets: map[bucketKey]*bucket{}}
+	return &heartbeats{began: time.Now(), buckets: map[bucketKey]*bucket{}, strangers: map[inventory.NodeKey]Refusal{}}
 }
 
 func (h *heartbeats) now() time.Duration { return time.Since(h.began) }
@@ -108,11 +109,26 @@ func (h *heartbeats) now() time.Duration { return time.Since(h.began) }
 func (h *heartbeats) bucket(k bucketKey) *bucket {
 	b := h.buckets[k]
 	if b == nil {
-		k.Partition = inventory.Partition{Account: strings.Clone(k.Account), Region: strings.Clone(k.Region)}
-		b = &bucket{beats: map[inventory.NodeID]beat{}, refusals: map[inventory.NodeID]Refusal{}}
+		k.Partition = keyApart(inventory.NodeKey{Partition: k.Partition}).Partition
+		b = &bucket{}
 		h.buckets[k] = b
 	}
 	return b
+}
+
+// news notes that a bucket has to be written. The caller holds the lock.
+func (h *heartbeats) news(b *bucket) {
+	if !b.dirty {
+		b.dirty, b.since = true, h.now()
+	}
+}
+
+// hear keeps a heartbeat.
+func (b *bucket) hear(id inventory.NodeID, heard beat) {
+	if b.beats == nil {
+		b.beats = map[inventory.NodeID]beat{}
+	}
+	b.beats[id] = heard
 }
 
 // take notes that a node was heard of now.
@@ -124,35 +140,8 @@ func (h *heartbeats) take(key inventory.NodeKey) {
 	if _, known := b.beats[key.Node]; !known {
 		key.Node = inventory.NodeID(strings.Clone(string(key.Node)))
 	}
-	b.beats[key.Node] = heard
-	b.dirty = true
-}
-
-// refuse notes a refusal.
-func (h *heartbeats) refuse(key inventory.NodeKey, r Refusal) {
-	h.mu.Lock()
-	defer h.mu.Unlock()
-	k := bucketOf(key)
-	if h.buckets[k] == nil && len(h.buckets) >= mostBuckets {
-		return
-	}
-	b := h.bucket(k)
-	b.refusals[inventory.NodeID(strings.Clone(string(key.Node)))] = r
-	b.boundRefusals()
-	b.dirty = true
-}
-
-// boundRefusals drops the oldest refusal where there is one too many.
-func (b *bucket) boundRefusals() {
-	for len(b.refusals) > mostRefusals {
-		var oldest inventory.NodeID
-		for id, r := range b.refusals {
-			if oldest == "" || r.Time.Before(b.refusals[oldest].Time) {
-				oldest = id
-			}
-		}
-		delete(b.refusals, oldest)
-	}
+	b.hear(key.Node, heard)
+	h.news(b)
 }
 
 // last gives a node's last heartbeat; ok is false when there never was one.
@@ -165,29 +154,19 @@ func (h *heartbeats) last(key inventory.NodeKey) (b beat, ok bool) {
 	return b, ok
 }
 
-func (h *heartbeats) refusal(key inventory.NodeKey) (Refusal, bool) {
-	h.mu.Lock()
-	defer h.mu.Unlock()
-	in := h.buckets[bucketOf(key)]
-	if in == nil {
-		return Refusal{}, false
-	}
-	r, ok := in.refusals[key.Node]
-	return r, ok
-}
-
 // forget drops what is remembered of a node that is no longer known.
 func (h *heartbeats) forget(key inventory.NodeKey) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
+	delete(h.strangers, key)
 	if in := h.buckets[bucketOf(key)]; in != nil {
 		delete(in.beats, key.Node)
-		delete(in.refusals, key.Node)
-		in.dirty = true
+		h.dropRefusal(in, key.Node)
+		h.news(in)
 	}
 }
 
-// dirty lists the buckets with news.
+// dirty lists the buckets with news, the oldest first.
 func (h *heartbeats) dirty() []bucketKey {
 	h.mu.Lock()
 	defer h.mu.Unlock()
@@ -197,41 +176,79 @@ func (h *heartbeats) dirty() []bucketKey {
 			keys = append(keys, k)
 		}
 	}
+	slices.SortFunc(keys, func(a, b bucketKey) int { return cmp.Compare(h.buckets[a].since, h.buckets[b].since) })
 	return keys
 }
 
-// value gives the record of a bucket and takes its news as written. Nodes that known denies are left out and forgotten.
-func (h *heartbeats) value(k bucketKey, known func(inventory.NodeKey) bool) store.Record {
+// value gives the record of a bucket, tidied, and takes its news as written; empty: there is to be none.
+func (h *heartbeats) value(k bucketKey, known func(inventory.NodeKey) bool) (rec store.Record, empty bool) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	b := h.bucket(k)
-	old := time.Now().Add(-forgottenFrom)
-	for id, heard := range b.beats {
-		if heard.at < old.Unix() && !known(inventory.NodeKey{Partition: k.Partition, Node: id}) {
-			delete(b.beats, id)
-		}
-	}
+	h.tidyBucket(k, b, known)
 	b.dirty = false
-	return store.Record{Key: k.record(), Value: encodeBucket(b), Revision: b.revision}
+	return store.Record{Key: k.record(), Value: encodeBucket(b), Revision: b.revision}, b.empty()
 }
 
-// written notes the outcome of a write.
-func (h *heartbeats) written(k bucketKey, revision uint64, err error) {
+// tidy forgets, in all buckets, the nodes that known denies and the refusals that are too old. Buckets that it changes are
+// to be written, and so are those that hold nothing.
+func (h *heartbeats) tidy(known func(inventory.NodeKey) bool) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	past := time.Now().Add(-refusalLife)
+	maps.DeleteFunc(h.strangers, func(_ inventory.NodeKey, r Refusal) bool { return r.Time.Before(past) })
+	for k, b := range h.buckets {
+		if h.tidyBucket(k, b, known) || b.empty() {
+			h.news(b)
+		}
+	}
+}
+
+// tidyBucket reports whether it changed anything. The caller holds the lock.
+func (h *heartbeats) tidyBucket(k bucketKey, b *bucket, known func(inventory.NodeKey) bool) bool {
+	before, now := len(b.beats)+len(b.refusals), time.Now()
+	gone := func(id inventory.NodeID, last time.Time) bool {
+		return last.Before(now.Add(-forgottenFrom)) && !known(inventory.NodeKey{Partition: k.Partition, Node: id})
+	}
+	maps.DeleteFunc(b.beats, func(id inventory.NodeID, heard beat) bool { return gone(id, time.Unix(heard.at, 0)) })
+	for id, r := range b.refusals {
+		if r.Time.Before(now.Add(-refusalLife)) || gone(id, r.Time) {
+			h.dropRefusal(b, id)
+		}
+	}
+	return len(b.beats)+len(b.refusals) < before
+}
+
+// removed notes that a bucket that held nothing has no record any more.
+func (h *heartbeats) removed(k bucketKey) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	b := h.bucket(k)
-	if err != nil {
-		b.dirty = true
-		return
+	if b.revision = 0; b.empty() && !b.dirty {
+		delete(h.buckets, k)
 	}
-	b.revision = revision
+}
+
+// written notes the record a bucket was written as.
+func (h *heartbeats) written(k bucketKey, revision uint64) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	h.bucket(k).revision = revision
+}
+
+// unwritten notes that a bucket still has news.
+func (h *heartbeats) unwritten(k bucketKey) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	h.news(h.bucket(k))
 }
 
 // behind reports whether a record's revision is another than the one known.
 func (h *heartbeats) behind(k bucketKey, revision uint64) bool {
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	return h.bucket(k).revision != revision
+	b := h.buckets[k]
+	return b == nil || b.revision != revision
 }
 
 // merge takes in what a record says: of each node the later word. What another server heard moves a node on even where that
@@ -245,15 +262,15 @@ func (h *heartbeats) merge(k bucketKey, said *bucket, revision uint64) {
 	b.revision = revision
 	for id, heard := range said.beats {
 		if mine, ok := b.beats[id]; !ok || heard.at > mine.at && heard.at != mine.told {
-			b.beats[id] = beat{at: min(heard.at, now.Unix()), told: heard.at, seen: seen}
+			b.hear(id, beat{at: min(heard.at, now.Unix()), told: heard.at, seen: seen})
 		}
 	}
 	for id, r := range said.refusals {
-		if mine, ok := b.refusals[id]; !r.Time.After(now.Add(aheadMost)) && (!ok || r.Time.After(mine.Time)) {
-			b.refusals[id] = r
+		mine := b.refusals[id] // the zero time where there is none
+		if r.Time.After(mine.Time) && r.Time.After(now.Add(-refusalLife)) && !r.Time.After(now.Add(aheadMost)) {
+			h.note(b, id, r)
 		}
 	}
-	b.boundRefusals()
 }
 
 // settle notes that the store was read and written, or was not.
@@ -286,8 +303,12 @@ func (h *heartbeats) silence(key inventory.NodeKey) (d time.Duration, ok bool) {
 
 // keepHeartbeats writes and reads heartbeats until the service stops, and writes once more then.
 func (s *Service) keepHeartbeats(ctx context.Context) {
-	failed := false
+	failed, tidied := false, time.Time{}
 	for sleep(ctx, heartbeatEvery) {
+		if time.Since(tidied) >= tidyEvery {
+			s.heard.tidy(s.replica.Index().Knows)
+			tidied = time.Now()
+		}
 		err := s.syncHeartbeats(ctx)
 		if ctx.Err() != nil {
 			break
@@ -300,14 +321,14 @@ func (s *Service) keepHeartbeats(ctx context.Context) {
 	}
 	last, cancel := context.WithTimeout(context.WithoutCancel(ctx), heartbeatLast)
 	defer cancel()
-	if err := s.writeHeartbeats(last); err != nil {
+	if err := s.writeHeartbeats(last, heartbeatLast); err != nil {
 		s.log.Warn("the last heartbeats were not written", "error", err)
 	}
 }
 
 // syncHeartbeats writes what was heard here and reads what was heard elsewhere.
 func (s *Service) syncHeartbeats(ctx context.Context) error {
-	err := s.writeHeartbeats(ctx)
+	err := s.writeHeartbeats(ctx, heartbeatWrites)
 	if s.cfg.Exclusive {
 		// Also the store is asked for nothing else when all is quiet: that it answers is what silence is judged by.
 		_, head := s.store.RecordsHead(ctx)
@@ -316,24 +337,58 @@ func (s *Service) syncHeartbeats(ctx context.Context) error {
 	return cmp.Or(err, s.readHeartbeats(ctx))
 }
 
-// writeHeartbeats writes every bucket with news, and gives the first error.
-func (s *Service) writeHeartbeats(ctx context.Context) error {
+// writeHeartbeats writes the buckets with news, as many as it comes to in the time given, and gives the first error.
+func (s *Service) writeHeartbeats(ctx context.Context, most time.Duration) error {
 	var first error
+	until := s.heard.now() + most
 	for _, k := range s.heard.dirty() {
+		if s.heard.now() >= until {
+			break
+		}
 		first = cmp.Or(first, retry(ctx, func() error { return s.writeBucket(ctx, k) }))
 	}
 	return first
 }
 
-// writeBucket writes one bucket. ErrConflict: another server wrote it; what that said is taken in, and it can be tried again.
+// writeBucket writes one bucket, or removes the record of one that holds nothing. ErrConflict: another server wrote it; what
+// that said is taken in, and it can be tried again.
 func (s *Service) writeBucket(ctx context.Context, k bucketKey) error {
-	rec := s.heard.value(k, s.replica.Index().Knows)
+	rec, empty := s.heard.value(k, s.replica.Index().Knows)
+	if empty {
+		err := s.removeRecord(ctx, rec)
+		if err == nil {
+			s.heard.removed(k)
+			return nil
+		}
+		return s.notWritten(ctx, k, rec.Key, err)
+	}
 	revision, err := s.store.PutRecord(ctx, rec)
-	s.heard.written(k, revision, err)
+	if err != nil {
+		return s.notWritten(ctx, k, rec.Key, err)
+	}
+	s.heard.written(k, revision)
+	return nil
+}
+
+// removeRecord removes the record of a bucket, if there is one.
+func (s *Service) removeRecord(ctx context.Context, rec store.Record) error {
+	if rec.Revision == 0 {
+		return nil
+	}
+	err := s.store.DeleteRecord(ctx, rec.Key, rec.Revision)
+	if errors.Is(err, store.ErrNotFound) {
+		return nil
+	}
+	return err
+}
+
+// notWritten gives the error with which a bucket was not written, once what another server wrote was taken in.
+func (s *Service) notWritten(ctx context.Context, k bucketKey, record string, err error) error {
+	s.heard.unwritten(k)
 	if !errors.Is(err, store.ErrConflict) {
 		return err
 	}
-	found, problem := s.store.Record(ctx, rec.Key)
+	found, problem := s.store.Record(ctx, record)
 	switch {
 	case errors.Is(problem, store.ErrNotFound):
 		s.heard.merge(k, &bucket{}, 0)
@@ -372,17 +427,4 @@ func (s *Service) lastHeartbeat(key inventory.NodeKey) time.Time {
 		return time.Time{}
 	}
 	return time.Unix(b.at, 0).UTC()
-}
-
-// NoteRefusal keeps what a node was refused for, for those who ask why it is stale. The code is the error's name on the wire.
-func (s *Service) NoteRefusal(key inventory.NodeKey, action, code, text string) {
-	if !key.Node.Valid() {
-		return
-	}
-	if len(text) > refusalText {
-		text = strings.ToValidUTF8(text[:refusalText], "") + "..."
-	}
-	s.heard.refuse(key, Refusal{
-		Action: strings.Clone(action), Code: strings.Clone(code), Text: strings.Clone(text), Time: time.Now().UTC().Truncate(time.Millisecond),
-	})
 }

@@ -3,7 +3,6 @@ package ssm
 import (
 	"fmt"
 	"reflect"
-	"strings"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -24,7 +23,8 @@ func TestBucketsStaySmall(t *testing.T) {
 	}
 	total, largest := 0, 0
 	for _, k := range h.dirty() {
-		size := len(h.value(k, func(inventory.NodeKey) bool { return true }).Value)
+		rec, _ := h.value(k, func(inventory.NodeKey) bool { return true })
+		size := len(rec.Value)
 		total += size
 		largest = max(largest, size)
 	}
@@ -85,7 +85,7 @@ func TestClocksAheadMoveNodesOnOnce(t *testing.T) {
 func TestOwnEarsAreTrusted(t *testing.T) {
 	key := inventory.NodeKey{Partition: somewhere, Node: "i-00000001"}
 	h := newHeartbeats()
-	h.bucket(bucketOf(key)).beats[key.Node] = beat{at: time.Now().Add(time.Hour).Unix()}
+	h.bucket(bucketOf(key)).hear(key.Node, beat{at: time.Now().Add(time.Hour).Unix()})
 	h.take(key)
 	if b, _ := h.last(key); b.at > time.Now().Unix() {
 		t.Errorf("the last heartbeat is %d seconds ahead", b.at-time.Now().Unix())
@@ -103,37 +103,74 @@ func TestForgetsWhoIsUnknown(t *testing.T) {
 	}
 }
 
+// TestRefusalsAreBounded takes in records of another server with more refusals than a bucket keeps, and than all do.
 func TestRefusalsAreBounded(t *testing.T) {
-	k := bucketKey{somewhere, 1}
 	h := newHeartbeats()
+	from := time.Now().Add(-time.Hour)
 	said := &bucket{refusals: map[inventory.NodeID]Refusal{}}
-	for n := range 3 * mostRefusals {
-		said.refusals[inventory.NodeID(fmt.Sprintf("i-%08d", n))] = Refusal{Time: time.Unix(int64(n), 0)}
+	for n := range mostRefusals + 4 {
+		said.refusals[inventory.NodeID(fmt.Sprintf("i-%08d", n))] = Refusal{Time: from.Add(time.Duration(n) * time.Second)}
 	}
-	h.merge(k, said, 1)
-	left := h.buckets[k].refusals
-	if len(left) != mostRefusals {
-		t.Fatalf("%d refusals are kept", len(left))
+	const buckets = refusalsInAll/mostRefusals + 50
+	for n := range buckets {
+		h.merge(bucketKey{somewhere, n}, said, 1)
 	}
-	for id, r := range left {
-		if r.Time.Unix() < 2*mostRefusals {
-			t.Errorf("the refusal of %s is kept instead of a newer one", id)
+	kept := 0
+	for _, b := range h.buckets {
+		kept += len(b.refusals)
+		if len(b.refusals) > mostRefusals {
+			t.Fatalf("%d refusals are kept in a bucket", len(b.refusals))
 		}
+		for id, r := range b.refusals {
+			if r.Time.Sub(from) < 4*time.Second {
+				t.Fatalf("the refusal of %s is kept instead of a newer one", id)
+			}
+		}
+	}
+	if kept != refusalsInAll || h.refusals != kept {
+		t.Errorf("%d refusals are kept, and counted as %d", kept, h.refusals)
 	}
 }
 
-func TestRefusalTextIsCut(t *testing.T) {
-	s := &Service{heard: newHeartbeats()}
-	key := inventory.NodeKey{Partition: somewhere, Node: "i-00000001"}
-	s.NoteRefusal(key, "PutInventory", "ValidationException", strings.Repeat("ä", 1000))
-	if r, ok := s.heard.refusal(key); !ok || len(r.Text) > refusalText+3 || !strings.HasSuffix(r.Text, "ä...") {
-		t.Errorf("kept is %q", r.Text)
-	}
-	key.Node = "no node"
-	s.NoteRefusal(key, "PutInventory", "ValidationException", "")
-	if _, ok := s.heard.refusal(key); ok {
-		t.Error("what is no node is kept")
-	}
+// TestRefusalsAge keeps two refusals for a month, of a node that is known and of one that is not.
+func TestRefusalsAge(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		all := func(inventory.NodeKey) bool { return true }
+		key, stranger := inventory.NodeKey{Partition: somewhere, Node: "i-00000001"}, inventory.NodeKey{Partition: somewhere, Node: "i-00000002"}
+		h := newHeartbeats()
+		h.refuse(key, true, Refusal{Text: "No.", Time: time.Now()})
+		h.refuse(stranger, false, Refusal{Text: "No.", Time: time.Now()})
+		rec, _ := h.value(bucketOf(key), all)
+		h.written(bucketOf(key), 7)
+		said, err := decodeBucket(rec.Value)
+		if err != nil {
+			t.Fatal(err)
+		}
+		kept := func(when string, want bool) {
+			t.Helper()
+			h.tidy(all)
+			for _, k := range []inventory.NodeKey{key, stranger} {
+				if _, ok := h.refusal(k); ok != want {
+					t.Errorf("%s, the refusal of %s is kept: %v", when, k.Node, ok)
+				}
+			}
+		}
+		time.Sleep(29 * 24 * time.Hour)
+		kept("after 29 days", true)
+		time.Sleep(2 * 24 * time.Hour)
+		kept("after 31 days", false)
+		h.merge(bucketOf(key), said, 7)
+		kept("told of it again", false)
+		if dirty := h.dirty(); len(dirty) != 1 {
+			t.Fatalf("%d buckets are to be written", len(dirty))
+		}
+		if rec, empty := h.value(bucketOf(key), all); !empty || rec.Revision != 7 {
+			t.Errorf("revision %d of the record is left, the bucket being empty: %v", rec.Revision, empty)
+		}
+		if h.removed(bucketOf(key)); len(h.buckets) != 0 {
+			t.Errorf("%d buckets are left of nothing", len(h.buckets))
+		}
+	})
 }
 
 // FuzzBucket reads anything, and what it read again after writing it.

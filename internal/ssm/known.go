@@ -61,10 +61,7 @@ func (k *knownNodes) remember(n inventory.Node, done store.Committed) {
 // apart copies a record with its texts, which may be parts of a request's body.
 func apart(n inventory.Node) inventory.Node {
 	n = n.Clone()
-	n.Key = inventory.NodeKey{
-		Partition: inventory.Partition{Account: strings.Clone(n.Key.Account), Region: strings.Clone(n.Key.Region)},
-		Node:      inventory.NodeID(strings.Clone(string(n.Key.Node))),
-	}
+	n.Key = keyApart(n.Key)
 	for i := range n.Items {
 		s := &n.Items[i]
 		s.Type, s.SubType = inventory.TypeName(strings.Clone(string(s.Type))), strings.Clone(s.SubType)
@@ -75,6 +72,14 @@ func apart(n inventory.Node) inventory.Node {
 		}
 	}
 	return n
+}
+
+// keyApart copies a key with its texts.
+func keyApart(key inventory.NodeKey) inventory.NodeKey {
+	return inventory.NodeKey{
+		Partition: inventory.Partition{Account: strings.Clone(key.Account), Region: strings.Clone(key.Region)},
+		Node:      inventory.NodeID(strings.Clone(string(key.Node))),
+	}
 }
 
 func (k *knownNodes) forget(key inventory.NodeKey) {
