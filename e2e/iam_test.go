@@ -120,6 +120,15 @@ func TestUsersOfTheCommandLine(t *testing.T) {
 	if s.did(t, root, &users, "iam", "list-users"); len(users.Users) > 0 {
 		t.Errorf("users are left: %v", users.Users)
 	}
+	_, metrics, err := s.get("/metrics")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, want := range []string{`action="CreateUser",code="OK"} 1`, `action="CreateUser",code="AccessDenied"} 1`, `action="AssumeRole",code="OK"} 1`} {
+		if !strings.Contains(metrics, "stocktake_requests_total{"+want+"\n") {
+			t.Errorf("/metrics has no request of %s", want)
+		}
+	}
 }
 
 // TestThrottledFormsAreTriedAgain has the aws CLI ask STS from an address that asks too much: it reads what it is told, and tries

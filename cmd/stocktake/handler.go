@@ -146,8 +146,11 @@ func tellsOfNode(o awsjson.Observation) bool {
 	return true
 }
 
-// observe tells the log line of a request who asked and how it ended.
+// observe tells the log line of a request and the metrics who asked for what and how it ended.
 func observe(r *http.Request, o awsjson.Observation) {
+	if o.Action != "" {
+		httpd.SetAction(r.Context(), o.Action)
+	}
 	if o.Code != "" {
 		httpd.SetCode(r.Context(), o.Code)
 	}

@@ -33,8 +33,8 @@ const unknownAction = "unknown"
 type Requests struct {
 	Log     *slog.Logger
 	Metrics *Metrics // nil: not counted
-	// Actions maps each known X-Amz-Target to its label in the metrics. Every other target counts as "unknown", so that
-	// clients cannot make up labels.
+	// Actions maps each known X-Amz-Target to its label in the metrics. Every other target counts as "unknown", unless
+	// [SetAction] says what is asked, so that clients cannot make up labels.
 	Actions map[string]string
 	// Proxies are believed where a request came from. What they say becomes its RemoteAddr: for everything inside, the peer.
 	Proxies Proxies
@@ -49,6 +49,7 @@ type record struct {
 	refuseAs func(*http.Request, string, *Refusal) (Answer, bool) // see Requests.Refuse
 
 	mu      sync.Mutex
+	action  string // empty: the target says it, or nothing does
 	code    string
 	refused bool // the code is that of this package's own answer
 	attrs   []slog.Attr
@@ -79,6 +80,16 @@ func Annotate(ctx context.Context, attrs ...slog.Attr) {
 	}
 }
 
+// SetAction names what the request that ctx belongs to asks for, for its log line and the action label of the metrics, where it
+// was found in another place than its target. It must come from a fixed set of names. Outside of a request it does nothing.
+func SetAction(ctx context.Context, action string) {
+	if r := recordOf(ctx); r != nil {
+		r.mu.Lock()
+		defer r.mu.Unlock()
+		r.action = action
+	}
+}
+
 // SetCode names the error a request is answered with, for its log line and the code label of the metrics. It must come
 // from a fixed set of names. Outside of a request it does nothing.
 func SetCode(ctx context.Context, code string) {
@@ -97,10 +108,10 @@ func (r *record) refuse(code string) {
 	r.code, r.refused = code, true
 }
 
-func (r *record) said() (code string, attrs []slog.Attr) {
+func (r *record) said() (action, code string, attrs []slog.Attr) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	return r.code, r.attrs
+	return r.action, r.code, r.attrs
 }
 
 // newRequestID makes a random UUID (RFC 9562, version 4).
@@ -154,14 +165,16 @@ func (q Requests) catch(out *countedWriter, r *http.Request) {
 }
 
 func (q Requests) finish(r *http.Request, rec *record, out *countedWriter, lines *rate.Buckets[netip.Prefix], received int64, took time.Duration) {
-	code, _ := rec.said()
+	action, code, _ := rec.said()
 	status := out.status
 	if status == 0 {
 		status = http.StatusOK
 	}
-	target := r.Header.Get("X-Amz-Target")
+	if action == "" {
+		action = q.action(r.Header.Get("X-Amz-Target"))
+	}
 	if q.Metrics != nil {
-		q.Metrics.ObserveRequest(q.action(target), codeLabel(code, status), took)
+		q.Metrics.ObserveRequest(action, codeLabel(code, status), took)
 	}
 	level := levelOf(status)
 	if level == slog.LevelInfo && !lines.Take(rate.Source(peer(r)), time.Now()) {
@@ -185,7 +198,7 @@ func levelOf(status int) slog.Level {
 }
 
 func (q Requests) log(r *http.Request, rec *record, out *countedWriter, level slog.Level, status int, received int64, took time.Duration) {
-	code, attrs := rec.said()
+	action, code, attrs := rec.said()
 	line := append(make([]slog.Attr, 0, 16),
 		slog.String("request_id", rec.id),
 		slog.String("method", printable(r.Method)),
@@ -198,6 +211,9 @@ func (q Requests) log(r *http.Request, rec *record, out *countedWriter, level sl
 		slog.Int64("bytes_out", out.bytes),
 		slog.Float64("ms", float64(took.Microseconds())/1000),
 	)
+	if action != "" {
+		line = append(line, slog.String("action", action))
+	}
 	if code != "" {
 		line = append(line, slog.String("code", code))
 	}

@@ -37,6 +37,7 @@ func TestOneLogLineARequest(t *testing.T) {
 	s := serveLimited(t, DefaultLimits(32<<20), func(w http.ResponseWriter, r *http.Request) {
 		_, _ = io.Copy(io.Discard, r.Body)
 		Annotate(r.Context(), slog.String("account", "000000000000"))
+		SetAction(r.Context(), "PutInventory")
 		SetCode(r.Context(), "InvalidInstanceId")
 		w.WriteHeader(http.StatusBadRequest)
 		_, _ = io.WriteString(w, "answer")
@@ -57,7 +58,7 @@ func TestOneLogLineARequest(t *testing.T) {
 		t.Errorf("%d lines", len(lines))
 	}
 	want := map[string]any{
-		"level": "INFO", "method": "POST", "path": "/", "status": 400.0, "code": "InvalidInstanceId", "account": "000000000000",
+		"level": "INFO", "method": "POST", "path": "/", "status": 400.0, "action": "PutInventory", "code": "InvalidInstanceId", "account": "000000000000",
 		"bytes_in": 15.0, "bytes_out": 6.0, "proto": "HTTP/1.1", "peer": "127.0.0.1",
 		"target": "AmazonSSM.Put??" + strings.Repeat("x", 85),
 	}
@@ -136,6 +137,8 @@ func TestMetricsCountByActionAndCode(t *testing.T) {
 	}
 	h := requests.Middleware(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		switch r.Header.Get("X-Answer") {
+		case "a form":
+			SetAction(r.Context(), "CreateUser")
 		case "coded":
 			SetCode(r.Context(), "InvalidInstanceId")
 			w.WriteHeader(http.StatusBadRequest)
@@ -144,7 +147,7 @@ func TestMetricsCountByActionAndCode(t *testing.T) {
 		}
 	}))
 	for range 50 {
-		for target, answer := range map[string]string{"AmazonSSM.PutInventory": "coded", newRequestID(): "", newRequestID(): "bare"} {
+		for target, answer := range map[string]string{"AmazonSSM.PutInventory": "coded", newRequestID(): "", newRequestID(): "bare", "": "a form"} {
 			r := httptest.NewRequest(http.MethodPost, "/", nil)
 			r.Header.Set("X-Amz-Target", target)
 			r.Header.Set("X-Answer", answer)
@@ -156,19 +159,21 @@ func TestMetricsCountByActionAndCode(t *testing.T) {
 		`stocktake_requests_total{action="PutInventory",code="InvalidInstanceId"} 50`,
 		`stocktake_requests_total{action="unknown",code="OK"} 50`,
 		`stocktake_requests_total{action="unknown",code="Not Found"} 50`,
+		`stocktake_requests_total{action="CreateUser",code="OK"} 50`,
 		`stocktake_request_duration_seconds_count{action="unknown"} 100`,
 	} {
 		if !strings.Contains(text, want+"\n") {
 			t.Errorf("no %s", want)
 		}
 	}
-	if n := strings.Count(text, "stocktake_requests_total{"); n != 3 {
-		t.Errorf("%d series of requests, want 3", n)
+	if n := strings.Count(text, "stocktake_requests_total{"); n != 4 {
+		t.Errorf("%d series of requests, want 4", n)
 	}
 }
 
 func TestOutsideOfARequestNothingIsSaid(t *testing.T) {
 	Annotate(context.Background(), slog.Int("a", 1))
+	SetAction(context.Background(), "a")
 	SetCode(context.Background(), "a")
 	if id := RequestID(context.Background()); id != "" {
 		t.Errorf("id %q", id)
