@@ -154,8 +154,9 @@ func (c *condition) holds(v view, deny bool) bool {
 	if at < 0 {
 		return c.ifExists || c.set == allValues || c.set == noSet && c.negated
 	}
-	// Without a prefix a value that fits settles it: a negated condition holds if no value fits.
-	every := c.set == allValues || c.set == noSet && c.negated
+	// A key of one value may have several: a tag given twice, or in two cases. What allows is then to hold for each, and
+	// what denies for any, whichever of them the method goes by.
+	every := c.set == allValues || c.set == noSet && !deny
 	for ; at >= 0; at = values.next(c.key.folded, at+1) {
 		if c.holdsFor(values.pairs[at].value, v, deny) != every {
 			return !every

@@ -155,7 +155,7 @@ func (n naiveStatement) condition(operator, key string, operands []any) bool {
 			held++
 		}
 	}
-	if set == "ForAllValues" || set == "" && negated {
+	if set == "ForAllValues" || set == "" && n.s["Effect"] == "Allow" {
 		return held == len(values)
 	}
 	return held > 0
