@@ -67,7 +67,7 @@ var asked = map[string]string{
 	"ssm:PutComplianceItems":                    elsewhere["PutComplianceItems"],
 	"ssm:CreateAssociation":                     `{"Name":"AWS-GatherSoftwareInventory","InstanceId":"%s"}`,
 	"ssm:CreateAssociationBatch":                `{"Entries":[{"Name":"AWS-GatherSoftwareInventory","InstanceId":"%s"}]}`,
-	"ssm:UpdateAssociation":                     `{"AssociationId":"8a4f1e0c-0000-4000-8000-000000000001","Name":"AWS-GatherSoftwareInventory"}`,
+	"ssm:UpdateAssociation":                     `{"AssociationId":"8a4f1e0c-0000-4000-8000-000000000001","Name":"AWS-GatherSoftwareInventory","Targets":[{"Key":"instanceids","Values":["%s"]}]}`,
 	"ssm:UpdateAssociationStatus":               elsewhere["UpdateAssociationStatus"],
 	"ssm:DescribeAssociation":                   `{"AssociationId":"8a4f1e0c-0000-4000-8000-000000000001","Name":"AWS-GatherSoftwareInventory","InstanceId":"%s"}`,
 	"ssm:DeleteAssociation":                     `{"AssociationId":"8a4f1e0c-0000-4000-8000-000000000001","Name":"AWS-GatherSoftwareInventory","InstanceId":"%s"}`,
@@ -201,6 +201,7 @@ func TestConditionsOfRequests(t *testing.T) {
 		{`"StringEquals":{"ssm:resourceTag/owner":"alice"}`, "i-0000000000000bbbb", false},
 		{`"StringEquals":{"aws:RequestTag/env":"prod"}`, "", true},
 		{`"StringEquals":{"aws:RequestTag/env":"test"}`, "", false},
+		{`"StringNotEquals":{"aws:RequestTag/env":"test"}`, "", true},
 		{`"ForAllValues:StringEquals":{"aws:TagKeys":["env"]}`, "", true},
 		{`"ForAnyValue:StringEquals":{"aws:TagKeys":["owner"]}`, "", false},
 	} {

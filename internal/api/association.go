@@ -232,16 +232,23 @@ func settings(s *wire.AssociationSettings) ssm.AssociationSettings {
 		}
 		out.Parameters[p.Name] = p.Values
 	}
-	for _, t := range s.Targets {
-		out.Targets = append(out.Targets, ssm.Target{Key: value(t.Key), Values: t.Values})
-	}
-	if s.Targets != nil && out.Targets == nil {
-		out.Targets = []ssm.Target{}
-	}
+	out.Targets = targets(s)
 	if o := s.OutputLocation; o != nil && o.S3Location != nil {
 		out.Output = &ssm.OutputLocation{Region: value(o.S3Location.OutputS3Region), Bucket: value(o.S3Location.OutputS3BucketName), Prefix: value(o.S3Location.OutputS3KeyPrefix)}
 	}
 	return out
+}
+
+// targets gives targets as the caller wrote them; nil where none were given.
+func targets(s *wire.AssociationSettings) []ssm.Target {
+	if s.Targets == nil {
+		return nil
+	}
+	all := make([]ssm.Target, len(s.Targets))
+	for i, t := range s.Targets {
+		all[i] = ssm.Target{Key: value(t.Key), Values: t.Values}
+	}
+	return all
 }
 
 // some reports whether a raw list has anything in it.

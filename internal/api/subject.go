@@ -32,19 +32,23 @@ func named(text *string) []string {
 	return []string{*text}
 }
 
-// targeted gives the document of an association and the nodes it names.
+// targeted gives the document of an association and the nodes it is for, as the service reads its targets.
 func targeted(s *wire.AssociationSettings, node *string) awsjson.Subject {
 	subject := awsjson.Subject{Documents: named(s.Name)}
 	for _, id := range named(node) {
 		subject.Nodes = append(subject.Nodes, inventory.NodeID(id))
 	}
-	for _, t := range s.Targets {
-		if value(t.Key) != "InstanceIds" {
-			continue
+	if len(s.Targets) == 0 {
+		return subject
+	}
+	ids, listed, tags := ssm.Targeted(targets(s))
+	subject.Nodes = append(subject.Nodes, ids...)
+	if !listed {
+		fleet := make(awsjson.Fleet, len(tags))
+		for i, t := range tags {
+			fleet[i] = wire.Tag{Key: t.Key, Value: t.Value}
 		}
-		for _, id := range t.Values {
-			subject.Nodes = append(subject.Nodes, inventory.NodeID(id))
-		}
+		subject.Fleets = []awsjson.Fleet{fleet}
 	}
 	return subject
 }
@@ -60,6 +64,7 @@ func batchNames(r *wire.CreateAssociationBatchRequest) awsjson.Subject {
 	for i := range r.Entries {
 		s := targeted(&r.Entries[i].AssociationSettings, r.Entries[i].InstanceId)
 		all.Documents, all.Nodes = append(all.Documents, s.Documents...), append(all.Nodes, s.Nodes...)
+		all.Fleets = append(all.Fleets, s.Fleets...)
 	}
 	return all
 }

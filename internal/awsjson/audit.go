@@ -165,6 +165,11 @@ func (c Caller) arns(permission string, s Subject) []string {
 		for _, id := range s.Nodes {
 			add(policy.NodeARN(inventory.NodeKey{Partition: c.Partition, Node: id}))
 		}
+		if len(s.Fleets) > 0 {
+			for _, id := range kinds {
+				add(policy.NodeARN(inventory.NodeKey{Partition: c.Partition, Node: id}))
+			}
+		}
 	}
 	if slices.Contains(targets, policy.Association) {
 		for _, id := range s.Associations {

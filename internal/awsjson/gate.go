@@ -16,6 +16,7 @@ import (
 // A Subject is what a request is done to, and the tags it brings: what policies are asked about.
 type Subject struct {
 	Nodes        []inventory.NodeID
+	Fleets       []Fleet
 	Associations []string // ids
 	Documents    []string // names
 	ARNs         []string // of what is of no such kind
@@ -25,6 +26,14 @@ type Subject struct {
 	// resource.
 	Shown string
 }
+
+// A Fleet is all the nodes there are and will be that have one of these values of each of these tags; without tags, every
+// node.
+type Fleet []wire.Tag
+
+// kinds name the nodes of a fleet, those that were activated and the others: in ARNs, as texts that no pattern for some
+// nodes alone fits.
+var kinds = []inventory.NodeID{"i-*", "mi-*"}
 
 // Naming gives a row whose requests name more than a node: subject says what. The node that the row is made with is among
 // it without being named again.
@@ -108,6 +117,14 @@ func (c Caller) Permit(ctx context.Context, permission string, s Subject) error 
 	return denied(c, permission, cmp.Or(s.Shown, r.Resources[d.Resource].ARN), d.Outcome == policy.DeniedExplicitly)
 }
 
+func (f Fleet) tags() policy.Values {
+	var v policy.Values
+	for _, t := range f {
+		v.Add(t.Key, t.Value)
+	}
+	return v
+}
+
 // resources names what of the subject an action is done to, by the table of actions.
 func (c Caller) resources(ctx context.Context, r *policy.Request, s Subject) error {
 	targets := policy.TargetsOf(r.Action)
@@ -138,6 +155,11 @@ func (c Caller) resources(ctx context.Context, r *policy.Request, s Subject) err
 				}
 			}
 			r.Resources = append(r.Resources, resource)
+		}
+		for _, f := range s.Fleets {
+			for _, id := range kinds {
+				r.Resources = append(r.Resources, policy.Resource{ARN: policy.NodeARN(inventory.NodeKey{Partition: c.Partition, Node: id}), Tags: f.tags()})
+			}
 		}
 	}
 	if len(r.Resources) == 0 {

@@ -44,6 +44,33 @@ func (u Unsupported) check() error {
 	return nil
 }
 
+// targetKey gives the key of a target as it is kept: that of ids is read in any case.
+func targetKey(given string) string {
+	if strings.EqualFold(given, idTarget) {
+		return idTarget
+	}
+	return given
+}
+
+// Targeted gives which nodes an association with such targets is for, read as CreateAssociation reads them: listed, at
+// most those of the ids; otherwise any there is or will be that has one of the values of each of the tags, without tags
+// every one. Targets that CreateAssociation refuses name no fewer.
+func Targeted(targets []Target) (ids []inventory.NodeID, listed bool, tags []Tag) {
+	for _, t := range targets {
+		key := targetKey(t.Key)
+		tag, tagged := strings.CutPrefix(key, tagTarget)
+		for _, v := range t.Values {
+			switch {
+			case tagged:
+				tags = append(tags, Tag{Key: tag, Value: v})
+			case key == idTarget && v != everyNode:
+				ids, listed = append(ids, inventory.NodeID(v)), true
+			}
+		}
+	}
+	return ids, listed, tags
+}
+
 // checkTargets holds targets to the kinds there are.
 func (a *AssociationSettings) checkTargets() error {
 	if len(a.Targets) == 0 {
@@ -53,9 +80,9 @@ func (a *AssociationSettings) checkTargets() error {
 	keys := map[string]bool{}
 	for i := range a.Targets {
 		t := &a.Targets[i]
+		t.Key = targetKey(t.Key)
 		switch {
-		case strings.EqualFold(t.Key, idTarget):
-			t.Key = idTarget
+		case t.Key == idTarget:
 			if at := slices.IndexFunc(t.Values, func(v string) bool { return v != everyNode && !inventory.NodeID(v).Valid() }); at >= 0 {
 				return inventory.Errorf(inventory.InvalidTarget, "%s is no node's id. A target by InstanceIds has ids, or * for every node.", clip(t.Values[at]))
 			}

@@ -75,7 +75,7 @@ var actions = []Action{
 
 	{"ssm:CreateAssociation", Write, []Target{Document, Node}, ofTags},
 	{"ssm:CreateAssociationBatch", Write, []Target{Document, Node}, nil},
-	{"ssm:UpdateAssociation", Write, []Target{Association, Document}, nil},
+	{"ssm:UpdateAssociation", Write, []Target{Association, Document, Node}, nil},
 	{"ssm:UpdateAssociationStatus", Write, []Target{Document, Node}, nil},
 	{"ssm:DescribeAssociation", Read, []Target{Association, Document, Node}, nil},
 	{"ssm:DeleteAssociation", Write, []Target{Association, Document, Node}, nil},
