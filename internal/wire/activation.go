@@ -64,7 +64,7 @@ func (r *CreateActivationRequest) AppendJSON(dst []byte) []byte { return table{r
 // farMoment is a time that may be absent. One that no calendar has, such as milliseconds taken for seconds, is the end of
 // time rather than none.
 func farMoment(name string, v **time.Time) member {
-	const end = 253402300799 // 9999-12-31T23:59:59Z
+	const end = latest - 1
 	return member{
 		name: name,
 		decode: func(d *decoder) {

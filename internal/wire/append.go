@@ -108,10 +108,23 @@ func timeMember(dst []byte, name string, t time.Time) []byte {
 	return append(strconv.AppendFloat(dst, float64(ms)/1000, 'f', -1, 64), ',')
 }
 
+// Times are of the years 1 to 9999, as text and JSON write them. In seconds since 1970: from earliest, before latest.
+const (
+	earliest = -62135596800
+	latest   = 253402300800
+)
+
+// time reads a time as seconds since 1970.
 func (d *decoder) time(v *time.Time) {
-	if seconds, ok := d.float(); ok && math.Abs(seconds) < 1e12 {
-		*v = time.UnixMilli(int64(math.Round(seconds * 1000))).UTC()
+	seconds, ok := d.float()
+	if !ok {
+		return
 	}
+	if seconds = math.Round(seconds*1000) / 1000; seconds < earliest || seconds >= latest {
+		d.fail("NUMBER_VALUE can not be converted to a Timestamp")
+		return
+	}
+	*v = time.UnixMilli(int64(math.Round(seconds * 1000))).UTC()
 }
 
 // listMember leaves out a list that is nil.

@@ -1,9 +1,6 @@
 package wire
 
-import (
-	"math"
-	"time"
-)
+import "time"
 
 // The string shapes of compliance.
 var (
@@ -100,7 +97,7 @@ func (d *decoder) moment(v **time.Time) {
 		return
 	}
 	at, err := time.Parse(time.RFC3339, text)
-	if err != nil || math.Abs(float64(at.Unix())) >= 1e12 {
+	if err != nil || at.Unix() < earliest || at.Unix() >= latest { // a zone may lead out of the years that can be written
 		d.fail("STRING_VALUE can not be converted to a Timestamp")
 		return
 	}
