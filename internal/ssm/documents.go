@@ -50,6 +50,13 @@ const readTries = 10
 // readMost is how many nodes are read from the store at a time.
 const readMost = 128
 
+// pageRead is how many nodes are read for a page at a time, and pageBytes how much of the content of nodes a page has, but for that
+// of one node: whatever is stored, and however many nodes are asked for, an answer takes little more memory than that.
+const (
+	pageRead  = 25
+	pageBytes = 8 << 20
+)
+
 // typeContent is what a node holds of one type, sub-types merged.
 type typeContent struct {
 	// Reports tells whether the node has a document of the type at all.
@@ -65,22 +72,53 @@ type typeContent struct {
 func (s *Service) contents(ctx context.Context, p inventory.Partition, nodes []inventory.NodeID, t inventory.TypeName, attributes []string) ([]typeContent, error) {
 	all := make([]typeContent, 0, len(nodes))
 	for ids := range slices.Chunk(nodes, readMost) {
-		scans, err := s.store.Read(ctx, nodeKeys(p, ids), []inventory.TypeName{t})
+		err := s.eachContent(ctx, p, ids, t, attributes, func(c typeContent) bool {
+			all = append(all, c)
+			return true
+		})
 		if err != nil {
 			return nil, err
 		}
-		for _, id := range ids {
-			var c typeContent
-			if len(scans) > 0 && scans[0].Node.Key.Node == id {
-				if c, err = s.contentOf(ctx, scans[0], t, attributes); err != nil {
-					return nil, err
-				}
-				scans = scans[1:]
-			}
-			all = append(all, c)
-		}
 	}
 	return all, nil
+}
+
+// pageContents reads what the first of some nodes hold of a type: one of them at least, and no more than make a page.
+func (s *Service) pageContents(ctx context.Context, p inventory.Partition, nodes []inventory.NodeID, t inventory.TypeName) ([]typeContent, error) {
+	page, left := make([]typeContent, 0, len(nodes)), pageBytes
+	for ids := range slices.Chunk(nodes, pageRead) {
+		err := s.eachContent(ctx, p, ids, t, nil, func(c typeContent) bool {
+			if left -= c.size(); left >= 0 || len(page) == 0 {
+				page = append(page, c)
+			}
+			return left > 0
+		})
+		if err != nil || left <= 0 {
+			return page, err
+		}
+	}
+	return page, nil
+}
+
+// eachContent reads nodes at once and gives what each holds of a type, in their order, until f has enough.
+func (s *Service) eachContent(ctx context.Context, p inventory.Partition, nodes []inventory.NodeID, t inventory.TypeName, attributes []string, f func(typeContent) bool) error {
+	scans, err := s.store.Read(ctx, nodeKeys(p, nodes), []inventory.TypeName{t})
+	if err != nil {
+		return err
+	}
+	for _, id := range nodes {
+		var c typeContent
+		if len(scans) > 0 && scans[0].Node.Key.Node == id {
+			if c, err = s.contentOf(ctx, scans[0], t, attributes); err != nil {
+				return err
+			}
+			scans = scans[1:]
+		}
+		if !f(c) {
+			return nil
+		}
+	}
+	return nil
 }
 
 func nodeKeys(p inventory.Partition, ids []inventory.NodeID) []inventory.NodeKey {
@@ -189,6 +227,18 @@ func (c *typeContent) add(state inventory.ItemState, entries []inventory.Entry) 
 		c.CaptureTime, c.SchemaVersion = state.CaptureTime, state.SchemaVersion
 	}
 	c.Entries = append(c.Entries, entries...)
+}
+
+// size is how many bytes the entries take in an answer, but for what has to be escaped in them.
+func (c *typeContent) size() int {
+	const quotes = len(`"":"",`)
+	sum := 0
+	for _, e := range c.Entries {
+		for _, a := range e {
+			sum += len(a.Name) + len(a.Value) + quotes
+		}
+	}
+	return sum
 }
 
 // documents lets the index read what its shapes leave out.

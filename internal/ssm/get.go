@@ -98,7 +98,8 @@ type fleetQuestion struct {
 	from      *token
 }
 
-// nodesPage gives the nodes after the page before, by id: nodes that came or went in between do not move the rest.
+// nodesPage gives the nodes after the page before, by id: nodes that came or went in between do not move the rest. It has fewer than
+// asked for where they hold much.
 func (s *Service) nodesPage(ctx context.Context, q fleetQuestion, t inventory.TypeName, limit int) (GetInventoryOutput, error) {
 	var out GetInventoryOutput
 	idx, err := s.index(ctx)
@@ -117,9 +118,12 @@ func (s *Service) nodesPage(ctx context.Context, q fleetQuestion, t inventory.Ty
 	if err != nil {
 		return out, err
 	}
-	contents, err := s.contents(ctx, q.partition, ids, t, nil)
+	contents, err := s.pageContents(ctx, q.partition, ids, t)
 	if err != nil {
 		return out, err
+	}
+	if len(contents) < len(ids) {
+		ids, more = ids[:len(contents)], true
 	}
 	out.Entities = make([]Entity, len(ids))
 	for i, c := range contents {

@@ -4,6 +4,8 @@ import (
 	"bytes"
 	"fmt"
 	"log/slog"
+	"slices"
+	"strconv"
 	"strings"
 	"testing"
 
@@ -48,6 +50,46 @@ func TestQuotasUnlessSet(t *testing.T) {
 			t.Errorf("code %d for what fits: %v", code, err)
 		}
 		tr.stop()
+	}
+}
+
+// TestPagesAreCutWhereNodesHoldMuch has nodes of 3 MiB each: pages hold what is less than pageBytes of them, or one node, and lead
+// on to the next, with a filter too.
+func TestPagesAreCutWhereNodesHoldMuch(t *testing.T) {
+	tr := newTrial(t)
+	const nodes, size = 5, 3 << 20
+	for n := range nodes {
+		tr.mustReport(node(n), item("Custom:Rack", entry("Name", "a"+strings.Repeat("x", size)), entry("Name", "even"+strconv.Itoa(n%2))))
+	}
+	tr.mustReport(node(nodes), item("Custom:Rack", entry("Name", strings.Repeat("x", 10<<20)), entry("Name", "even0")))
+	for _, c := range []struct {
+		name    string
+		filters []inventory.RawFilter
+		most    int
+		pages   [][]int
+	}{
+		{"all", nil, 0, [][]int{{0, 1}, {2, 3}, {4}, {5}}},
+		{"one at a time", nil, 1, [][]int{{0}, {1}, {2}, {3}, {4}, {5}}},
+		{"filtered", equal("Custom:Rack.Name", "even0"), 50, [][]int{{0, 2}, {4}, {5}}},
+	} {
+		in := ssm.GetInventoryInput{ResultType: "Custom:Rack", Filters: c.filters, MaxResults: c.most}
+		for i, want := range c.pages {
+			out, err := tr.GetInventory(t.Context(), home, in)
+			if err != nil {
+				t.Fatalf("%s: %v", c.name, err)
+			}
+			var got, wanted []inventory.NodeID
+			for _, e := range out.Entities {
+				got = append(got, e.Node)
+			}
+			for _, n := range want {
+				wanted = append(wanted, node(n))
+			}
+			if !slices.Equal(got, wanted) || (out.NextToken == "") != (i == len(c.pages)-1) {
+				t.Fatalf("%s: page %d has %v, not %v; it leads on: %v", c.name, i, got, wanted, out.NextToken != "")
+			}
+			in.NextToken = out.NextToken
+		}
 	}
 }
 
