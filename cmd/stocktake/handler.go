@@ -38,6 +38,8 @@ func (s *server) handler() (http.Handler, error) {
 		s.registerThrottled(limits, protocol),
 		s.metrics.Gauge("stocktake_body_bytes", "Memory held for the bodies of requests.", nil,
 			func() float64 { return float64(limits.Budget.Used()) }),
+		s.metrics.Gauge("stocktake_answer_bytes", "Memory held for large answers on their way.", nil,
+			func() float64 { return float64(limits.Answers.Used()) }),
 		s.registerWork("asking", limits.Work), s.registerWork("writing", limits.Writes),
 	)
 	requests := httpd.Requests{Log: s.log, Metrics: s.metrics, Actions: actions, Proxies: s.config.proxies, Refuse: refusals(protocol)}
@@ -113,7 +115,7 @@ func (s *server) registerThrottled(limits httpd.Limits, protocol *awsjson.Handle
 			map[string]string{"kind": kind}, func() float64 { return float64(read()) })
 	}
 	return errors.Join(
-		by("source", limits.Sources.Refused), by("memory", limits.Budget.Refused),
+		by("source", limits.Sources.Refused), by("memory", func() int64 { return limits.Budget.Refused() + limits.Answers.Refused() }),
 		by("work", func() int64 { return limits.Work.Refused() + limits.Writes.Refused() }),
 		by("account", func() int64 { return protocol.Throttled().Account }), by("key", func() int64 { return protocol.Throttled().Key }),
 		by("node", func() int64 { return protocol.Throttled().Node }), by("failures", func() int64 { return protocol.Throttled().Failures }),

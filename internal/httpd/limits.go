@@ -36,13 +36,16 @@ const (
 //
 // A body is charged to the budget when the handler first reads it, not before: requests refused by their headers cost
 // nothing. A request is at work once its body is there: a slow peer takes no one's place. Those that write and those that ask
-// are counted apart, so that neither takes the places of the other: a disk that stands still keeps all who write. All is given
-// back when the handler returns.
+// are counted apart, so that neither takes the places of the other: a disk that stands still keeps all who write. Its place is
+// given back when its answer begins, so that a peer that takes it slowly takes no one's place either, and all else when the handler
+// returns.
 type Limits struct {
 	Body   int64   // bytes of one body; one of exactly that size passes; must not exceed the budget
 	Budget *Budget // bytes of all bodies together
-	Work   *Budget // requests at work together, but for those that write
-	Writes *Budget // requests at work together that write
+	// Answers is for the bytes of all large answers that are on their way, but for those to who writes: what was done is told.
+	Answers *Budget
+	Work    *Budget // requests at work together, but for those that write
+	Writes  *Budget // requests at work together that write
 	// Sources bounds the requests of each source address; nil: nothing does.
 	Sources *Sources
 	// Priority says how a request stands to others when there is too much to do; nil: all alike. It may go by what nobody
@@ -52,7 +55,8 @@ type Limits struct {
 	// only small bodies do. It may go by what nobody has verified yet, too.
 	Patient func(r *http.Request) bool
 	// Grace is how long a body or an answer may take in any case; Rate, in bytes a second, is what it must achieve on
-	// average beyond that.
+	// average beyond that. Of an answer no step of [answerStep] bytes may take longer than Grace and what it takes at that
+	// rate, however quickly those before it were taken.
 	Grace time.Duration
 	Rate  int64
 }
@@ -85,13 +89,13 @@ func (p Priority) beyond() int64 {
 	}
 }
 
-// DefaultLimits gives the limits of a server that has memory bytes to spare for bodies: 16 MiB a body, 8 KiB a second after
-// 8 seconds, 1 second of waiting for memory; 256 requests at work a core that write, as most of them may wait for the disk,
+// DefaultLimits gives the limits of a server that has memory bytes to spare for bodies, and half as many for answers: 16 MiB a
+// body, 8 KiB a second after 8 seconds, 1 second of waiting for memory; 256 requests at work a core that write, as most of them may wait for the disk,
 // and as many that ask, down to 4 of each where it is the processor they wait for (16 where others take that), and 2 seconds of
 // waiting for them. The patient wait longer: see [Budget].
 func DefaultLimits(memory int64) Limits {
 	cores := int64(runtime.GOMAXPROCS(0))
-	l := Limits{Body: 16 << 20, Budget: NewBudget(memory, time.Second), Grace: 8 * time.Second, Rate: 8 << 10}
+	l := Limits{Body: 16 << 20, Budget: NewBudget(memory, time.Second), Answers: NewBudget(memory/2, time.Second), Grace: 8 * time.Second, Rate: 8 << 10}
 	l.Work, l.Writes = NewWork(4*cores, 256*cores, 2*time.Second)
 	return l
 }
@@ -99,8 +103,8 @@ func DefaultLimits(memory int64) Limits {
 // Check says what is wrong with the limits.
 func (l Limits) Check() error {
 	switch {
-	case l.Budget == nil || l.Work == nil || l.Writes == nil || l.Body <= 0 || l.Grace <= 0 || l.Rate <= 0:
-		return errors.New("limits: body size, budget, work, grace and rate must be above zero")
+	case l.Budget == nil || l.Answers == nil || l.Work == nil || l.Writes == nil || l.Body <= 0 || l.Grace <= 0 || l.Rate <= 0:
+		return errors.New("limits: body size, budgets, work, grace and rate must be above zero")
 	case l.Body > l.Budget.size:
 		return fmt.Errorf("limits: a body of %d bytes would never fit the %d bytes for all bodies; raise the latter", l.Body, l.Budget.size)
 	}
@@ -172,6 +176,7 @@ type limitedBody struct {
 	length    int64 // -1: unknown
 	read      int64
 	charged   int64
+	answered  int64     // of the budget of answers
 	at        *Budget   // where it has a place among the requests at work; nil: nowhere
 	start     time.Time // of the first read
 	deadline  time.Time
@@ -292,6 +297,15 @@ func (b *limitedBody) release() {
 		b.limits.Budget.give(b.charged)
 		b.charged = 0
 	}
+	if b.answered > 0 {
+		b.limits.Answers.give(b.answered)
+		b.answered = 0
+	}
+	b.leave()
+}
+
+// leave gives its place among the requests at work to others.
+func (b *limitedBody) leave() {
 	b.at.give(1)
 	b.at = nil
 }
@@ -322,80 +336,5 @@ func (b *limitedBody) skip() {
 		if _, err := b.from.Read(buffer[:]); err != nil {
 			return
 		}
-	}
-}
-
-// limitedWriter puts the answer of a refused body in the place of the handler's, and cuts peers that take answers too slowly.
-type limitedWriter struct {
-	http.ResponseWriter
-	body     *limitedBody
-	begun    bool
-	replaced bool
-	start    time.Time
-	written  int64
-}
-
-// Unwrap is for http.ResponseController.
-func (w *limitedWriter) Unwrap() http.ResponseWriter { return w.ResponseWriter }
-
-func (w *limitedWriter) WriteHeader(status int) {
-	if w.begun {
-		return
-	}
-	if w.body.refusal != nil {
-		w.refuse()
-		return
-	}
-	w.begun = status >= 200
-	w.ResponseWriter.WriteHeader(status)
-}
-
-func (w *limitedWriter) Write(p []byte) (int, error) {
-	if !w.begun {
-		w.WriteHeader(http.StatusOK)
-	}
-	if w.replaced {
-		return len(p), nil
-	}
-	if w.start.IsZero() {
-		w.start = time.Now()
-	}
-	limits := w.body.limits
-	// Only test doubles of a response writer know no deadlines.
-	_ = w.body.control.SetWriteDeadline(w.start.Add(limits.Grace + limits.timeFor(w.written+int64(len(p)))))
-	n, err := w.ResponseWriter.Write(p)
-	w.written += int64(n)
-	return n, err
-}
-
-// finish answers for a handler that did not.
-func (w *limitedWriter) finish() {
-	if w.body.refusal != nil && !w.begun {
-		w.refuse()
-	}
-}
-
-func (w *limitedWriter) refuse() {
-	w.begun, w.replaced = true, true
-	body := w.body
-	// What is read from here on is not kept.
-	body.release()
-	isOver := body.refusal.Status == http.StatusRequestTimeout
-	small := body.length >= 0 && body.length-body.read < politeDrain
-	if body.r.ProtoMajor > 1 || small && !isOver {
-		if small && body.unseen {
-			body.skip()
-		}
-		body.answer.write(w.ResponseWriter)
-		return
-	}
-	w.Header().Set("Connection", "close")
-	// Without it, net/http may not read on once the answer has begun. Test doubles refuse it.
-	_ = body.control.EnableFullDuplex()
-	body.answer.write(w.ResponseWriter)
-	_ = body.control.Flush()
-	// A peer that asked first waits for the go-ahead, and gets the answer instead.
-	if !isOver && body.r.Header.Get("Expect") == "" {
-		body.drain()
 	}
 }
