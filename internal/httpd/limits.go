@@ -113,8 +113,9 @@ func (l Limits) Check() error {
 
 // Middleware belongs inside [Requests.Middleware]. When a limit cuts a body, reading it fails, and whatever the handler
 // then answers is replaced: 413 RequestEntityTooLargeException, 408 RequestTimeoutException, or 400 ThrottlingException
-// "Rate exceeded" when no memory and no place came free, each put as [Requests.Refuse] says. A source that asks too often is answered with the last as well, and
-// so is everybody not urgent while far too much is asked: then the handler is not called.
+// "Rate exceeded" when no memory and no place came free, each put as [Requests.Refuse] says; so is the large answer to a
+// question for which there is no memory. A source that asks too often is answered with the last as well, and so is everybody not
+// urgent while far too much is asked: then the handler is not called.
 func (l Limits) Middleware(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		control := http.NewResponseController(w)
