@@ -73,7 +73,7 @@ func TestBackupOfRunningServiceToBucket(t *testing.T) {
 func TestPlacesThatCannotBe(t *testing.T) {
 	s3 := buckettest.Start(t)
 	data, key := t.TempDir(), newSealKey(t)
-	s, err := openEmbedded(data, slog.New(slog.DiscardHandler))
+	s, err := openEmbedded(t.Context(), data, slog.New(slog.DiscardHandler))
 	if err == nil {
 		err = s.Close()
 	}

@@ -75,7 +75,7 @@ func TestBackupOfRunningService(t *testing.T) {
 
 func TestBackupOfStoreInOtherHands(t *testing.T) {
 	data := t.TempDir()
-	s, err := openEmbedded(data, slog.New(slog.DiscardHandler))
+	s, err := openEmbedded(t.Context(), data, slog.New(slog.DiscardHandler))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -113,7 +113,7 @@ func TestServiceThatFailsDuringBackupLeavesNone(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			data := t.TempDir()
-			held, err := openEmbedded(data, slog.New(slog.DiscardHandler))
+			held, err := openEmbedded(t.Context(), data, slog.New(slog.DiscardHandler))
 			if err != nil {
 				t.Fatal(err)
 			}

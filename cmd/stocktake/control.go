@@ -191,6 +191,17 @@ func askControl(ctx context.Context, data, path string) (io.ReadCloser, error) {
 	return nil, errors.Join(fmt.Errorf("the service says: %s", text), err, a.Close())
 }
 
+// isServed reports whether a process that has a data folder answers.
+func isServed(ctx context.Context, data string) bool {
+	ctx, cancel := context.WithTimeout(ctx, time.Second)
+	defer cancel()
+	answer, err := askControl(ctx, data, "/")
+	if answer != nil {
+		_ = answer.Close() // nothing was asked
+	}
+	return err == nil || !errors.Is(err, errNoControl)
+}
+
 // errNoControl: nobody answers at a data folder's socket.
 var errNoControl = errors.New("the process that has it cannot be asked")
 

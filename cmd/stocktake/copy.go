@@ -28,7 +28,7 @@ func (copyCommand) Help() string {
 Carries everything between an embedded store and a database, either way: the store's keys, nodes, documents, the feed and
 all records, so that clients notice nothing, page tokens included. Afterwards both are read back and compared. Stop every
 server of the source first: a source that moved meanwhile is an error. A copy that was interrupted goes on when it is run
-again; until it has ended, serve refuses the target.
+again; until it has ended, serve refuses the target. Run it as the user of the service: a folder of another user is refused.
 
 Root credentials are no part of a store: a database's servers get theirs by settings. Passwords of databases are better
 in PGPASSWORD or ~/.pgpass than on the command line. Exit codes: 0 both are equal, 1 not, or not known.`

@@ -120,18 +120,48 @@ func (d *doctor) readers(dir string, info fs.FileInfo) {
 	case loose != "":
 		d.warn("data", "chmod -R go= "+dir, "%s in %s, which holds secrets, is open to others but for the folder around it", loose, dir)
 	}
-	uid := os.Geteuid()
-	for _, name := range []string{storeFolder, filepath.Join(storeFolder, "LOCK"), rootFile} {
-		i, err := os.Stat(filepath.Join(dir, name))
-		if err != nil {
-			continue
-		}
-		if st, ok := i.Sys().(*syscall.Stat_t); ok && int(st.Uid) != uid {
-			next := "run this, and the service, as user " + strconv.Itoa(int(st.Uid)) + "; or chown -R the folder"
-			d.warn("data", next, "%s in %s belongs to user %d, and this is user %d", name, dir, st.Uid, uid)
-			return
+	d.owners(dir, os.Geteuid())
+}
+
+// owners looks at whose the files of the service are: all those of one user, who is this one. What collect keeps in the same
+// folder is another's, and so may be a certificate that everybody can read.
+func (d *doctor) owners(dir string, uid int) {
+	service := uid
+	if info, err := os.Stat(filepath.Join(dir, storeFolder)); err == nil && ownerOf(info) >= 0 {
+		service = ownerOf(info)
+	}
+	if service != uid {
+		d.warn("data", "run this, and the service, as user "+userName(service), "%s in %s belongs to user %s, and this is user %s",
+			storeFolder, dir, userName(service), userName(uid))
+	}
+	for _, name := range []string{storeFolder, rootFile, indexFolder, tlsFolder, controlFolder} {
+		part := filepath.Join(dir, name)
+		path, owner := foreignFile(part, service, name == storeFolder)
+		if path != "" {
+			d.fail("data", fmt.Sprintf("stop the service, and give it its files: chown -R %s %s", userName(service), part),
+				"%s belongs to user %s, and the service, user %s, may not be able to open it", path, userName(owner), userName(service))
 		}
 	}
+}
+
+// foreignFile gives a file in a folder, or the file of that name, that belongs to another user than the service: any, or one
+// that not everybody can read. None that can be found: "".
+func foreignFile(part string, service int, isAny bool) (found string, owner int) {
+	_ = filepath.WalkDir(part, func(path string, e fs.DirEntry, err error) error { // no error but the one that ends it
+		if err != nil {
+			return nil // not there, gone meanwhile, or closed to this user
+		}
+		info, err := e.Info()
+		if err != nil {
+			return nil
+		}
+		if by := ownerOf(info); by >= 0 && by != service && (isAny || info.Mode().Perm()&0o004 == 0) {
+			found, owner = path, by
+			return filepath.SkipAll
+		}
+		return nil
+	})
+	return found, owner
 }
 
 // inside looks at what a data folder holds.
@@ -146,14 +176,7 @@ func (d *doctor) inside(dir string) {
 		}
 		return
 	}
-	ctx, cancel := context.WithTimeout(context.Background(), time.Second)
-	defer cancel()
-	answer, err := askControl(ctx, dir, "/")
-	d.served = err == nil || !errors.Is(err, errNoControl)
-	if answer != nil {
-		_ = answer.Close() // nothing was asked
-	}
-	if d.served {
+	if d.served = isServed(context.Background(), dir); d.served {
 		d.ok("data", "%s has a store, and a service runs over it", dir)
 	} else {
 		d.ok("data", "%s has a store, and no service that answers", dir)

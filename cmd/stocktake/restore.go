@@ -1,6 +1,7 @@
 package main
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"io"
@@ -29,7 +30,8 @@ func (restoreCommand) Help() string {
 Fills an empty store with what is in a backup: a folder without one, or a database without tables of Stocktake, whichever of
 the two the backup was made of. The whole file is checked before anything is written, and what was written is read back
 and compared. A restore that was interrupted goes on when it is run again with the same file; until it has ended, serve
-refuses the store. What the store holds already is never touched.
+refuses the store. What the store holds already is never touched. Run it as the user of the service, in whose folder the
+store is to be.
 
 Root credentials are no part of a store: put the old root-credentials file into the data folder before the first start, or
 a new one is made. Exit codes: 0 the store is as it was backed up, 1 it is not, 2 a setting is wrong.`
@@ -50,7 +52,7 @@ func (c *restoreCommand) Run(p *process) (err error) {
 	started := time.Now()
 	var target storage
 	summary, err := backup.Restore(p.ctx, f, func(h backup.Header) (store.Store, error) {
-		if err := announce(where); err != nil {
+		if err := announce(p.ctx, where); err != nil {
 			return nil, err
 		}
 		target, err = openLike(p.ctx, where, h.Identity, quiet(p))
@@ -87,9 +89,12 @@ func (c *restoreCommand) Run(p *process) (err error) {
 const restoringFile = "restoring"
 
 // announce puts the file into a data folder that has no store.
-func announce(where string) error {
+func announce(ctx context.Context, where string) error {
 	if isDatabase(where) {
 		return nil
+	}
+	if err := checkOwner(ctx, where); err != nil {
+		return err
 	}
 	if _, err := os.Stat(filepath.Join(where, storeFolder)); !errors.Is(err, fs.ErrNotExist) {
 		return err // nil where there is one: whatever it is, it is known by itself

@@ -35,11 +35,17 @@ type embedded struct{ *pebble.Store }
 
 // openEmbedded opens the store of a data folder, and makes both where there is none. From then on no other process has
 // it.
-func openEmbedded(data string, log *slog.Logger) (storage, error) {
+func openEmbedded(ctx context.Context, data string, log *slog.Logger) (storage, error) {
+	if err := checkOwner(ctx, data); err != nil {
+		return nil, err
+	}
 	if err := durable.MakeFolder(data); err != nil {
 		return nil, err
 	}
 	s, err := pebble.Open(pebble.Options{Dir: filepath.Join(data, storeFolder), Logger: log})
+	if errors.Is(err, fs.ErrPermission) {
+		err = fmt.Errorf("%w\nhint: a file there may be another user's: stocktake doctor --data %s, run by the user of the service or root, names it", err, data)
+	}
 	if err != nil {
 		return nil, err
 	}
@@ -69,7 +75,7 @@ func openStorage(ctx context.Context, data, databaseURL string, log *slog.Logger
 	if databaseURL != "" {
 		return openDatabase(ctx, databaseURL, log)
 	}
-	return openEmbedded(data, log)
+	return openEmbedded(ctx, data, log)
 }
 
 // openExisting opens a store of either kind, and makes none.
@@ -80,7 +86,7 @@ func openExisting(ctx context.Context, where string, log *slog.Logger) (storage,
 	if _, err := os.Stat(filepath.Join(where, storeFolder)); errors.Is(err, fs.ErrNotExist) {
 		return nil, fmt.Errorf("there is no store in %s\nhint: a folder is what serve has as --data; a database begins postgres://", where)
 	}
-	return openEmbedded(where, log)
+	return openEmbedded(ctx, where, log)
 }
 
 // patient is how long what fills a store waits for the disk: nobody else asks, and what is refused is not tried again.
@@ -93,6 +99,9 @@ func openLike(ctx context.Context, where string, id store.Identity, log *slog.Lo
 			return nil, err
 		}
 		return openDatabase(ctx, where, log)
+	}
+	if err := checkOwner(ctx, where); err != nil {
+		return nil, err
 	}
 	if err := durable.MakeFolder(where); err != nil {
 		return nil, err

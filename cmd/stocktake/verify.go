@@ -33,7 +33,8 @@ Reads all there is at one moment and says exactly what does not fit together: sh
 anew from the feed against those stored, sequences, heads, revisions and counts; the files of a store in a data folder
 against their checksums; of a store that is not served its snapshot
 of the index against the documents, both ways; of a backup every checksum. A store that is served goes on meanwhile: of a
-data folder in use the process that has it looks. Nothing is mended or written.
+data folder in use the process that has it looks. Nothing is mended, and nothing that is stored is written. Run it as the user
+of the service (or as root while the service runs).
 
 Exit codes: 0 all fits together, 1 something does not, or cannot be read, 2 a setting is wrong.`
 }
