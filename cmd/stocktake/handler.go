@@ -52,7 +52,7 @@ func (s *server) protocol() (*awsjson.Handler, error) {
 	return awsjson.New(awsjson.Config{
 		Keys: s.keys, Identities: s.users, Forms: endpoint.New(s.users), Nodes: agent.Keys(s.service), Tags: api.Tags(s.service),
 		Rows: slices.Concat(public, agents), Regions: s.config.Regions, Log: s.log, Observe: s.observer(agents), Audit: s.audited(),
-		Rates: s.config.rates(),
+		Rates: s.config.rates(), Slowed: func(r *http.Request) { httpd.Leave(r.Context()) },
 	})
 }
 

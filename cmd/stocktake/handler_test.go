@@ -1,13 +1,17 @@
 package main
 
 import (
+	"crypto/sha256"
 	"fmt"
 	"log/slog"
 	"net/http"
 	"net/http/httptest"
 	"slices"
 	"strings"
+	"sync/atomic"
 	"testing"
+	"testing/synctest"
+	"time"
 
 	"github.com/google/go-cmp/cmp"
 
@@ -16,6 +20,7 @@ import (
 	"stocktake/internal/awsjson"
 	"stocktake/internal/httpd"
 	"stocktake/internal/iam"
+	"stocktake/internal/sigv4"
 	"stocktake/internal/ssm"
 )
 
@@ -110,9 +115,7 @@ func TestFormsAreRefusedAsForms(t *testing.T) {
 	ask := func(media, body string) *httptest.ResponseRecorder {
 		r := httptest.NewRequest(http.MethodPost, "/", strings.NewReader(body))
 		r.Header.Set("Content-Type", media)
-		out := httptest.NewRecorder()
-		handler.ServeHTTP(out, r)
-		return out
+		return served(handler, r)
 	}
 	const form, json = "application/x-www-form-urlencoded", "application/x-amz-json-1.1"
 	const tooLong = 17 << 20
@@ -137,13 +140,66 @@ func TestFormsAreRefusedAsForms(t *testing.T) {
 	if out.Code != http.StatusBadRequest || out.Header().Get("Content-Type") != json || out.Body.String() != `{"__type":"ThrottlingException","message":"Rate exceeded"}` {
 		t.Errorf("a request too many is answered %d %s %s", out.Code, out.Header().Get("Content-Type"), out.Body)
 	}
-	metrics := httptest.NewRecorder()
-	httpd.AdminHandler(new(httpd.Health), s.metrics).ServeHTTP(metrics, httptest.NewRequest(http.MethodGet, "/metrics", nil))
+	metrics := served(httpd.AdminHandler(new(httpd.Health), s.metrics), httptest.NewRequest(http.MethodGet, "/metrics", nil))
 	for _, want := range []string{`stocktake_requests_total{action="unknown",code="Throttling"} 1`, `stocktake_requests_total{action="unknown",code="ValidationError"} 1`} {
 		if !strings.Contains(metrics.Body.String(), want+"\n") {
 			t.Errorf("the metrics have no %s", want)
 		}
 	}
+}
+
+// TestSlowedFailuresTakeNoPlace signs wrongly with a key that is known, more often than an address may: while that is held back it is
+// not among the requests at work.
+func TestSlowedFailuresTakeNoPlace(t *testing.T) { synctest.Test(t, slowedFailures) }
+
+func slowedFailures(t *testing.T) {
+	keys, err := iam.New(iam.Key{ID: "AKIAKNOWN", Secret: "the-right-one-the-right-one"}, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	s := &server{service: new(ssm.Service), keys: keys, metrics: httpd.NewMetrics(), log: slog.New(slog.DiscardHandler)}
+	s.config.BodyMemory, s.config.RateFailures = 64<<20, 1
+	handler, err := s.handler()
+	if err != nil {
+		t.Fatal(err)
+	}
+	request := func(body string) *http.Request {
+		r := httptest.NewRequest(http.MethodPost, "/", strings.NewReader(body))
+		r.Header.Set("Content-Type", "application/x-amz-json-1.1")
+		r.Header.Set("X-Amz-Target", "AmazonSSM.GetInventory")
+		return r
+	}
+	large := strings.Repeat("x", 70<<10) // too large to be held back: its connection ends
+	wrong := sigv4.Credentials{AccessKeyID: "AKIAKNOWN", SecretAccessKey: "guessed"}
+	for range int(burst / time.Second) {
+		served(handler, request(large))
+	}
+	r := request("{}")
+	var ended atomic.Bool
+	if err := sigv4.Sign(r, sha256.Sum256([]byte("{}")), wrong, "eu-west-1", "ssm", time.Now()); err != nil {
+		t.Fatal(err)
+	}
+	go func() {
+		served(handler, r)
+		ended.Store(true)
+	}()
+	synctest.Wait()
+	metrics := served(httpd.AdminHandler(new(httpd.Health), s.metrics), httptest.NewRequest(http.MethodGet, "/metrics", nil)).Body.String()
+	if ended.Load() || !strings.Contains(metrics, `stocktake_requests_at_work{line="asking"} 0`+"\n") {
+		t.Errorf("has ended: %v, and has a place: %v", ended.Load(), strings.Contains(metrics, `line="asking"} 1`))
+	}
+	time.Sleep(time.Minute)
+	synctest.Wait()
+	if !ended.Load() {
+		t.Error("held back for a minute")
+	}
+}
+
+// served gives the answer of a handler.
+func served(h http.Handler, r *http.Request) *httptest.ResponseRecorder {
+	out := httptest.NewRecorder()
+	h.ServeHTTP(out, r)
+	return out
 }
 
 // TestServedRowsAreThoseThatAreWalked holds what is served to what agent's tests walk with every caller: TestEveryRowAndEveryCaller

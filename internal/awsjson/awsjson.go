@@ -95,6 +95,9 @@ type Config struct {
 	Log *slog.Logger
 	// Observe, where not nil, is called once for each request, before the answer is written.
 	Observe func(r *http.Request, o Observation)
+	// Slowed, where not nil, is called before a request is held back for having failed to authenticate too often: it does
+	// nothing until it is answered, and is to take nobody's place.
+	Slowed func(r *http.Request)
 	// Now is the clock signatures are judged by; nil: time.Now.
 	Now func() time.Time
 }

@@ -34,7 +34,7 @@ const (
 	burst = time.Minute
 
 	failureDelay  = time.Second
-	slowedAtOnce  = 8 // less than the fewest requests that are at work at once
+	slowedAtOnce  = 8 // they hold little memory, and no place among the requests at work: see Config.Slowed
 	mostSlowBytes = 64 << 10
 )
 
@@ -126,6 +126,9 @@ func (h *Handler) failed(r *http.Request, err error, body []byte) (hangUp bool) 
 		defer func() { <-b.slow }()
 	default:
 		return true
+	}
+	if h.config.Slowed != nil {
+		h.config.Slowed(r)
 	}
 	delay := time.NewTimer(failureDelay)
 	defer delay.Stop()

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"net/http"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -134,7 +135,10 @@ func TestSessionsOfARoleAreCountedTogether(t *testing.T) {
 // TestFailuresOfOneSourceAreSlowed fails to authenticate more often than a source may: the next failure takes its time, and
 // the right key does not.
 func TestFailuresOfOneSourceAreSlowed(t *testing.T) {
-	b := newBench(t, func(c *Config) { c.Rates.Failures = 1 })
+	var left atomic.Int64
+	b := newBench(t, func(c *Config) {
+		c.Rates.Failures, c.Slowed = 1, func(*http.Request) { left.Add(1) }
+	})
 	wrong := flaw{sign: func(s *signing) { s.secret = "guessed" }}
 	fail := func(flaws ...flaw) time.Duration {
 		began := time.Now()
@@ -164,6 +168,9 @@ func TestFailuresOfOneSourceAreSlowed(t *testing.T) {
 	}
 	if got := b.handler.Throttled(); got != (Throttled{Failures: 3}) {
 		t.Errorf("counted %+v", got)
+	}
+	if left.Load() != 3 {
+		t.Errorf("%d gave their place back", left.Load())
 	}
 	for range slowedAtOnce {
 		b.handler.bounds.slow <- struct{}{}

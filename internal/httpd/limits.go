@@ -37,8 +37,8 @@ const (
 // A body is charged to the budget when the handler first reads it, not before: requests refused by their headers cost
 // nothing. A request is at work once its body is there: a slow peer takes no one's place. Those that write and those that ask
 // are counted apart, so that neither takes the places of the other: a disk that stands still keeps all who write. Its place is
-// given back when its answer begins, so that a peer that takes it slowly takes no one's place either, and all else when the handler
-// returns.
+// given back when its answer begins, or by [Leave] before, so that a peer that takes it slowly takes no one's place either, and all
+// else when the handler returns.
 type Limits struct {
 	Body   int64   // bytes of one body; one of exactly that size passes; must not exceed the budget
 	Budget *Budget // bytes of all bodies together
@@ -128,6 +128,9 @@ func (l Limits) Middleware(next http.Handler) http.Handler {
 		}
 		out := &limitedWriter{ResponseWriter: w, body: body}
 		defer body.release()
+		if rec := recordOf(r.Context()); rec != nil {
+			rec.leave = body.leave
+		}
 		if !body.ended {
 			// Also bounds what net/http reads on after a handler that did not look at the body.
 			body.setDeadline(time.Now().Add(l.Grace))

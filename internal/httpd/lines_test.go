@@ -33,6 +33,35 @@ func (s *site) ask(t *testing.T, kind, body string) int {
 	return answer.StatusCode
 }
 
+// TestWhoLeavesTakesNoPlace has the one place taken by who gives it back and goes on waiting: the next is served meanwhile.
+func TestWhoLeavesTakesNoPlace(t *testing.T) {
+	limits := testLimits()
+	limits.Work = NewBudget(1, 50*time.Millisecond)
+	left, end := make(chan struct{}), make(chan struct{})
+	s := serveLimited(t, limits, func(_ http.ResponseWriter, r *http.Request) {
+		_, _ = io.Copy(io.Discard, r.Body)
+		if r.Header.Get("X-Kind") == "leaves" {
+			Leave(r.Context())
+			Leave(r.Context())
+			close(left)
+			<-end
+		}
+	})
+	var asking sync.WaitGroup
+	asking.Go(func() {
+		if status := s.ask(t, "leaves", "wrong"); status != http.StatusOK {
+			t.Errorf("who left is answered %d", status)
+		}
+	})
+	<-left
+	if status := s.ask(t, "stays", "right"); status != http.StatusOK {
+		t.Errorf("who came then is answered %d", status)
+	}
+	close(end)
+	asking.Wait()
+	waitFor(t, func() bool { return limits.Work.Used() == 0 })
+}
+
 // TestWritersThatNeverComeBackStopNoQuestion stands for a disk that does not answer: more want to write than may, none of them
 // comes to an end, and their bodies fill the memory. Nobody who asks is refused meanwhile.
 func TestWritersThatNeverComeBackStopNoQuestion(t *testing.T) {

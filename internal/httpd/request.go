@@ -47,6 +47,7 @@ type Requests struct {
 type record struct {
 	id       string
 	refuseAs func(*http.Request, string, *Refusal) (Answer, bool) // see Requests.Refuse
+	leave    func()                                               // see Leave; nil: nobody counts who is at work
 
 	mu      sync.Mutex
 	action  string // empty: the target says it, or nothing does
@@ -99,6 +100,14 @@ func SetCode(ctx context.Context, code string) {
 		if !r.refused {
 			r.code = code
 		}
+	}
+}
+
+// Leave gives back the place among the requests at work of the request that ctx belongs to, whose body was read: for a handler
+// that only waits from here on. The handler's own goroutine may call it. Outside of a request it does nothing.
+func Leave(ctx context.Context) {
+	if r := recordOf(ctx); r != nil && r.leave != nil {
+		r.leave()
 	}
 }
 

@@ -173,6 +173,7 @@ func TestMetricsCountByActionAndCode(t *testing.T) {
 
 func TestOutsideOfARequestNothingIsSaid(t *testing.T) {
 	Annotate(context.Background(), slog.Int("a", 1))
+	Leave(context.Background())
 	SetAction(context.Background(), "a")
 	SetCode(context.Background(), "a")
 	if id := RequestID(context.Background()); id != "" {
