@@ -5,7 +5,7 @@
 //
 // Promises: what returned without an error is on stable storage, folders' entries included; what was cut off, or failed
 // before the file had its name, left the file before it as it was. A process that dies in between leaves a file NAME.*.tmp
-// beside it, which nothing reads.
+// beside it, which nothing reads; what it left undone MakeFolder does, so who calls that may build on the files it finds.
 //
 // It does not keep two writers of one file apart (the last one's file stays), and does not retry: after an error the old
 // file or the new one is there, whole.
@@ -17,6 +17,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"syscall"
 )
 
 // Replace puts what write writes in the place of the file of a name, if there is one, with a mode.
@@ -32,7 +33,8 @@ func ReplaceBytes(name string, mode fs.FileMode, content []byte) error {
 	})
 }
 
-// MakeFolder makes a folder of mode 0700, and those it is in, where there is none.
+// MakeFolder makes a folder of mode 0700, and those it is in, where there is none. Of one that is there it brings the
+// entries to stable storage, and its own: a process that died may have left either in the machine's memory alone.
 func MakeFolder(dir string) error { return makeFolder(local{}, dir) }
 
 // Remove removes a file; that there is none is no error.
@@ -80,14 +82,18 @@ func replace(d disk, name string, mode fs.FileMode, write func(io.Writer) error)
 	return d.syncFolder(dir)
 }
 
+// makeFolder makes one folder after the other down the path, so that one that holds something is on stable storage itself.
 func makeFolder(d disk, dir string) error {
+	parent := filepath.Dir(dir)
 	switch there, err := d.exists(dir); {
 	case err != nil:
 		return err
 	case there:
-		return d.mkdir(dir) // which says so where it is no folder
+		if err := d.mkdir(dir); err != nil { // which says so where it is no folder
+			return err
+		}
+		return errors.Join(settle(d, dir), settle(d, parent))
 	}
-	parent := filepath.Dir(dir)
 	if err := makeFolder(d, parent); err != nil {
 		return err
 	}
@@ -95,6 +101,16 @@ func makeFolder(d disk, dir string) error {
 		return err
 	}
 	return d.syncFolder(parent)
+}
+
+// settle syncs a folder that this process has changed nothing in. One that it may not open, or whose file system has
+// nothing to sync, has nothing in it of a process before it either.
+func settle(d disk, dir string) error {
+	err := d.syncFolder(dir)
+	if errors.Is(err, fs.ErrPermission) || errors.Is(err, syscall.EROFS) || errors.Is(err, syscall.EINVAL) || errors.Is(err, errors.ErrUnsupported) {
+		return nil
+	}
+	return err
 }
 
 func remove(d disk, name string) error {

@@ -9,6 +9,7 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"syscall"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
@@ -74,6 +75,72 @@ func TestCutOffAtAnyStep(t *testing.T) {
 	for _, before := range []string{"", "old"} {
 		for _, wrong := range cutOff(before, func(*strict) {}) {
 			t.Error(wrong)
+		}
+	}
+}
+
+// killed has a process die before each step in turn of keeping a text, where the machine itself goes on. The next process
+// makes the folder, and does with what is in it what use says; then the power goes. It gives what came of it that may not
+// be: use tells what it counts on.
+func killed(use func(s *strict) (text string)) (wrong []string) {
+	for stop := 1; ; stop++ {
+		s := newStrict()
+		s.stop, s.failure = stop, errCut
+		err := keep(s, "old")
+		s.stop = 0
+		if err := makeFolder(s, folder); err != nil {
+			return []string{err.Error()}
+		}
+		want := use(s)
+		for _, text := range slices.Sorted(maps.Keys(s.outcomes(name))) {
+			if text != want {
+				wrong = append(wrong, fmt.Sprintf("killed at step %d, and %q is there, not %q", stop, text, want))
+			}
+		}
+		if err == nil {
+			return wrong
+		}
+	}
+}
+
+// TestNextProcessCanBuildOnWhatIsThere has a process read what one that was killed left, or write it anew, and the power
+// go after that.
+func TestNextProcessCanBuildOnWhatIsThere(t *testing.T) {
+	for what, use := range map[string]func(*strict) string{
+		"reads": func(s *strict) string {
+			if n := s.entries[name]; n != nil {
+				return string(n.data)
+			}
+			return "none"
+		},
+		"writes": func(s *strict) string {
+			if err := replace(s, name, 0o600, writing("new")); err != nil {
+				return err.Error()
+			}
+			return "new"
+		},
+	} {
+		for _, wrong := range killed(use) {
+			t.Errorf("the next process %s: %s", what, wrong)
+		}
+	}
+}
+
+// TestFoldersOfOthersNeedNoSync makes folders that are there, in ones that cannot be synced.
+func TestFoldersOfOthersNeedNoSync(t *testing.T) {
+	for err, fails := range map[error]bool{
+		fs.ErrPermission: false, syscall.EROFS: false, syscall.EINVAL: false, errors.ErrUnsupported: false, syscall.EIO: true,
+	} {
+		s := newStrict()
+		if err := makeFolder(s, folder); err != nil {
+			t.Fatal(err)
+		}
+		s.unsyncable = map[string]error{"/data": err}
+		if got := makeFolder(s, folder); (got != nil) != fails {
+			t.Errorf("in a folder that gives %q: %v", err, got)
+		}
+		if got := makeFolder(s, "/data/new"); !errors.Is(got, err) {
+			t.Errorf("a new one in a folder that gives %q: %v", err, got)
 		}
 	}
 }

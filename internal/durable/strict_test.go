@@ -21,6 +21,8 @@ type strict struct {
 	stop    int   // the step that does not happen, 0: none
 	failure error // what it gives; after errCut nothing happens any more
 
+	unsyncable map[string]error // folders, and what a sync of each gives
+
 	forgetsFiles, forgetsFolders bool // to show that the check finds it: syncs of files, or of folders, do nothing
 }
 
@@ -112,6 +114,9 @@ func (s *strict) exists(name string) (bool, error) { return s.entries[name] != n
 
 func (s *strict) syncFolder(dir string) error {
 	if err := s.step(); err != nil || s.forgetsFolders {
+		return err
+	}
+	if err := s.unsyncable[dir]; err != nil {
 		return err
 	}
 	s.pending = slices.DeleteFunc(s.pending, func(c entryChange) bool {

@@ -148,7 +148,7 @@ func (o *Options) home(s *Store) (string, error) {
 		return "", err
 	}
 	if _, err := fs.Stat(home); !errors.Is(err, os.ErrNotExist) {
-		return home, err
+		return home, err // who renamed it may have been killed before the sync, but Pebble syncs it, too, as it opens it
 	}
 	if err := fs.MkdirAll(making, 0o700); err != nil {
 		return "", err
@@ -181,24 +181,33 @@ func (o *Options) newIdentity() store.Identity {
 	return id
 }
 
-// makeDir makes a directory that is there after a crash.
-func makeDir(fs vfs.FS, dir string) error {
-	var missing []string
-	for d := dir; ; d = fs.PathDir(d) {
-		if _, err := fs.Stat(d); err == nil || d == fs.PathDir(d) {
-			break
-		}
-		missing = append(missing, d)
+// makeDir makes a directory that is there after a crash, one after the other down the path: what is there holds what was
+// made in it, and only the last may have been made by a process that was killed before it was synced.
+func makeDir(g *guard, dir string) error {
+	parent := g.PathDir(dir)
+	if parent == dir {
+		return nil
 	}
-	if err := fs.MkdirAll(dir, 0o700); err != nil {
+	if _, err := g.Stat(dir); err == nil {
+		return settleDir(g.FS, parent)
+	}
+	if err := makeDir(g, parent); err != nil {
 		return err
 	}
-	for _, d := range missing {
-		if err := syncDir(fs, fs.PathDir(d)); err != nil {
-			return err
-		}
+	if err := g.MkdirAll(dir, 0o700); err != nil {
+		return err
 	}
-	return nil
+	return syncDir(g, parent)
+}
+
+// settleDir syncs a directory that this process has made nothing in. One that it may not open, or whose file system has
+// nothing to sync, has nothing in it of a process before it either.
+func settleDir(fs vfs.FS, dir string) error {
+	err := syncDir(fs, dir)
+	if errors.Is(err, os.ErrPermission) || errors.Is(err, syscall.EROFS) || errors.Is(err, syscall.EINVAL) || errors.Is(err, errors.ErrUnsupported) {
+		return nil
+	}
+	return err
 }
 
 func syncDir(fs vfs.FS, dir string) error {
