@@ -169,6 +169,9 @@ func (l *layers) judgeEnvironment(known []string) error {
 		if !strings.HasPrefix(name, envPrefix) || strings.HasPrefix(name, testPrefix) || kubernetes.MatchString(name) {
 			continue
 		}
+		if name == activationCode {
+			continue // collect's, on a machine that serves too
+		}
 		key := strings.ToLower(strings.TrimPrefix(name, envPrefix))
 		if key == keyAccounts || envOf(key) != name || !slices.Contains(known, key) {
 			wrong = append(wrong, name)
