@@ -5,7 +5,7 @@ import (
 	"fmt"
 	"log/slog"
 	"os"
-	"strings"
+	"regexp"
 	"time"
 
 	"stocktake/internal/collect"
@@ -169,11 +169,14 @@ func printReport(p *process, node inventory.NodeID, items []inventory.Item) erro
 	}{node, text})
 }
 
-// agentVersion is the version as AWS:InstanceInformation has it: numbers with dots.
-func agentVersion() string {
-	number, _, _ := strings.Cut(strings.TrimPrefix(version(), "v"), " ")
-	if number == "" || number[0] < '0' || number[0] > '9' {
-		return "0.0.0"
+// numbers matches what git describe says after a tag, and before what it says of commits since.
+var numbers = regexp.MustCompile(`^v?([0-9]{1,6}(?:\.[0-9]{1,6}){2,3})(?:[^0-9A-Za-z.]|$)`)
+
+// agentVersion is a version of this program as AWS:InstanceInformation has it: three or four numbers with dots. Clients are
+// told no other.
+func agentVersion(version string) string {
+	if found := numbers.FindStringSubmatch(version); found != nil {
+		return found[1]
 	}
-	return number
+	return "0.0.0"
 }

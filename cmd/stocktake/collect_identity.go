@@ -77,7 +77,7 @@ func (c *collectCommand) reporter(p *process) (*reporter, error) {
 	if err != nil {
 		return nil, err
 	}
-	r.options.AgentVersion, r.options.Files, r.options.CustomDir = agentVersion(), c.Files, c.CustomDir
+	r.options.AgentVersion, r.options.Files, r.options.CustomDir = agentVersion(version()), c.Files, c.CustomDir
 	return r, nil
 }
 

@@ -147,7 +147,7 @@ func (d *demo) collect(ctx context.Context) error {
 		return err
 	}
 	d.node = node
-	report, err := machine.Gather(ctx, collect.Options{Node: node, AgentVersion: agentVersion()})
+	report, err := machine.Gather(ctx, collect.Options{Node: node, AgentVersion: agentVersion(version())})
 	if err != nil {
 		return err
 	}

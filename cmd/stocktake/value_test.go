@@ -61,3 +61,25 @@ func FuzzValues(f *testing.F) {
 		}
 	})
 }
+
+// TestAgentVersionIsNumbers holds what clients are told of a node's agent to what they take.
+func TestAgentVersionIsNumbers(t *testing.T) {
+	for version, want := range map[string]string{
+		"v1.2.3":                                 "1.2.3",
+		"1.2.3.4":                                "1.2.3.4",
+		"v1.2.3-4-gabc123":                       "1.2.3",
+		"v1.2.3-dirty":                           "1.2.3",
+		"1.2.3+4.gabc123":                        "1.2.3",
+		"v0.0.0-20261122000000-07e244f12345 07e": "0.0.0",
+		"07e244f12345":                           "0.0.0",
+		"07e244f12345-dirty":                     "0.0.0",
+		"1.2":                                    "0.0.0",
+		"1.2.3rc1":                               "0.0.0",
+		"(devel)":                                "0.0.0",
+		"":                                       "0.0.0",
+	} {
+		if got := agentVersion(version); got != want {
+			t.Errorf("%q is told as %q, want %q", version, got, want)
+		}
+	}
+}
