@@ -2,89 +2,56 @@ package httpd
 
 import (
 	"runtime/metrics"
+	"slices"
 	"strings"
 	"testing"
+	"testing/synctest"
 	"time"
 )
 
-// TestWaitsEndWhereThereIsTooMuch lets somebody wait in vain: who comes after is told soon, and with enough in line newcomers are sent away. After a second without a refusal a burst is waited for again.
+// TestWaitsEndWhereThereIsTooMuch lets somebody wait in vain: who comes after is told soon, and with enough in line newcomers are
+// sent away. After a second without a refusal a burst is waited for again.
 func TestWaitsEndWhereThereIsTooMuch(t *testing.T) {
-	b := NewBudget(1, 300*time.Millisecond)
-	if err := b.take(t.Context(), 1, false); err != nil {
-		t.Fatal(err)
-	}
-	if b.shed(false) {
-		t.Error("sent away before anybody waited in vain")
-	}
-	first := waitOf(t, b)
-	second := waitOf(t, b)
-	if first < 300*time.Millisecond || second >= 300*time.Millisecond {
-		t.Errorf("the first waited %v, the second %v", first, second)
-	}
-	ended := make(chan time.Duration)
-	for range 4 {
-		go func() { ended <- waitOf(t, b) }()
-	}
-	waitFor(t, func() bool { return b.inLine() == 4 || b.Refused() > 2 })
-	if !b.shed(false) && b.inLine() == 4 {
-		t.Error("not sent away")
-	}
-	for range 4 {
-		<-ended
-	}
-	b.mu.Lock()
-	b.last = b.last.Add(-calm)
-	b.mu.Unlock()
-	if again := waitOf(t, b); again < 300*time.Millisecond {
-		t.Errorf("in calm, one waited %v", again)
-	}
-}
-
-// TestWhoComesIsServedFirstWhereThereIsTooMuch has one in line already when there is too much, and others who come then: they are
-// served before it, in their order.
-func TestWhoComesIsServedFirstWhereThereIsTooMuch(t *testing.T) {
-	b := NewBudget(1, testTimeout)
-	b.hurry = testTimeout
-	if err := b.take(t.Context(), 1, false); err != nil {
-		t.Fatal(err)
-	}
-	order := make(chan string, 4)
-	names := []string{"old", "first", "second", "third"}
-	for i, name := range names {
-		go func() {
-			if err := b.take(t.Context(), 1, false); err != nil {
-				t.Error(err)
-			}
-			order <- name
-			b.give(1)
-		}()
-		waitFor(t, func() bool { return b.inLine() == i+1 })
-		b.mu.Lock()
-		b.last = time.Now()
-		b.mu.Unlock()
-	}
-	b.give(1)
-	for _, want := range append(names[1:], names[0]) {
-		if got := <-order; got != want {
-			t.Errorf("the %s one is served where the %s one is to be", got, want)
+	synctest.Test(t, func(t *testing.T) {
+		const wait = 300 * time.Millisecond
+		b := NewBudget(1, wait)
+		if err := b.take(t.Context(), 1, false); err != nil {
+			t.Fatal(err)
 		}
-	}
-	if b.hurried != nil || b.Used() != 0 {
-		t.Errorf("%d used by nobody", b.Used())
-	}
+		if b.shed(false) {
+			t.Error("sent away before anybody waited in vain")
+		}
+		if first, second := waitOf(t, b), waitOf(t, b); first != wait || second != hurry {
+			t.Errorf("the first waited %v, the second %v", first, second)
+		}
+		for n := range 5 {
+			if got := b.shed(false); got != (n == 4) {
+				t.Errorf("with %d in line, sent away: %v", n, got)
+			}
+			go waitOf(t, b)
+			synctest.Wait()
+		}
+		time.Sleep(hurry)
+		synctest.Wait()
+		if n := b.inLine(); n != 0 {
+			t.Errorf("%d are still in line", n)
+		}
+		time.Sleep(calm)
+		if again := waitOf(t, b); again != wait {
+			t.Errorf("in calm, one waited %v", again)
+		}
+	})
 }
 
-// TestPatientWaitInTurn has patient ones and others in line while there is too much: both lines are served in turns, the patient in
-// the order they came, long after the others would have given up.
-func TestPatientWaitInTurn(t *testing.T) {
-	b := NewBudget(1, time.Millisecond)
-	b.hurry = testTimeout
-	if err := b.take(t.Context(), 1, false); err != nil {
-		t.Fatal(err)
-	}
-	_ = waitOf(t, b) // in vain
-	order := make(chan string, 5)
-	for i, name := range []string{"patient 1", "patient 2", "patient 3", "other 1", "other 2"} {
+// inTurn has those of some names take the one place of a budget, each in line before the next comes, and gives it back for them: it
+// gives their names in the order they are served. Meanwhile is done before the last so many come.
+func inTurn(t *testing.T, b *Budget, names []string, last int, meanwhile func()) (served []string) {
+	t.Helper()
+	order := make(chan string, len(names))
+	for i, name := range names {
+		if i == len(names)-last {
+			meanwhile()
+		}
 		go func() {
 			if err := b.take(t.Context(), 1, strings.HasPrefix(name, "patient")); err != nil {
 				t.Error(name, err)
@@ -92,20 +59,50 @@ func TestPatientWaitInTurn(t *testing.T) {
 			order <- name
 			b.give(1)
 		}()
-		waitFor(t, func() bool { return b.inLine() == i+1 })
-		b.mu.Lock()
-		b.last = time.Now()
-		b.mu.Unlock()
+		synctest.Wait()
 	}
 	b.give(1)
-	for _, want := range []string{"other 1", "patient 1", "other 2", "patient 2", "patient 3"} {
-		if got := <-order; got != want {
-			t.Errorf("%s is served where %s is to be", got, want)
-		}
-	}
-	if b.Used() != 0 || b.inLine() != 0 {
+	synctest.Wait()
+	if b.hurried != nil || b.Used() != 0 || b.inLine() != 0 {
 		t.Errorf("%d used by nobody, %d in line", b.Used(), b.inLine())
 	}
+	for range len(order) {
+		served = append(served, <-order)
+	}
+	return served
+}
+
+// TestWhoComesIsServedFirstWhereThereIsTooMuch has one in line already when there is too much, and others who come then: they are
+// served before it, in their order.
+func TestWhoComesIsServedFirstWhereThereIsTooMuch(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		b := NewBudget(1, time.Minute)
+		if err := b.take(t.Context(), 1, false); err != nil {
+			t.Fatal(err)
+		}
+		served := inTurn(t, b, []string{"old", "first", "second", "third"}, 3, func() { b.last = time.Now() })
+		if want := []string{"first", "second", "third", "old"}; !slices.Equal(served, want) {
+			t.Errorf("served are %v, not %v", served, want)
+		}
+	})
+}
+
+// TestPatientWaitInTurn has patient ones in line, long after others would have given up, when others come: both lines are served in
+// turns, the patient in the order they came.
+func TestPatientWaitInTurn(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		b := NewBudget(1, time.Millisecond)
+		if err := b.take(t.Context(), 1, false); err != nil {
+			t.Fatal(err)
+		}
+		served := inTurn(t, b, []string{"patient 1", "patient 2", "patient 3", "other 1", "other 2"}, 2, func() {
+			time.Sleep(b.patience / 2)
+			waitOf(t, b) // in vain: from here on there is too much
+		})
+		if want := []string{"other 1", "patient 1", "other 2", "patient 2", "patient 3"}; !slices.Equal(served, want) {
+			t.Errorf("served are %v, not %v", served, want)
+		}
+	})
 }
 
 // TestWhoIsTooLargeStopsNoOtherLine has the first of one line ask for more than there is left, in its turn: the other line goes on
@@ -148,33 +145,36 @@ func TestWhoIsTooLargeStopsNoOtherLine(t *testing.T) {
 // TestTooManyPatientAreSentAway has more of them than are served: newcomers are sent away once the first waits for too long, and
 // nobody else is hurried for it.
 func TestTooManyPatientAreSentAway(t *testing.T) {
-	b := NewBudget(1, testTimeout)
-	b.patience = 100 * time.Millisecond
-	if err := b.take(t.Context(), 1, false); err != nil {
-		t.Fatal(err)
-	}
-	if b.shed(true) {
-		t.Error("sent away with nobody in line")
-	}
-	waited := make(chan error)
-	began := time.Now()
-	go func() { waited <- b.take(t.Context(), 1, true) }()
-	waitFor(t, func() bool { return b.inLine() == 1 })
-	b.mu.Lock()
-	isSoon := b.oldest(began.Add(b.patience/2)) > b.patience*3/4
-	isLate := b.oldest(began.Add(2*b.patience)) > b.patience*3/4
-	b.mu.Unlock()
-	if isSoon || !isLate {
-		t.Errorf("sent away after half of the time: %v; after twice of it: %v", isSoon, isLate)
-	}
-	if err := <-waited; err == nil || time.Since(began) < b.patience {
-		t.Errorf("after %v: %v", time.Since(began), err)
-	}
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	if b.crowded(time.Now()) || b.refused != 1 || b.waiting() != 0 {
-		t.Errorf("crowded %v; %d refused, %d in line", b.crowded(time.Now()), b.refused, b.waiting())
-	}
+	synctest.Test(t, func(t *testing.T) {
+		b := NewBudget(1, time.Second)
+		if err := b.take(t.Context(), 1, false); err != nil {
+			t.Fatal(err)
+		}
+		if b.shed(true) {
+			t.Error("sent away with nobody in line")
+		}
+		began, waited := time.Now(), make(chan time.Duration, 1)
+		go func() {
+			if err := b.take(t.Context(), 1, true); err == nil {
+				t.Error("more is given than there is")
+			}
+			waited <- time.Since(began)
+		}()
+		time.Sleep(patience * 3 / 4)
+		if b.shed(true) {
+			t.Error("sent away while the first may be served yet")
+		}
+		time.Sleep(time.Millisecond)
+		if !b.shed(true) {
+			t.Error("not sent away behind one that waited for so long")
+		}
+		if took := <-waited; took != patience {
+			t.Errorf("the first waited %v", took)
+		}
+		if b.crowded(time.Now()) || b.Refused() != 2 || b.inLine() != 0 {
+			t.Errorf("crowded %v; %d refused, %d in line", b.crowded(time.Now()), b.Refused(), b.inLine())
+		}
+	})
 }
 
 // waitOf gives how long one waits in vain.
