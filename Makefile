@@ -144,7 +144,7 @@ helm-check: build $(HELM) ## render the Helm chart, and hold it to the types of 
 	scripts/helm-check
 
 tools: ## install what the tests need and this machine lacks
-	scripts/need gcc aws postgres
+	scripts/need gcc aws boto3 postgres
 
 $(LINT): Makefile
 	GOBIN=$(CURDIR)/bin $(GO) install github.com/golangci/golangci-lint/v2/cmd/golangci-lint@$(LINT_AT) && touch $@

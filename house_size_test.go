@@ -159,8 +159,12 @@ func judgeTest(t *testing.T, s source, f *ast.FuncDecl) {
 	}
 	ast.Inspect(f, func(n ast.Node) bool {
 		call, ok := n.(*ast.SelectorExpr)
-		if ok && slices.Contains([]string{"Skip", "Skipf", "SkipNow"}, call.Sel.Name) {
+		switch {
+		case ok && slices.Contains([]string{"Skip", "Skipf", "SkipNow"}, call.Sel.Name):
 			t.Errorf("%s:%d: a test that skips proves nothing: install what it needs, or fail with its name",
+				s.path, s.fset.Position(n.Pos()).Line)
+		case ok && call.Sel.Name == "LookPath":
+			t.Errorf("%s:%d: a test that looks whether a program is there can end without it: have a function fail that finds it, as tool of e2e does",
 				s.path, s.fset.Position(n.Pos()).Line)
 		}
 		return true

@@ -268,7 +268,7 @@ func TestGatherRefusesLargeReport(t *testing.T) {
 	}
 }
 
-// This machine's own packages are found where it has dpkg, and the content is what a second run hashes alike.
+// This machine's own packages are found, and the content is what a second run hashes alike.
 func TestGatherThisMachine(t *testing.T) {
 	t.Parallel()
 	gather := func() Report {
@@ -287,9 +287,6 @@ func TestGatherThisMachine(t *testing.T) {
 			t.Errorf("%s hashes %s, then %s", item.Type, item.ContentHash, second.Items[i].ContentHash)
 		}
 	}
-	if _, err := exec.LookPath("dpkg-query"); err != nil {
-		return
-	}
 	timed := 0
 	applications := itemOf(t, first, typeApplication).Content
 	for _, entry := range applications {
@@ -301,7 +298,7 @@ func TestGatherThisMachine(t *testing.T) {
 		}
 	}
 	if len(applications) < 50 || timed*10 < len(applications)*9 {
-		t.Errorf("%d applications, %d with a time of installation", len(applications), timed)
+		t.Errorf("%d applications, %d with a time of installation: tests need a machine with dpkg", len(applications), timed)
 	}
 }
 
