@@ -8,6 +8,7 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"sync"
 	"testing"
 )
 
@@ -39,25 +40,37 @@ func (s source) span(n ast.Node) int {
 
 func sources(t *testing.T) []source {
 	t.Helper()
-	var all []source
-	for _, p := range packages(t) {
-		for _, name := range slices.Concat(p.GoFiles, p.TestGoFiles, p.XTestGoFiles) {
+	all, err := parsed()
+	if err != nil {
+		t.Fatal(err)
+	}
+	return all
+}
+
+// parsed reads all files once.
+var parsed = sync.OnceValues(func() (all []source, err error) {
+	listed, err := list()
+	if err != nil {
+		return nil, err
+	}
+	fset := token.NewFileSet()
+	for _, p := range listed {
+		for _, name := range slices.Concat(p.GoFiles, p.TestGoFiles, p.XTestGoFiles, p.IgnoredGoFiles) {
 			full := filepath.Join(p.Dir, name)
 			text, err := os.ReadFile(full)
 			if err != nil {
-				t.Fatal(err)
+				return nil, err
 			}
-			fset := token.NewFileSet()
-			file, err := parser.ParseFile(fset, full, text, parser.ParseComments)
+			file, err := parser.ParseFile(fset, full, text, parser.ParseComments|parser.SkipObjectResolution)
 			if err != nil {
-				t.Fatal(err)
+				return nil, err
 			}
 			short := filepath.Join(strings.TrimPrefix(p.ImportPath, module+"/"), name)
 			all = append(all, source{path: short, lines: strings.Count(string(text), "\n"), fset: fset, file: file})
 		}
 	}
-	return all
-}
+	return all, nil
+})
 
 func TestFilesAndFunctionsAreSmall(t *testing.T) {
 	for _, s := range sources(t) {

@@ -1,17 +1,19 @@
 // Package house holds no code: its tests keep the shape of the project. The table below says which room may import which,
 // and which third-party module belongs to which room; house_size_test.go bounds files and functions and asks every
-// package for its comment. A new room, or a new arrow, begins with a row here and in ARCHITECTURE.md.
+// package for its comment, house_tags_test.go has them hold for the tests that are built with tags. A new room, or a new arrow, begins with a row here and in ARCHITECTURE.md.
 package house
 
 import (
 	"bytes"
 	"encoding/json"
 	"errors"
+	"fmt"
 	"io"
 	"os/exec"
 	"path"
 	"slices"
 	"strings"
+	"sync"
 	"testing"
 )
 
@@ -109,14 +111,16 @@ const anyTest = "tests"
 
 // listed is what the test reads of `go list -json`.
 type listed struct {
-	ImportPath   string
-	Dir          string
-	GoFiles      []string
-	TestGoFiles  []string
-	XTestGoFiles []string
-	Imports      []string
-	TestImports  []string
-	XTestImports []string
+	ImportPath string
+	Dir        string
+	GoFiles    []string
+	// IgnoredGoFiles are those of other systems, and of tags that were not given.
+	IgnoredGoFiles []string
+	TestGoFiles    []string
+	XTestGoFiles   []string
+	Imports        []string
+	TestImports    []string
+	XTestImports   []string
 }
 
 // name gives the room a package is, as the table writes it.
@@ -129,24 +133,37 @@ func (p listed) name() string {
 
 func packages(t *testing.T) []listed {
 	t.Helper()
-	var stderr bytes.Buffer
-	cmd := exec.Command("go", "list", "-e", "-json", "./...")
-	cmd.Stderr = &stderr
-	out, err := cmd.Output()
+	all, err := list()
 	if err != nil {
-		t.Fatalf("go list: %v\n%s", err, stderr.String())
+		t.Fatal(err)
 	}
-	var all []listed
+	return all
+}
+
+// list asks go for the packages once, those of tests with tags included.
+var list = sync.OnceValues(func() (all []listed, err error) {
+	tags, err := buildTags()
+	if err != nil {
+		return nil, err
+	}
+	out, err := exec.Command("go", "list", "-e", "-tags", strings.Join(tags, ","), "-json", "./...").Output()
+	if err != nil {
+		var exit *exec.ExitError
+		if errors.As(err, &exit) {
+			err = fmt.Errorf("%w\n%s", err, exit.Stderr)
+		}
+		return nil, fmt.Errorf("go list: %w", err)
+	}
 	for dec := json.NewDecoder(bytes.NewReader(out)); ; {
 		var p listed
 		if err := dec.Decode(&p); errors.Is(err, io.EOF) {
-			return all
+			return all, nil
 		} else if err != nil {
-			t.Fatal(err)
+			return nil, err
 		}
 		all = append(all, p)
 	}
-}
+})
 
 func TestEveryPackageIsARoom(t *testing.T) {
 	seen := map[string]bool{}
