@@ -2,7 +2,6 @@ package ssm
 
 import (
 	"context"
-	"crypto/sha256"
 	"slices"
 	"strconv"
 	"strings"
@@ -14,48 +13,62 @@ import (
 // countColumn is the column of a row that holds the number of nodes.
 const countColumn = "Count"
 
-// countsPage gives the counts of aggregators, each an entity of its own. Rows go on pages; a later page comes from the
-// same state of the fleet as the first, or not at all.
+// countsPage gives the counts of aggregators, each an entity of its own. Rows go on pages; a later page is of the same
+// counts as the first, or none: of those kept, or of a fleet that has not changed.
 func (s *Service) countsPage(ctx context.Context, q fleetQuestion, aggregators []inventory.Aggregator) (GetInventoryOutput, error) {
 	var out GetInventoryOutput
 	idx, err := s.index(ctx)
 	if err != nil {
 		return out, err
 	}
-	heads := headsOf(idx)
-	basis := sha256.Sum256([]byte(heads))
-	offset := 0
+	offset, state := 0, stateOf(idx)
 	if q.from != nil {
-		if string(q.from.Basis) != string(basis[:16]) {
-			return out, inventory.Errorf(inventory.InvalidNextToken, "The fleet has changed since the page before. Repeat the request without NextToken to begin again.")
+		offset, state = q.from.Offset, string(q.from.Basis)
+	}
+	all, kept := s.answers.get(q.key(), state)
+	if !kept && (q.from == nil || state == stateOf(idx)) {
+		if all, err = s.count(ctx, idx, q, aggregators); err != nil {
+			return out, err
 		}
-		offset = q.from.Offset
 	}
-	all, err := s.allCounts(ctx, idx, q, heads, aggregators)
-	if err != nil {
-		return out, err
+	if q.from != nil && all.state != state {
+		return out, inventory.Errorf(inventory.InvalidNextToken, "The fleet has changed since the page before. Repeat the request without NextToken to begin again.")
 	}
-	page, more := countsEntities(aggregators, all, offset, s.cfg.Limits.AggregateRows)
+	page, more := countsEntities(aggregators, all.counts, offset, s.cfg.Limits.AggregateRows)
 	out.Entities = page
 	if more {
-		out.NextToken, err = s.sealToken(q.partition, "GetInventory", q.asked, token{Offset: offset + s.cfg.Limits.AggregateRows, Basis: basis[:16]})
+		out.NextToken, err = s.sealToken(q.partition, "GetInventory", q.asked, token{Offset: offset + s.cfg.Limits.AggregateRows, Basis: []byte(all.state)})
 	}
 	return out, err
 }
 
-// allCounts counts, or gives what was counted for the page before.
-func (s *Service) allCounts(ctx context.Context, idx *index.Index, q fleetQuestion, heads string, aggregators []inventory.Aggregator) ([]index.Counts, error) {
-	if kept, ok := s.answers.get(q.key(), heads); ok {
-		return kept.counts, nil
+// counted gives counts in the state of the fleet as it is, counting what was not counted before.
+func (s *Service) counted(ctx context.Context, idx *index.Index, q fleetQuestion, aggregators []inventory.Aggregator) ([]index.Counts, error) {
+	if a, kept := s.answers.get(q.key(), stateOf(idx)); kept {
+		return a.counts, nil
 	}
-	counts, err := idx.Aggregate(ctx, q.partition, aggregators, q.filters, documents{s, q.partition}, index.Bounds{Work: s.cfg.Limits.AggregateWork})
+	a, err := s.count(ctx, idx, q, aggregators)
+	return a.counts, err
+}
+
+// count counts, and keeps the counts for pages that follow.
+func (s *Service) count(ctx context.Context, idx *index.Index, q fleetQuestion, aggregators []inventory.Aggregator) (keptAnswer, error) {
+	a := keptAnswer{question: q.key(), state: stateOf(idx)}
+	var err error
+	a.counts, err = idx.Aggregate(ctx, q.partition, aggregators, q.filters, documents{s, q.partition}, index.Bounds{Work: s.cfg.Limits.AggregateWork})
 	if err != nil {
-		return nil, err
+		return a, err
 	}
-	if headsOf(idx) == heads { // else a change may be in the counts that is not in the name
-		s.answers.put(keptAnswer{question: q.key(), heads: heads, counts: counts, bytes: countsBytes(counts)})
+	if stateOf(idx) != a.state { // a change may be in the counts that is not in the name
+		a.state = noState()
 	}
-	return counts, nil
+	rows := 0
+	for _, c := range a.counts {
+		rows += c.Rows.Len()
+	}
+	a.pages, a.bytes = rows > s.cfg.Limits.AggregateRows, countsBytes(a.counts)
+	s.answers.put(a)
+	return a, nil
 }
 
 // countsBytes estimates the memory of counts.

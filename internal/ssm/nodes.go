@@ -164,7 +164,7 @@ func (s *Service) fleetRows(ctx context.Context, q fleetQuestion, paths [][]stri
 	aggregators, at := fleetAggregators(paths)
 	var counts []index.Counts
 	if len(aggregators) > 0 {
-		if counts, err = s.allCounts(ctx, idx, q, headsOf(idx), aggregators); err != nil {
+		if counts, err = s.counted(ctx, idx, q, aggregators); err != nil {
 			return nil, false, err
 		}
 	}
