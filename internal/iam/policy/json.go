@@ -26,9 +26,29 @@ const (
 	nullKind    kind = "null"
 )
 
+// A place is where in the policy a value stands, nil for the policy as a whole. Places share what they have in common, and
+// are written out for an error alone: of many values in a list under a long name each would repeat that.
+type place struct {
+	in     *place
+	member string
+	item   int // its number in a list, -1 for a member
+}
+
+func (p *place) String() string {
+	switch {
+	case p == nil:
+		return ""
+	case p.item >= 0:
+		return fmt.Sprintf("%s[%d]", p.in, p.item)
+	case p.in == nil:
+		return p.member
+	}
+	return p.in.String() + "." + p.member
+}
+
 // A value is a JSON value and where in the policy it stands. Of numbers and booleans it keeps the text.
 type value struct {
-	path    string
+	path    *place
 	kind    kind
 	text    string
 	items   []value
@@ -66,13 +86,13 @@ func readJSON(text []byte) (value, error) {
 	decoder := json.NewDecoder(bytes.NewReader(text))
 	decoder.UseNumber()
 	r := reader{decoder}
-	return r.value("", 0)
+	return r.value(nil, 0)
 }
 
 // A reader makes values of tokens, of text known to be JSON.
 type reader struct{ decoder *json.Decoder }
 
-func (r reader) value(path string, depth int) (value, error) {
+func (r reader) value(path *place, depth int) (value, error) {
 	token, err := r.decoder.Token()
 	if err != nil {
 		if errors.Is(err, io.EOF) {
@@ -105,7 +125,7 @@ func (r reader) value(path string, depth int) (value, error) {
 func (r reader) list(v value, depth int) (value, error) {
 	v.kind = listKind
 	for r.decoder.More() {
-		item, err := r.value(fmt.Sprintf("%s[%d]", v.path, len(v.items)), depth+1)
+		item, err := r.value(&place{in: v.path, item: len(v.items)}, depth+1)
 		if err != nil {
 			return value{}, err
 		}
@@ -124,10 +144,7 @@ func (r reader) object(v value, depth int) (value, error) {
 			return value{}, err
 		}
 		name, _ := token.(string)
-		path := name
-		if v.path != "" {
-			path = v.path + "." + name
-		}
+		path := &place{in: v.path, member: name, item: -1}
 		if seen[name] {
 			return value{}, problem(path, "it is given twice")
 		}

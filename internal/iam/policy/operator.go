@@ -21,7 +21,7 @@ type comparison struct {
 	name    string
 	negated bool
 	// operand compiles a value; nil for Null, which compares none.
-	operand func(p *parser, path, text string) operand
+	operand func(p *parser, path *place, text string) operand
 }
 
 // comparisons are all operators. Those of ARNs are the same with Equals and with Like, as they are in IAM.
@@ -86,11 +86,11 @@ type textOperand struct{ pattern pattern }
 
 func (o textOperand) fits(value string, v view) (fits, judged bool) { return o.pattern.match(value, v) }
 
-func equalText(p *parser, path, text string) operand {
+func equalText(p *parser, path *place, text string) operand {
 	return textOperand{p.pattern(path, text, false)}
 }
 
-func likeText(p *parser, path, text string) operand {
+func likeText(p *parser, path *place, text string) operand {
 	return textOperand{p.pattern(path, text, true)}
 }
 
@@ -101,7 +101,7 @@ func (o foldedOperand) fits(value string, v view) (fits, judged bool) {
 	return o.pattern.matchFolded(fold(value), v)
 }
 
-func foldedText(p *parser, path, text string) operand {
+func foldedText(p *parser, path *place, text string) operand {
 	compiled := p.pattern(path, text, false)
 	for i := range compiled.atoms {
 		if compiled.atoms[i].kind == literalAtom {
@@ -132,7 +132,7 @@ func (o *arnPattern) fits(value string, v view) (fits, judged bool) {
 	return fits, judged
 }
 
-func arnOperand(p *parser, path, text string) operand {
+func arnOperand(p *parser, path *place, text string) operand {
 	if text == "*" {
 		return textOperand{p.pattern(path, text, true)}
 	}
@@ -196,8 +196,8 @@ func parseNumber(text string) (float64, bool) {
 	return n, err == nil && !math.IsInf(n, 0)
 }
 
-func numeric(r relation) func(p *parser, path, text string) operand {
-	return func(p *parser, path, text string) operand {
+func numeric(r relation) func(p *parser, path *place, text string) operand {
+	return func(p *parser, path *place, text string) operand {
 		n, ok := parseNumber(text)
 		if !ok {
 			p.fail(path, "%q is no number", text)
@@ -232,8 +232,8 @@ func parseDate(text string) (time.Time, bool) {
 	return time.Time{}, false
 }
 
-func dated(r relation) func(p *parser, path, text string) operand {
-	return func(p *parser, path, text string) operand {
+func dated(r relation) func(p *parser, path *place, text string) operand {
+	return func(p *parser, path *place, text string) operand {
 		at, ok := parseDate(text)
 		if !ok || len(text) == len("2006") {
 			p.fail(path, "%q is no date; write for example 2026-01-02T03:04:05Z, 2026-01-02, or seconds since 1970", text)
@@ -254,9 +254,11 @@ func (o truthOperand) fits(value string, _ view) (fits, judged bool) {
 	return false, false
 }
 
-func boolOperand(p *parser, path, text string) operand { return truthOperand(p.truth(path, text)) }
+func boolOperand(p *parser, path *place, text string) operand {
+	return truthOperand(p.truth(path, text))
+}
 
-func (p *parser) truth(path, text string) bool {
+func (p *parser) truth(path *place, text string) bool {
 	is, isNot := strings.EqualFold(text, "true"), strings.EqualFold(text, "false")
 	if !is && !isNot {
 		p.fail(path, "%q is neither true nor false", text)
@@ -271,7 +273,7 @@ func (o networkOperand) fits(value string, _ view) (fits, judged bool) {
 	return err == nil && netip.Prefix(o).Contains(address.Unmap().WithZone("")), err == nil
 }
 
-func addressOperand(p *parser, path, text string) operand {
+func addressOperand(p *parser, path *place, text string) operand {
 	network, ok := parseNetwork(text)
 	if !ok {
 		p.fail(path, "%q is no address and no network; write for example 203.0.113.7, 203.0.113.0/24 or 2001:db8::/32", text)

@@ -56,7 +56,7 @@ func appendText(atoms []atom, text string, wild bool) []atom {
 
 // pattern compiles a text in which variables may stand, where the policy's version has them, and wildcards, if they count.
 // A variable is ${aws:username} or ${aws:username, 'nobody'}; ${*}, ${?} and ${$} are these characters themselves.
-func (p *parser) pattern(path, text string, wild bool) pattern {
+func (p *parser) pattern(path *place, text string, wild bool) pattern {
 	out := pattern{source: text}
 	for rest := text; ; {
 		before, after, found := rest, "", false
@@ -84,7 +84,7 @@ func (p *parser) pattern(path, text string, wild bool) pattern {
 }
 
 // variable reads what stands between the braces.
-func (p *parser) variable(path, text string) atom {
+func (p *parser) variable(path *place, text string) atom {
 	a := atom{kind: variableAtom}
 	name, fallback, found := strings.Cut(text, ",")
 	if found {

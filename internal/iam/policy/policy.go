@@ -105,19 +105,19 @@ type parser struct {
 	err    error
 }
 
-func (p *parser) fail(path, format string, args ...any) {
+func (p *parser) fail(path *place, format string, args ...any) {
 	if p.err == nil {
 		p.err = problem(path, format, args...)
 	}
 }
 
 // problem makes an error that begins with its path; the policy as a whole has none.
-func problem(path, format string, args ...any) error {
-	message := fmt.Sprintf(format, args...)
-	if path == "" {
-		path = "policy"
+func problem(path *place, format string, args ...any) error {
+	message, where := fmt.Sprintf(format, args...), path.String()
+	if where == "" {
+		where = "policy"
 	}
-	return fmt.Errorf("%s: %s", path, message)
+	return fmt.Errorf("%s: %s", where, message)
 }
 
 var (
@@ -126,7 +126,7 @@ var (
 )
 
 func (p *parser) root(v value) {
-	if !p.object(v, "", policyElements) {
+	if !p.object(v, nil, policyElements) {
 		return
 	}
 	if version, ok := v.member("Version"); ok {
@@ -138,7 +138,7 @@ func (p *parser) root(v value) {
 	list, ok := v.member("Statement")
 	switch {
 	case !ok:
-		p.fail("", "it has no Statement")
+		p.fail(nil, "it has no Statement")
 	case list.kind == objectKind:
 		p.statement(list)
 	case list.kind != listKind:
@@ -160,7 +160,7 @@ func (p *parser) version(v value) {
 }
 
 // object reports whether v is an object with no other members than those known.
-func (p *parser) object(v value, path string, known []string) bool {
+func (p *parser) object(v value, path *place, known []string) bool {
 	if v.kind != objectKind {
 		p.fail(path, "it must be an object, and is %s", v.kind)
 		return false

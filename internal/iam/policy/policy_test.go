@@ -2,6 +2,7 @@ package policy
 
 import (
 	"fmt"
+	"runtime"
 	"strings"
 	"testing"
 
@@ -127,6 +128,48 @@ func TestSizesAreBounded(t *testing.T) {
 	}
 	if _, err := Parse([]byte(strings.Repeat("[", 5000) + strings.Repeat("]", 5000))); err == nil || !strings.Contains(err.Error(), "nested deeper") {
 		t.Errorf("deep: %v", err)
+	}
+}
+
+// swollen are texts that say little in many bytes: white space counts for no policy's size, and may stand in names.
+func swollen() map[string]string {
+	const room = maxText - 100
+	long := strings.Repeat(" ", room-MaxRoleSize)
+	list := "[" + strings.TrimSuffix(strings.Repeat("0,", MaxRoleSize/2-100), ",") + "]"
+	deep, ends := "", ""
+	for range maxDepth - 1 {
+		deep, ends = deep+`{"`+long[:len(long)/maxDepth]+`":`, ends+"}"
+	}
+	var members strings.Builder
+	for i := range MaxRoleSize / 16 {
+		fmt.Fprintf(&members, `"%d":{"a":[0]},`, i)
+	}
+	within := strings.TrimSuffix(members.String(), ",")
+	return map[string]string{
+		"a long name over a list":      `{"` + long + `":` + list + `}`,
+		"long names one in the other":  deep + list + ends,
+		"a long name over many others": `{"` + long + `":{` + within + `}}`,
+		"a long operator":              `{"Statement":{"Effect":"Allow","Action":"*","Resource":"*","Condition":{"` + long + `":{"aws:username":` + list + `}}}}`,
+		"a long condition key":         `{"Statement":{"Effect":"Allow","Action":"*","Resource":"*","Condition":{"StringEquals":{"` + long + `":` + list + `}}}}`,
+		"a long value":                 `{"Statement":{"Effect":"Allow","Action":"` + long + `","Resource":` + list + `}}`,
+	}
+}
+
+// TestPoliciesTakeMemoryInProportion reads texts that are within the bounds and hold as many values as they can.
+func TestPoliciesTakeMemoryInProportion(t *testing.T) {
+	for name, text := range swollen() {
+		var before, after runtime.MemStats
+		runtime.ReadMemStats(&before)
+		_, err := Parse([]byte(text))
+		runtime.ReadMemStats(&after)
+		if err == nil || strings.Contains(err.Error(), "characters") || strings.Contains(err.Error(), "bytes") {
+			t.Errorf("%s: it was not read: %.100v", name, err)
+		}
+		took := after.TotalAlloc - before.TotalAlloc
+		t.Logf("%s: %d bytes of text took %d of memory", name, len(text), took)
+		if took > 16<<20 {
+			t.Errorf("%s: that is more than %d", name, 16<<20)
+		}
 	}
 }
 
