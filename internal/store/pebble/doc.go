@@ -26,8 +26,8 @@
 // Records and small documents that were read lately are kept in memory as they are stored, 16 MiB of them: a page of nodes
 // is mostly those. The committer keeps them exact, and a reader is given only what its view shows.
 //
-// A clean stop removes the logs and seals the manifest; see seal.go. The format is 2: stores of format 1 are read, become
-// ones of format 2 when they are opened, and are written in it from then on.
+// A clean stop removes the logs and seals the manifest; see seal.go. Stores of an older format are read as they are, and
+// become ones of this one, see formatVersion, with the first batch that is written.
 //
 // It refuses to share its directory, to open a format newer than its own, and to repair: damaged data is for a backup.
 package pebble

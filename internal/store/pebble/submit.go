@@ -31,7 +31,7 @@ const (
 )
 
 // submit hands an op to the committer and waits for its outcome, but not for a disk that does not answer: whoever waits
-// keeps what a question needs, too.
+// keeps memory that a question needs, too.
 func (s *Store) submit(ctx context.Context, o op, n need) error {
 	p := writer{stall: s.stall}
 	if err := p.enter(); err != nil {
@@ -99,7 +99,7 @@ const (
 var errStalled = fmt.Errorf("%w: the disk takes too long", store.ErrUnavailable)
 
 // stall watches how long the disk takes over the batch under way. A disk that stalls gives no error: what waits for it
-// piles up, and takes the places and the memory of those who only ask.
+// piles up, and takes the memory of those who only ask.
 type stall struct {
 	after      time.Duration
 	maxWriters int64 // how many writers may wait on a slow disk
@@ -117,7 +117,8 @@ func newStall(after time.Duration, log *slog.Logger) *stall {
 	if after == 0 {
 		after = stallAfter
 	}
-	// The front works on 512 requests a core, so questions keep half of it.
+	// As many as the front lets write at once. What bounds them here is for those who take no place there: the heartbeats
+	// that have news, of a fleet that comes back, and the service's own jobs.
 	return &stall{after: after, maxWriters: int64(256 * runtime.GOMAXPROCS(0)), log: log, slow: make(chan struct{}), stalled: make(chan struct{})}
 }
 
