@@ -16,7 +16,11 @@
 //  9. the constraints of the model: ValidationException
 //  10. whether the key may touch the node, or a user's policies allow the action to all that the request names
 //  11. the rate of the node that an access key names
-//  12. the row's method
+//  12. the audit, of what writes ([Audit]): what it cannot note is not done, and is the server's fault
+//  13. the row's method, which calls the audit itself where its row is late
+//
+// Who fails in steps 2 to 4 more often than an address may is told so a second later, or loses the connection. Before any answer
+// goes out the audit is told how the call ended, of refusals too.
 //
 // No method is called for a request that is not signed, but for those of rows that say they may be ([Anonymous]). A row
 // also says whether it is called with an access key or with the key pair of a managed node ([ByKeyPair]). What is of the
@@ -27,7 +31,8 @@
 // given. The key of a managed node is good in its own region alone. Nothing of an internal error reaches the caller: it
 // is logged under the request's id, and answered as the server's fault, so that an agent tries again.
 //
-// The package knows no action and keeps no state but the regions it has seen. It refuses signatures in the query string,
+// The package knows no action. It keeps in memory what each rate has left, the failures it holds back, and the regions it has
+// seen, and no other state. It refuses signatures in the query string,
 // compressed bodies (they are no JSON) and other protocols, but for the forms that [Forms] answers.
 package awsjson
 

@@ -5,8 +5,9 @@
 // a [Server]. [Health] and [Metrics] are served by [AdminHandler] on a second server.
 //
 // Promises: memory is bounded by settings (connections, header bytes, body bytes, bytes of all bodies together); a peer
-// that sends or takes bytes too slowly is cut; every request a handler could see gets a request id and one line in the log,
-// with never a byte of its body; a panic becomes InternalServerError and its reason stays in the log; requests in flight at
+// that sends or takes bytes too slowly is cut; every request a handler could see gets a request id, is counted, and has one
+// line in the log, with never a byte of its body: at the level of debugging where it went well, or where its source has had
+// many refused; a panic becomes InternalServerError and its reason stays in the log; requests in flight at
 // a stop are finished. What net/http itself refuses (a request line or headers that cannot be read) has no request id.
 //
 // It refuses to listen beyond loopback without TLS unless told to. It decompresses nothing, and trusts no forwarding header
