@@ -1,7 +1,8 @@
 # The service as an image: one static binary, no shell, no root. It is made of what make packages left in bin/release:
 #
 #   make packages && docker build -t stocktake .
-#   docker run --read-only --cap-drop ALL --security-opt no-new-privileges -v stocktake:/data -p 7540:7540 stocktake
+#   docker run --read-only --cap-drop ALL --security-opt no-new-privileges -v stocktake:/data -p 7540:7540 \
+#     -e STOCKTAKE_TLS_NAMES=stocktake.example.org stocktake
 #
 # docs/install.md says more. The image has no command that asks for health: ask /readyz at the port 7541 from outside.
 FROM scratch

@@ -103,6 +103,10 @@ func (d *doctor) settings() {
 		d.warn("settings", "--tls-self-signed, or a certificate; or be sure that something else protects the connection",
 			"the API answers other machines at %s in the clear (insecure_listen)", c.Listen)
 	}
+	if c.TLSSelfSigned && len(c.TLSNames) == 0 && !loopback(c.Listen) {
+		d.warn("settings", "--tls-names, with each name and address that clients call the service by",
+			"the certificate will be for this machine's own name alone: clients that use another refuse it")
+	}
 	if c.AdminListen != "" && !loopback(c.AdminListen) {
 		d.warn("settings", "let nobody but your monitoring reach it", "health and metrics answer other machines at %s, without a password", c.AdminListen)
 	}
