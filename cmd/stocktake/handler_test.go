@@ -48,7 +48,7 @@ func TestPriorityIsOfWhatIsServed(t *testing.T) {
 		want                      httpd.Priority
 	}{
 		{"a question", "POST", "/", media, []string{"AmazonSSM.GetInventory"}, httpd.Ordinary},
-		{"what agents ask", "POST", "/", media, []string{"AmazonSSM.ListInstanceAssociations"}, httpd.Ordinary},
+		{"what agents ask, and are told for the record", "POST", "/", media, []string{"AmazonSSM.ListInstanceAssociations"}, httpd.Writing},
 		{"a report", "POST", "/", media, []string{"AmazonSSM.PutInventory"}, httpd.Writing},
 		{"what administrators change", "POST", "/", media, []string{"AmazonSSM.CreateAssociation"}, httpd.Writing},
 		{"a heartbeat", "POST", "/", media, []string{heartbeat}, httpd.Urgent},

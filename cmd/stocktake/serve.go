@@ -77,6 +77,9 @@ type server struct {
 	onReady func()
 }
 
+// closeTime is how long the last uses of access keys are waited for at a stop.
+const closeTime = 5 * time.Second
+
 func (s *server) onClose(f func() error) { s.closers = append(s.closers, f) }
 
 // close closes what was opened, the newest first.
@@ -238,6 +241,12 @@ func (s *server) openKeys() (err error) {
 	if s.users, err = iam.Open(iam.Options{Store: s.store, SecretKey: s.config.SecretKey, Declared: s.keys, Shared: s.config.shared(), Log: s.log}); err != nil {
 		return err
 	}
+	s.onClose(func() error {
+		ctx, cancel := context.WithTimeout(context.Background(), closeTime)
+		defer cancel()
+		s.users.Close(ctx)
+		return nil
+	})
 	return s.openTLS()
 }
 

@@ -164,6 +164,7 @@ func (s *stack) start() {
 func (s *stack) stop() {
 	s.t.Helper()
 	s.server.Close()
+	s.users.Close(context.Background())
 	s.service.Stop()
 	if err := s.replica.Close(); err != nil {
 		s.t.Error(err)

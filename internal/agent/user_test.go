@@ -6,6 +6,7 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"stocktake/internal/agent"
 	"stocktake/internal/api"
@@ -14,6 +15,7 @@ import (
 	"stocktake/internal/iam/policy"
 	"stocktake/internal/inventory"
 	"stocktake/internal/sigv4"
+	"stocktake/internal/store"
 )
 
 // user makes a user of the root account with one policy of the statements given, and a key of it.
@@ -225,6 +227,15 @@ func TestBrokenStoreIsNoDenial(t *testing.T) {
 	s := memoryStore(t, nil)
 	credentials := s.user("alice", `{"Effect":"Allow","Action":"*","Resource":"*"}`)
 	s.call("GetInventory", "{}", by(credentials)).is(t, "")
+	// That the key was used is written after the answer, and every write of a record has caches read anew.
+	for deadline := time.Now().Add(time.Minute); ; time.Sleep(time.Millisecond) {
+		if _, err := s.store.Record(t.Context(), store.Key("accesskeyuse", credentials.AccessKeyID)); err == nil {
+			break
+		} else if time.Now().After(deadline) {
+			t.Fatal(err)
+		}
+	}
+	s.call("GetInventory", "{}", by(root)).is(t, "")
 	s.broken.Store(true)
 	defer s.broken.Store(false)
 	if got := s.call("GetInventory", "{}", by(credentials)); got.status != http.StatusInternalServerError || got.code() != "InternalServerError" {

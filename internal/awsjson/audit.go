@@ -71,8 +71,9 @@ func kindOf(permission string) Kind {
 	return Write
 }
 
-// Writes reports whether the row's action may change what is stored, by the table of actions.
-func (r Row) Writes() bool { return !readOnly(r.Permission) }
+// Writes reports whether the row's action may write: by the table of actions, and whatever a node reports. A node that asks what it
+// is to do is a question in that table, and what it was told is kept.
+func (r Row) Writes() bool { return r.Does() == Report || !readOnly(r.Permission) }
 
 func readOnly(permission string) bool {
 	access := policy.AccessOf(permission)

@@ -114,7 +114,7 @@ func (h *Handler) authenticateKey(w http.ResponseWriter, r *http.Request, verifi
 		return err
 	}
 	if principal.Judged() && h.config.Identities != nil {
-		h.config.Identities.Used(r.Context(), principal, verifier.Service, claim.Region)
+		h.config.Identities.Used(principal, verifier.Service, claim.Region)
 	}
 	return nil
 }

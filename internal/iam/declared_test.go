@@ -56,7 +56,7 @@ func TestDeclaredUserIsAsGoodAsAStoredOne(t *testing.T) {
 	if all := must(d.AttachedUserPolicies(ctx, tenant, "carol"))(t); len(all) != 1 || all[0] != policy.ManagedARN("AmazonSSMReadOnlyAccess") {
 		t.Errorf("attached are %v", all)
 	}
-	d.Used(ctx, p, "ssm", "eu-west-1")
+	d.Used(p, "ssm", "eu-west-1")
 	if name, at, _, region, err := d.LastUsed(ctx, tenant, "AKIACAROL"); err != nil || name != "Carol" || at.IsZero() || region != "eu-west-1" {
 		t.Errorf("last used by %s at %s in %s, %v", name, at, region, err)
 	}

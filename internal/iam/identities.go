@@ -23,7 +23,6 @@ var ErrUnknownKey = errors.New("unknown access key")
 const CacheTime = 5 * time.Second
 
 const (
-	usedEvery   = time.Hour
 	mostCached  = 20_000
 	changeTries = 100
 )
@@ -56,12 +55,10 @@ type Identities struct {
 	owners *cache[owner]
 	users  *cache[user]
 	roles  *cache[role]
-
-	mu   sync.Mutex
-	used map[string]time.Time // by access key id: when it was last written
+	uses   *uses
 }
 
-// Open gives the users and roles of a store.
+// Open gives the users and roles of a store. Close them before it, where requests are verified by them.
 func Open(o Options) (*Identities, error) {
 	v, err := newVault(o.Store.Identity(), o.SecretKey)
 	if err != nil {
@@ -69,7 +66,7 @@ func Open(o Options) (*Identities, error) {
 	}
 	d := &Identities{
 		store: o.Store, vault: v, declared: o.Declared, log: o.Log, now: o.Now,
-		owners: newCache(parseOwner), used: map[string]time.Time{},
+		owners: newCache(parseOwner), uses: newUses(),
 	}
 	d.users, d.roles = newCache(parseUser), newCache(parseRole)
 	if o.Shared {
@@ -129,44 +126,6 @@ func parseOwner(value []byte) (*owner, error) {
 	o := &owner{}
 	return o, json.Unmarshal(value, o)
 }
-
-// A use is when and for what an access key was used last.
-type use struct {
-	Time            time.Time
-	Service, Region string
-}
-
-// Used notes that a request was signed with a user's key, once an hour at most. What fails is logged alone: nobody waits
-// for it.
-func (d *Identities) Used(ctx context.Context, p *Principal, service, region string) {
-	if p.user == "" {
-		return
-	}
-	now := d.now().UTC().Truncate(time.Second)
-	d.mu.Lock()
-	late := now.Sub(d.used[p.AccessKeyID]) >= usedEvery
-	if late {
-		if len(d.used) >= mostCached {
-			clear(d.used)
-		}
-		d.used[p.AccessKeyID] = now
-	}
-	d.mu.Unlock()
-	if !late {
-		return
-	}
-	key := useKey(p.AccessKeyID)
-	var last use
-	revision, err := d.record(ctx, key, &last)
-	if err == nil && now.Sub(last.Time) >= usedEvery {
-		err = d.put(ctx, key, use{now, service, region}, revision)
-	}
-	if err != nil && !errors.Is(err, store.ErrConflict) {
-		d.log.Warn("when an access key was used could not be noted", "access_key", p.AccessKeyID, "error", err)
-	}
-}
-
-func useKey(id string) string { return store.Key("accesskeyuse", id) }
 
 // record reads a record; revision 0: there is none.
 func (d *Identities) record(ctx context.Context, key string, v any) (revision uint64, err error) {

@@ -248,15 +248,18 @@ func TestUseIsWrittenOnceAnHour(t *testing.T) {
 	}
 	s.writes = 0
 	for range 3 {
-		one.Used(ctx, p, "ssm", "eu-west-1")
-		two.Used(ctx, p, "ssm", "eu-west-2")
+		one.Used(p, "ssm", "eu-west-1")
+		one.uses.writers.Wait()
+		two.Used(p, "ssm", "eu-west-2")
+		two.uses.writers.Wait()
 		now = now.Add(19 * time.Minute)
 	}
 	if s.writes != 1 {
 		t.Errorf("%d writes within an hour", s.writes)
 	}
 	now = now.Add(time.Hour)
-	two.Used(ctx, p, "iam", "eu-west-2")
+	two.Used(p, "iam", "eu-west-2")
+	two.uses.writers.Wait()
 	name, at, service, region, err := one.LastUsed(ctx, tenant, k.ID)
 	if err != nil || name != "alice" || !at.Equal(now) || service != "iam" || region != "eu-west-2" || s.writes != 2 {
 		t.Errorf("last used by %s at %s for %s in %s, %v, after %d writes", name, at, service, region, err, s.writes)

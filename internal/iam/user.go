@@ -337,6 +337,7 @@ func (d *Identities) DeleteAccessKey(ctx context.Context, account, name, id stri
 	})
 	if err == nil {
 		d.drop(ctx, store.Key("accesskey", id))
+		d.uses.forget(id)
 		d.drop(ctx, useKey(id))
 	}
 	return err
@@ -356,8 +357,7 @@ func (d *Identities) LastUsed(ctx context.Context, account, id string) (name str
 	if o.Account != account {
 		return "", time.Time{}, "", "", noKey(id)
 	}
-	var last use
-	_, err = d.record(ctx, useKey(id), &last)
+	last, err := d.lastUse(ctx, id)
 	return o.User, last.Time, last.Service, last.Region, err
 }
 
