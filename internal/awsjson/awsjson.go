@@ -32,8 +32,8 @@
 // is logged under the request's id, and answered as the server's fault, so that an agent tries again.
 //
 // The package knows no action. It keeps in memory what each rate has left, the failures it holds back, and the regions it has
-// seen, and no other state. It refuses signatures in the query string,
-// compressed bodies (they are no JSON) and other protocols, but for the forms that [Forms] answers.
+// seen, and no other state. It refuses signatures in the query string, compressed bodies (they are no JSON) and other
+// protocols, but for the forms that [Forms] answers.
 package awsjson
 
 import (
