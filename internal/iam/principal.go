@@ -3,6 +3,7 @@ package iam
 import (
 	"slices"
 	"strings"
+	"time"
 
 	"stocktake/internal/iam/policy"
 	"stocktake/internal/inventory"
@@ -34,9 +35,10 @@ type Principal struct {
 	// judged marks who is of the store: policies alone say what it may do.
 	judged   bool
 	policies []*policy.Policy
-	user     string // the name of a user of the store
-	id       string // the unique id of a user or of a role's session
-	role     string // the ARN of the role whose session it is
+	user     string    // the name of a user of the store
+	id       string    // the unique id of a user or of a role's session
+	role     string    // the ARN of the role whose session it is
+	ends     time.Time // when that session does
 }
 
 // Judged reports whether policies say what the principal may do: Judge then decides, with what a request is done to.

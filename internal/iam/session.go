@@ -43,7 +43,11 @@ type sessionBody struct {
 // ErrNotTrusted is the error of a role that does not exist, or that the caller is not trusted with.
 var ErrNotTrusted = errors.New("the role does not trust the caller")
 
-// AssumeRole gives a principal a session of a role of its account, whose policies it is told to have been allowed by.
+// mostChained is how long a session may last that was assumed by a session, as in AWS.
+const mostChained = time.Hour
+
+// AssumeRole gives a principal a session of a role of its account, whose policies it is told to have been allowed by. One
+// that is given to a session ends no later than that, or who has the credentials of a session could renew them for ever.
 func (d *Identities) AssumeRole(ctx context.Context, p *Principal, roleARN, session string, life time.Duration) (Session, error) {
 	name := roleARN[strings.LastIndexByte(roleARN, '/')+1:]
 	if !nameForm.MatchString(name) {
@@ -59,8 +63,14 @@ func (d *Identities) AssumeRole(ctx context.Context, p *Principal, roleARN, sess
 		return Session{}, ErrNotTrusted
 	case life > r.MaxSession:
 		return Session{}, refuse(InvalidInput, "The requested DurationSeconds exceeds the MaxSessionDuration set for this role.")
+	case p.role != "" && life > mostChained:
+		return Session{}, refuse(InvalidInput, "The requested DurationSeconds exceeds the 1 hour session limit for roles assumed by role chaining.")
 	}
-	body := sessionBody{p.Account, r.Name, r.ID, session, d.now().Add(life).UnixMilli()}
+	ends := d.now().Add(life)
+	if p.role != "" && p.ends.Before(ends) {
+		ends = p.ends
+	}
+	body := sessionBody{p.Account, r.Name, r.ID, session, ends.UnixMilli()}
 	made, err := seal.NewSession(d.store.Identity().Derive, assumedRoles, body)
 	if err != nil {
 		return Session{}, err
@@ -97,7 +107,7 @@ func sessionOf(made seal.Session, body sessionBody, r *role) Session {
 	}
 	s.Principal = &Principal{
 		Account: body.Account, AccessKeyID: s.AccessKeyID, ARN: s.ARN,
-		judged: true, policies: r.policies, id: s.RoleID, role: r.ARN(),
+		judged: true, policies: r.policies, id: s.RoleID, role: r.ARN(), ends: s.Expires,
 	}
 	return s
 }
