@@ -82,7 +82,7 @@ func (z *size) UnmarshalText(text []byte) error {
 			break
 		}
 	}
-	n, err := strconv.ParseUint(number, 10, 31)
+	n, err := strconv.ParseUint(number, 10, strconv.IntSize-1)
 	if err != nil || int(n) > math.MaxInt/factor {
 		return fmt.Errorf("%q is no size: write bytes, or a whole number of KiB, MiB or GiB, for example 3MiB", s)
 	}

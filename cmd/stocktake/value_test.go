@@ -32,8 +32,19 @@ func TestDurationRefusesNonsense(t *testing.T) {
 	}
 }
 
+func TestSizeReadsBytes(t *testing.T) {
+	for text, want := range map[string]size{
+		"0": 0, "1024": 1 << 10, "512KiB": 512 << 10, "3MiB": 3 << 20, "4GiB": 4 << 30, "4294967296": 4 << 30, "4294967297": 4<<30 + 1,
+	} {
+		var z size
+		if err := z.UnmarshalText([]byte(text)); err != nil || z != want {
+			t.Errorf("%q reads as %d (%v), want %d", text, z, err, want)
+		}
+	}
+}
+
 func TestSizeRefusesNonsense(t *testing.T) {
-	for _, text := range []string{"", "MiB", "3MB", "-1", "1.5MiB", "99999999999999999999", "2147483647GiBGiB"} {
+	for _, text := range []string{"", "MiB", "3MB", "-1", "1.5MiB", "99999999999999999999", "2147483647GiBGiB", "9223372036854775808", "8589934592GiB"} {
 		var z size
 		if err := z.UnmarshalText([]byte(text)); err == nil {
 			t.Errorf("%q reads as %d", text, z)
