@@ -24,7 +24,7 @@ type settings struct {
 
 	Listen      string `group:"service" default:"127.0.0.1:7540" placeholder:"HOST:PORT" help:"Answer the API here (${default})."`
 	AdminListen string `group:"service" default:"127.0.0.1:7541" placeholder:"HOST:PORT" help:"Answer /healthz, /readyz and /metrics here (${default}); empty: nowhere."`
-	Data        string `group:"service" placeholder:"DIR" help:"Keep the store in this folder; made when missing. One service a folder. With a database: keep only the index's snapshot here; empty: nowhere."`
+	Data        string `group:"service" placeholder:"DIR" help:"Keep the store in this folder; made when missing. One service a folder. With a database: keep the index's snapshot here, and what --tls-self-signed and --tls-acme make; empty: nowhere."`
 	databaseSetting
 	Regions          []string `group:"service" placeholder:"NAME,..." help:"Serve only these regions; empty: any region a client signs for."`
 	SnapshotInterval duration `group:"service" default:"5m" placeholder:"TIME" help:"Write the index's snapshot this often when it changed (${default}); 0: only at the stop."`
