@@ -119,6 +119,7 @@ func (s *server) registerThrottled(limits httpd.Limits, protocol *awsjson.Handle
 		by("work", func() int64 { return limits.Work.Refused() + limits.Writes.Refused() }),
 		by("account", func() int64 { return protocol.Throttled().Account }), by("key", func() int64 { return protocol.Throttled().Key }),
 		by("node", func() int64 { return protocol.Throttled().Node }), by("failures", func() int64 { return protocol.Throttled().Failures }),
+		by("lookups", func() int64 { return protocol.Throttled().LookUps }),
 	)
 }
 

@@ -49,21 +49,6 @@ func (h *Handler) roleKey(ctx context.Context, accessKeyID, token string) (sigv4
 	return sigv4.Key{SecretAccessKey: session.Secret, SessionToken: token, Expires: session.Expires, Identity: session.Principal}, nil
 }
 
-// userKey finds an access key of a user of the store.
-func (h *Handler) userKey(ctx context.Context, accessKeyID string) (sigv4.Key, error) {
-	if h.config.Identities == nil {
-		return sigv4.Key{}, sigv4.ErrUnknownKey
-	}
-	secret, principal, err := h.config.Identities.Key(ctx, accessKeyID)
-	if errors.Is(err, iam.ErrUnknownKey) {
-		err = sigv4.ErrUnknownKey
-	}
-	if err != nil {
-		return sigv4.Key{}, err
-	}
-	return sigv4.Key{SecretAccessKey: secret, Identity: principal}, nil
-}
-
 // authenticate verifies the signature of a request for a row, the zero row where there is none, and leaves the body in the
 // buffer.
 func (h *Handler) authenticate(w http.ResponseWriter, r *http.Request, row Row, buffer *[]byte) (Caller, error) {
@@ -131,7 +116,7 @@ func (h *Handler) authenticateNode(w http.ResponseWriter, r *http.Request, row R
 	if h.config.Nodes == nil {
 		return unknownNode(claim.AccessKeyID)
 	}
-	keys, principal, err := h.config.Nodes.PublicKeys(r.Context(), inventory.NodeID(claim.AccessKeyID))
+	keys, principal, err := h.publicKeys(r.Context(), inventory.NodeID(claim.AccessKeyID))
 	if errors.Is(err, sigv4.ErrUnknownKey) {
 		return unknownNode(claim.AccessKeyID)
 	}

@@ -140,6 +140,8 @@ type Handler struct {
 	rows     map[string]Row // by target
 	buffers  sync.Pool      // of *[]byte
 	bounds   *bounds
+	// strangers bounds look-ups for who is not known.
+	strangers *strangers
 
 	mu   sync.Mutex
 	seen map[inventory.Partition]bool
@@ -150,7 +152,7 @@ func New(c Config) (*Handler, error) {
 	if c.Keys == nil || len(c.Rows) == 0 {
 		return nil, errors.New("awsjson: keys and rows are required")
 	}
-	h := &Handler{config: c, rows: map[string]Row{}, seen: map[inventory.Partition]bool{}, bounds: newBounds(c.Rates)}
+	h := &Handler{config: c, rows: map[string]Row{}, seen: map[inventory.Partition]bool{}, bounds: newBounds(c.Rates), strangers: newStrangers()}
 	for _, row := range c.Rows {
 		if _, ok := h.rows[row.Target]; ok {
 			return nil, fmt.Errorf("awsjson: target %s has two rows", row.Target)

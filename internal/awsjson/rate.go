@@ -27,8 +27,9 @@ type Rates struct {
 	Failures int
 }
 
-// Throttled is how many requests were refused by each of the [Rates], and how many failed authentications were slowed.
-type Throttled struct{ Account, Key, Node, Failures int64 }
+// Throttled is how many requests were refused by each of the [Rates], how many failed authentications were slowed, and how many
+// requests were refused because too many keys that are not known were being looked up.
+type Throttled struct{ Account, Key, Node, Failures, LookUps int64 }
 
 const (
 	burst = time.Minute
@@ -70,7 +71,7 @@ func newBounds(r Rates) *bounds {
 // Throttled counts since the start.
 func (h *Handler) Throttled() Throttled {
 	b := h.bounds
-	return Throttled{b.accounts.Refused(), b.keys.Refused(), b.nodes.Refused(), b.slowed.Load()}
+	return Throttled{b.accounts.Refused(), b.keys.Refused(), b.nodes.Refused(), b.slowed.Load(), h.strangers.refused.Load()}
 }
 
 // throttled is as observed.
@@ -110,7 +111,7 @@ func (b *bounds) about(c Caller, node inventory.NodeID) error {
 func (h *Handler) failed(r *http.Request, err error, body []byte) (hangUp bool) {
 	var signature *sigv4.Error
 	var f *failure
-	if !errors.As(err, &signature) && (!errors.As(err, &f) || f.hangUp) {
+	if !errors.As(err, &signature) && (!errors.As(err, &f) || f.hangUp || f.name == wire.ThrottlingException) {
 		return false // the server's own fault, or a body that did not come
 	}
 	b := h.bounds

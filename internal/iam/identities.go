@@ -87,7 +87,7 @@ func (d *Identities) Key(ctx context.Context, id string) (secret string, p *Prin
 		return "", nil, ErrUnknownKey
 	}
 	// Whose a key is never changes.
-	o, _, err := d.owners.read(ctx, d, store.Key("accesskey", id), time.Hour)
+	o, _, err := d.owners.read(ctx, d, ownerKey(id), time.Hour)
 	if err != nil {
 		return "", nil, unknown(err)
 	}
@@ -110,6 +110,13 @@ func (d *Identities) Key(ctx context.Context, id string) (secret string, p *Prin
 		judged: true, policies: u.policies, user: u.Name, id: u.ID,
 	}, nil
 }
+
+// Strange reports whether Key would look an id up in the store that it has not found there before.
+func (d *Identities) Strange(id string) bool {
+	return keyID.MatchString(id) && !d.owners.has(ownerKey(id))
+}
+
+func ownerKey(id string) string { return store.Key("accesskey", id) }
 
 // unknown tells what is not there from a store that does not say.
 func unknown(err error) error {
@@ -211,6 +218,14 @@ func (c *cache[T]) read(ctx context.Context, d *Identities, key string, fresh ti
 	}
 	c.entries[key] = cached[T]{e.value, r.Value, r.Revision, now}
 	return e.value, r.Revision, nil
+}
+
+// has reports whether a record was found before, however long ago.
+func (c *cache[T]) has(key string) bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	_, ok := c.entries[key]
+	return ok
 }
 
 // forget has the next read ask the store.

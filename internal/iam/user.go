@@ -264,7 +264,7 @@ func (d *Identities) CreateAccessKey(ctx context.Context, account, name string) 
 		return AccessKey{}, err
 	}
 	// Whose it is comes first: without the user's record, which counts, it is nobody's.
-	owned := store.Key("accesskey", k.ID)
+	owned := ownerKey(k.ID)
 	if err := d.put(ctx, owned, owner{account, u.Name, u.ID}, 0); err != nil {
 		return AccessKey{}, err
 	}
@@ -336,7 +336,7 @@ func (d *Identities) DeleteAccessKey(ctx context.Context, account, name, id stri
 		return nil
 	})
 	if err == nil {
-		d.drop(ctx, store.Key("accesskey", id))
+		d.drop(ctx, ownerKey(id))
 		d.uses.forget(id)
 		d.drop(ctx, useKey(id))
 	}
@@ -351,7 +351,7 @@ func (d *Identities) LastUsed(ctx context.Context, account, id string) (name str
 	var o owner
 	if p := d.declared.userOf(id); p != nil {
 		o = owner{p.Account, p.user, p.id}
-	} else if _, err = d.record(ctx, store.Key("accesskey", id), &o); err != nil {
+	} else if _, err = d.record(ctx, ownerKey(id), &o); err != nil {
 		return "", time.Time{}, "", "", err
 	}
 	if o.Account != account {
