@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"encoding/binary"
 	"errors"
+	"flag"
 	"io"
 	"io/fs"
 	"math/rand/v2"
@@ -17,8 +18,7 @@ import (
 	"stocktake/internal/transfer"
 )
 
-// everyBit has the test of damage try every byte, not a sample.
-const everyBit = "STOCKTAKE_TEST_EVERY_BIT"
+var every = flag.Bool("every", false, "flip a bit of every byte of a file, not of a sample")
 
 // refused checks that a file is damaged, and that restoring it opens no store.
 func refused(t *testing.T, file []byte, what string) {
@@ -65,7 +65,7 @@ func TestFlippedBitIsFound(t *testing.T) {
 		}
 	}
 	more := 100
-	if os.Getenv(everyBit) != "" {
+	if *every {
 		more = 0
 		for i := range file {
 			places[i] = true
