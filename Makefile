@@ -40,16 +40,20 @@ demo: build ## this machine and a simulated fleet in a running service; ARGS=--o
 test: tools ## all tests, race detector on, against the real AWS clients
 	GORACE=atexit_sleep_ms=50 $(GO) test -race -vet=off -p 3 -parallel 4 -timeout 20m ./...
 
-test-long: tools ## the tests of which make test takes a part, as a whole: an hour and more
+test-long: tools ## the tests of which make test takes a part, as a whole: hours; those of faults are in chaos
 	$(GO) test ./e2e -run '^Test(CommandLine|KeysDo|Users)' -count 1 -timeout 60m -fresh-cli
-	$(GO) test ./e2e -run '^TestServersAnswer' -count 1 -timeout 60m -floods
+	$(GO) test ./e2e -run '^TestMatrix$$' -count 1 -timeout 90m -matrix
+	$(GO) test ./e2e -run '^Test(ServersAnswer|WritersOfOneItem|RequestsLeave|Huge|MemoryIs)' -count 1 -timeout 120m -floods
+	$(GO) test ./e2e -run '^TestMutated' -count 1 -timeout 60m -mutations 10000
 	$(GO) test ./internal/simulate/agent -count 1 -timeout 60m -every
 	$(GO) test -race ./internal/store/storetest/stores -run '^TestModel' -count 1 -timeout 60m -seeds 20 -steps 1000
 	$(GO) test ./internal/index -run '^Test(Random|Larger|Frozen|Bulk|Damaged|Everything)' -count 1 -timeout 60m -fleets 20
 	$(GO) test ./internal/wire -run '^Test(Patterns|EntriesAlike)' -count 1 -timeout 60m -tries 100000
 	$(GO) test ./internal/iam/policy -count 1 -timeout 60m -rounds 20000
-	STOCKTAKE_TEST_EVERY_BIT=1 $(GO) test ./internal/backup -run '^TestFlippedBit' -count 1 -timeout 60m
+	$(GO) test ./internal/backup -run '^TestFlippedBit' -count 1 -timeout 60m -every
+	$(GO) test ./internal/agent -run '^TestHostileStrings' -count 1 -timeout 60m -hostile
 	$(GO) test -race ./internal/store/pebble -run '^Test(LawsOneShard|Upgrade)' -count 1 -timeout 60m -every
+	$(GO) test ./internal/store/postgres -run 'CutOffAnywhere' -count 1 -timeout 60m -every
 	$(GO) test ./cmd/stocktake -run '^TestMoved' -count 1 -timeout 60m -moved 160
 
 lint: $(LINT) ## what the linters of .golangci.yml find, formatting included

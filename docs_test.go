@@ -1,42 +1,43 @@
 package house
 
 import (
+	"go/ast"
+	"maps"
 	"os"
 	"path/filepath"
 	"regexp"
+	"slices"
+	"strings"
 	"testing"
 )
 
 var (
-	declaredTest = regexp.MustCompile(`(?m)^func ((?:Test|Fuzz)\w+)\(`)
+	declaredTest = regexp.MustCompile(`^(?:Test|Fuzz)[A-Z]`)
 	namedTest    = regexp.MustCompile(`\b(?:Test|Fuzz)[A-Z]\w+`)
 	quoted       = regexp.MustCompile("`[^`]*`")
+	ofMake       = regexp.MustCompile(`\./(\S+)(?: -\w+)* -run '([^']+)'`)
+	ofChaos      = regexp.MustCompile(`(?m)\b(e2e|pebble) '([^']+)'`)
+	word         = regexp.MustCompile(`[\w.*]+`)
 )
+
+// declaredTests gives the names of the tests in each folder.
+func declaredTests(t *testing.T) map[string][]string {
+	t.Helper()
+	folders := map[string][]string{}
+	for _, s := range sources(t) {
+		for _, d := range s.file.Decls {
+			if f, ok := d.(*ast.FuncDecl); ok && s.test() && declaredTest.MatchString(f.Name.Name) {
+				folders[filepath.Dir(s.path)] = append(folders[filepath.Dir(s.path)], f.Name.Name)
+			}
+		}
+	}
+	return folders
+}
 
 // TestDocumentsNameTestsThatAreThere holds the pages that say which test stands for which promise to the tests there are.
 // What is quoted are commands, which may name many by their beginning.
 func TestDocumentsNameTestsThatAreThere(t *testing.T) {
-	declared := map[string]bool{}
-	files, err := filepath.Glob("internal/*/*_test.go")
-	for _, pattern := range []string{"internal/*/*/*_test.go", "internal/*/*/*/*_test.go", "cmd/*/*_test.go", "e2e/*_test.go", "*_test.go"} {
-		more, fault := filepath.Glob(pattern)
-		if fault != nil {
-			err = fault
-		}
-		files = append(files, more...)
-	}
-	if err != nil {
-		t.Fatal(err)
-	}
-	for _, file := range files {
-		text, err := os.ReadFile(file)
-		if err != nil {
-			t.Fatal(err)
-		}
-		for _, m := range declaredTest.FindAllSubmatch(text, -1) {
-			declared[string(m[1])] = true
-		}
-	}
+	declared := slices.Concat(slices.Collect(maps.Values(declaredTests(t)))...)
 	for _, page := range []string{"docs/reliability.md", "docs/security.md", "docs/threat-model.md"} {
 		text, err := os.ReadFile(page)
 		if err != nil {
@@ -47,9 +48,46 @@ func TestDocumentsNameTestsThatAreThere(t *testing.T) {
 			t.Errorf("%s names %d tests: is it still written so?", page, len(names))
 		}
 		for _, name := range names {
-			if !declared[name] {
+			if !slices.Contains(declared, name) {
 				t.Errorf("%s names %s, which is no test", page, name)
 			}
 		}
 	}
+}
+
+// TestTargetsRunTestsThatAreThere holds the patterns by which make and scripts/chaos choose tests: each word of one finds a
+// test that the others do not. A test that is renamed would else be left out without a word.
+func TestTargetsRunTestsThatAreThere(t *testing.T) {
+	declared, checked := declaredTests(t), 0
+	for file, command := range map[string]*regexp.Regexp{"Makefile": ofMake, "scripts/chaos": ofChaos} {
+		text, err := os.ReadFile(file)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, found := range command.FindAllStringSubmatch(string(text), -1) {
+			folder, pattern := found[1], strings.ReplaceAll(found[2], "$$", "$")
+			if folder == "pebble" {
+				folder = "internal/store/pebble"
+			}
+			all := matching(t, declared[folder], pattern)
+			for _, at := range word.FindAllStringIndex(pattern, -1) {
+				checked++
+				if without := matching(t, declared[folder], pattern[:at[0]]+"=+"+pattern[at[1]:]); len(without) == len(all) {
+					t.Errorf("%s runs '%s' of %s, and no test is there for %q", file, pattern, folder, pattern[at[0]:at[1]])
+				}
+			}
+		}
+	}
+	if checked < 80 {
+		t.Errorf("%d words were checked: are tests still chosen so?", checked)
+	}
+}
+
+func matching(t *testing.T, names []string, pattern string) []string {
+	t.Helper()
+	chosen, err := regexp.Compile(pattern)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return slices.DeleteFunc(slices.Clone(names), func(name string) bool { return !chosen.MatchString(name) })
 }

@@ -16,7 +16,7 @@ import (
 	"stocktake/internal/iam/policy"
 )
 
-var matrix = flag.Bool("matrix", false, "ask every action by every key with the aws CLI, not every twentieth")
+var matrix = flag.Bool("matrix", false, "ask every action by every key with the aws CLI, not a sample")
 
 // The nodes of the matrix: those with patterns and narrow policies may touch the first alone.
 const (
