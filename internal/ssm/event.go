@@ -7,6 +7,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"slices"
 	"time"
 
 	"stocktake/internal/inventory"
@@ -60,12 +61,26 @@ func (i ignoredItem) reason() string {
 	return fmt.Sprintf("The inventory item with type name %s was sent with a disabled schema version %s. You must send a version greater than %s", i.Type, i.Version, i.Disabled)
 }
 
-// recordIgnored keeps one event a node, type, version and day: the key says all four.
+// mostIgnored is how many events of ignored items a node and type make in a day: whoever reports chooses versions freely.
+const mostIgnored = 8
+
+// recordIgnored keeps one event a node, type, version and day, of the first versions: the key says all four.
 func (s *Service) recordIgnored(ctx context.Context, node inventory.NodeKey, now time.Time, ignored []ignoredItem) error {
+	digest := func(parts ...string) string {
+		sum := sha256.Sum256([]byte(store.Key(parts...)))
+		return hex.EncodeToString(sum[:8])
+	}
 	for _, i := range ignored {
-		day := now.Truncate(24 * time.Hour)
-		name := sha256.Sum256([]byte(store.Key("ignored", string(node.Node), string(i.Type), i.Version)))
-		err := s.recordEvent(ctx, eventKey(node.Partition, day, hex.EncodeToString(name[:8])), Event{
+		day := eventKey(node.Partition, now.Truncate(24*time.Hour), digest("ignored", string(node.Node), string(i.Type)))
+		key := day + digest(i.Version)
+		had, err := s.store.ListRecords(ctx, day, "", mostIgnored)
+		if err != nil {
+			return err
+		}
+		if len(had) >= mostIgnored || slices.ContainsFunc(had, func(r store.Record) bool { return r.Key == key }) {
+			continue
+		}
+		err = s.recordEvent(ctx, key, Event{
 			Time: now, ActionStatus: "failed", Action: "put", ResourceType: "managed-instance",
 			ResourceID: string(node.Node), ActionReason: i.reason(), Type: i.Type,
 		})
