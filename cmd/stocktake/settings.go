@@ -78,6 +78,8 @@ type limitSettings struct {
 	CustomTypes      int  `default:"${limit_custom_types}" placeholder:"N" help:"Custom types of an account in a region (${default})."`
 	CustomAttributes int  `default:"${limit_custom_attributes}" placeholder:"N" help:"Attributes of a custom type (${default})."`
 	ComplianceTypes  int  `default:"${limit_compliance_types}" placeholder:"N" help:"Custom compliance types of a node (${default})."`
+	SubTypes         int  `default:"${limit_sub_types}" placeholder:"N" help:"Compliance types of an account in a region (${default})."`
+	Activations      int  `default:"${limit_activations}" placeholder:"N" help:"Activations of an account, those that expired within a month included (${default})."`
 	PageNodes        int  `default:"0" placeholder:"N" help:"MaxResults of GetInventory; 0: 50, or 1000 with extensions (${default})."`
 	PageEntries      int  `default:"0" placeholder:"N" help:"MaxResults of ListInventoryEntries; 0: 50, or 1000 with extensions (${default})."`
 	AggregateRows    int  `default:"${limit_aggregate_rows}" placeholder:"N" help:"Rows of one page of counts (${default})."`
@@ -98,6 +100,8 @@ func defaults() kong.Option {
 		"limit_custom_types":      strconv.Itoa(d.CustomTypes),
 		"limit_custom_attributes": strconv.Itoa(d.CustomAttributes),
 		"limit_compliance_types":  strconv.Itoa(d.ComplianceTypes),
+		"limit_sub_types":         strconv.Itoa(d.SubTypes),
+		"limit_activations":       strconv.Itoa(d.Activations),
 		"limit_aggregate_rows":    strconv.Itoa(d.AggregateRows),
 		"limit_aggregate_work":    strconv.Itoa(d.AggregateWork),
 		"limit_nodes":             strconv.Itoa(d.Nodes),
@@ -142,6 +146,8 @@ func (s *settings) limits() inventory.Limits {
 		CustomTypes:      s.Limits.CustomTypes,
 		CustomAttributes: s.Limits.CustomAttributes,
 		ComplianceTypes:  s.Limits.ComplianceTypes,
+		SubTypes:         s.Limits.SubTypes,
+		Activations:      s.Limits.Activations,
 		Retention:        time.Duration(s.Retention),
 		PageNodes:        cmp.Or(s.Limits.PageNodes, d.PageNodes),
 		PageEntries:      cmp.Or(s.Limits.PageEntries, d.PageEntries),
@@ -245,6 +251,8 @@ func (s *settings) checkCounts() error {
 		{"limit_custom_types", s.Limits.CustomTypes, 100_000},
 		{"limit_custom_attributes", s.Limits.CustomAttributes, 1000},
 		{"limit_compliance_types", s.Limits.ComplianceTypes, 1000},
+		{"limit_sub_types", s.Limits.SubTypes, 100_000},
+		{"limit_activations", s.Limits.Activations, 1_000_000},
 		{"limit_page_nodes", s.limits().PageNodes, most},
 		{"limit_page_entries", s.limits().PageEntries, most},
 		{"limit_aggregate_rows", s.Limits.AggregateRows, 1_000_000},

@@ -15,6 +15,11 @@ type Limits struct {
 	CustomAttributes int
 	// ComplianceTypes bounds the custom compliance types (`Custom:...`) of a node (AWS: 10).
 	ComplianceTypes int
+	// SubTypes bounds the compliance types of all nodes of a partition, Association and Patch apart.
+	SubTypes int
+	// Activations bounds the activations of an account, in all its regions: those that can be used, and those that expired
+	// no more than a month ago.
+	Activations int
 	// Retention is how long a document is kept after the last report of it arrived (AWS: 30 days); 0 keeps it for ever.
 	Retention time.Duration
 	// PageNodes and PageEntries bound MaxResults of GetInventory and ListInventoryEntries (AWS: 50).
@@ -41,6 +46,8 @@ func DefaultLimits() Limits {
 		CustomTypes:      20,
 		CustomAttributes: 50,
 		ComplianceTypes:  10,
+		SubTypes:         1000,
+		Activations:      10_000,
 		Retention:        30 * 24 * time.Hour,
 		PageNodes:        50,
 		PageEntries:      50,

@@ -24,6 +24,7 @@ const (
 	defaultActivationLife = 24 * time.Hour
 	mostActivationLife    = 30 * 24 * time.Hour
 	mostRegistrations     = 1000
+	expiredActivationLife = 30 * 24 * time.Hour // ours: how long one that expired is still listed
 	activationsListed     = 50
 	activationsRead       = 500 // at once, where most may be passed over
 	codeLength            = 20
@@ -118,6 +119,12 @@ func (s *Service) CreateActivation(ctx context.Context, p inventory.Partition, i
 	case len(a.Tags) > mostTags:
 		return "", "", inventory.Errorf(inventory.TooManyTags, "The activation has %d tags; a node keeps at most %d.", len(a.Tags), mostTags)
 	}
+	lock := s.activations.of(inventory.NodeKey{Partition: inventory.Partition{Account: p.Account}})
+	lock.Lock() // so that no two take one place
+	defer lock.Unlock()
+	if err := s.checkActivations(ctx, p.Account); err != nil {
+		return "", "", err
+	}
 	code = newCode()
 	a.Code = s.sealCode(a.ID, code)
 	// First what leads to it: an id without its activation is nothing.
@@ -126,6 +133,46 @@ func (s *Service) CreateActivation(ctx context.Context, p inventory.Partition, i
 	}
 	err = s.swapRecord(ctx, activationKey(p, a.ID), a, 0)
 	return a.ID, code, err
+}
+
+// checkActivations judges whether an account has room for one more activation. Where several servers make some at the same
+// moment, there may be as many more.
+func (s *Service) checkActivations(ctx context.Context, account string) error {
+	have := 0
+	err := eachRecord(ctx, s.store, store.Key(recordActivation, account, ""), func(store.Record) error { have++; return nil })
+	if err != nil || have < s.cfg.Limits.Activations {
+		return err
+	}
+	return inventory.Errorf(inventory.InvalidParameters,
+		"The account has %d activations in all regions, the most it can have (limit_activations). Delete some with DeleteActivation; those that expired go by themselves after a month.", have)
+}
+
+// pruneActivations drops activations a month after they expired.
+func (s *Service) pruneActivations(ctx context.Context) error {
+	past := time.Now().Add(-expiredActivationLife)
+	return eachRecord(ctx, s.store, store.Key(recordActivation, ""), func(rec store.Record) error {
+		a, err := parseActivation(rec)
+		if err != nil || !a.Expires.Before(past) {
+			return err
+		}
+		// First what leads to it: the record that is found again goes last.
+		if err := s.dropActivationID(ctx, a.ID); err != nil {
+			return err
+		}
+		return s.dropRecord(ctx, rec)
+	})
+}
+
+// dropActivationID drops what leads to an activation.
+func (s *Service) dropActivationID(ctx context.Context, id string) error {
+	rec, err := s.store.Record(ctx, store.Key(recordActivationID, id))
+	if errors.Is(err, store.ErrNotFound) {
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	return s.dropRecord(ctx, rec)
 }
 
 // orderedTags gives tags by key; of several with one key the last holds.
@@ -156,14 +203,7 @@ func (s *Service) DeleteActivation(ctx context.Context, p inventory.Partition, i
 	if err != nil {
 		return err
 	}
-	rec, err := s.store.Record(ctx, store.Key(recordActivationID, id))
-	if err == nil {
-		err = s.store.DeleteRecord(ctx, rec.Key, rec.Revision)
-	}
-	if errors.Is(err, store.ErrNotFound) || errors.Is(err, store.ErrConflict) {
-		return nil
-	}
-	return err
+	return s.dropActivationID(ctx, id)
 }
 
 // The keys activations are filtered by.

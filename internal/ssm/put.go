@@ -7,7 +7,6 @@ import (
 	"slices"
 	"strings"
 	"time"
-	"unicode/utf8"
 
 	"stocktake/internal/inventory"
 	"stocktake/internal/store"
@@ -319,57 +318,6 @@ func (r *report) checkBuiltIn(it *inventory.Item, bare bool) error {
 		return inventory.Errorf(inventory.UnsupportedInventorySchemaVersion, "The inventory type %s has schema version %s; %s isn't supported.", it.Type, schema.Version, it.SchemaVersion)
 	}
 	return nil
-}
-
-// checkContext judges an item's context and gives the sub-type it names.
-func (r *report) checkContext(it *inventory.Item) (string, error) {
-	if it.Type != inventory.TypeComplianceItem {
-		if len(it.Context) > 0 {
-			return "", inventory.ItemErrorf(inventory.UnsupportedInventoryItemContext, it.Type, "The inventory type %s doesn't take a Context.", it.Type)
-		}
-		return "", nil
-	}
-	schema, _ := inventory.BuiltIn(it.Type)
-	for _, a := range it.Context {
-		if known, ok := schema.Attribute(a.Name); !ok || known.Name != a.Name || !known.Context {
-			return "", inventory.Errorf(inventory.InvalidInventoryItemContext, "The Context of %s takes ComplianceType, ExecutionId, ExecutionType and ExecutionTime; %q isn't among them.", it.Type, clip(a.Name))
-		}
-	}
-	sub, _ := it.Context.Get("ComplianceType")
-	if sub == "" || utf8.RuneCountInString(sub) > 100 {
-		return "", inventory.Errorf(inventory.InvalidInventoryItemContext, "The Context of %s needs a ComplianceType of 1 to 100 characters.", it.Type)
-	}
-	if kind := complianceKind(sub); kind != knownCompliance && r.node.Item(inventory.ItemKey{Type: it.Type, SubType: sub}) == nil {
-		own := 0
-		for _, state := range r.node.ItemsOf(it.Type) {
-			if complianceKind(state.SubType) == kind {
-				own++
-			}
-		}
-		if own >= r.s.cfg.Limits.ComplianceTypes {
-			return "", inventory.Errorf(inventory.SubTypeCountLimitExceeded, "The node %s has %d custom compliance types already, the most a node can have.", r.key.Node, own)
-		}
-	}
-	r.subTypes = append(r.subTypes, sub)
-	return sub, nil
-}
-
-// The kinds of compliance types. The limit holds for the custom ones, and for those nobody knows by themselves: a node
-// could have any number of them otherwise.
-const (
-	knownCompliance = iota // AWS writes it
-	customCompliance
-	otherCompliance
-)
-
-func complianceKind(sub string) int {
-	switch {
-	case sub == "Association" || sub == "Patch":
-		return knownCompliance
-	case strings.HasPrefix(sub, "Custom:"):
-		return customCompliance
-	}
-	return otherCompliance
 }
 
 // checkContent judges attributes: against the schema of a built-in type, or as lessons on one of the account's own.

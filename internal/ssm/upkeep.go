@@ -83,6 +83,7 @@ func (s *Service) dropOld(ctx context.Context, t *tenure) {
 	attempt("retention", func(ctx context.Context) error { return s.runRetention(ctx, t.fence) })
 	attempt("prune the feed", s.prune)
 	attempt("drop old events and deletions", s.pruneRecords)
+	attempt("drop expired activations", s.pruneActivations)
 	attempt("drop what is left of associations", s.pruneAssociations)
 	if s.cfg.Upkeep != nil {
 		attempt("other upkeep", s.cfg.Upkeep)

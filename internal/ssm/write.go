@@ -93,11 +93,17 @@ func (r *report) store(ctx context.Context) error {
 	return r.s.recordIgnored(ctx, r.key, r.now, r.ignored)
 }
 
+// errStale has a report judged anew, by what is stored: no record that it would write over tells how many sub-types there are.
+var errStale = errors.New("what is remembered of sub-types may be too old")
+
 // teach writes what the report teaches.
 func (r *report) teach(ctx context.Context) error {
 	subTypes := r.newSubTypes()
 	if len(r.lessons)+len(subTypes) == 0 {
 		return nil
+	}
+	if r.remembered && len(subTypes) > 0 {
+		return errStale
 	}
 	err := r.s.schemas.learn(ctx, r.key.Partition, r.types, r.lessons, subTypes)
 	r.attempt.taught = r.attempt.taught || errors.Is(err, store.ErrConflict)
