@@ -100,7 +100,11 @@ type configCommand struct {
 	Print configPrintCommand `cmd:"" help:"Print the settings in force, as a configuration file that says where each came from."`
 }
 
-type configPrintCommand struct{ settings }
+// configPrintCommand has the settings of all commands: those of serve, and those of backups.
+type configPrintCommand struct {
+	settings
+	placeSettings
+}
 
 // Run prints every setting. Secrets are not shown: only where they would come from.
 func (c *configPrintCommand) Run(p *process, k *kong.Context) error {

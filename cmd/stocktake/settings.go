@@ -18,7 +18,8 @@ import (
 )
 
 // settings are what the service can be told. A field is a flag; its environment variable and its key in the file follow
-// from the flag's name (see layers). docs/configuration.md has a line for each, and a test holds it to that.
+// from the flag's name (see layers). docs/configuration.md has a line for each and for those of backups, and a test holds it
+// to that.
 type settings struct {
 	Config string `help:"Read settings from this YAML file." placeholder:"FILE"`
 
