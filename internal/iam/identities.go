@@ -56,6 +56,8 @@ type Identities struct {
 	users  *cache[user]
 	roles  *cache[role]
 	uses   *uses
+
+	creating sync.Mutex // held while a user or role is made
 }
 
 // Open gives the users and roles of a store. Close them before it, where requests are verified by them.

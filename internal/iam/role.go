@@ -62,7 +62,7 @@ func (d *Identities) CreateRole(ctx context.Context, r Role) (Role, error) {
 		return Role{}, refuse(AlreadyExists, "Role with name %s already exists.", r.Name)
 	}
 	r.ID, r.Created = seal.NewID("AROA"), d.second()
-	err := d.put(ctx, roleKey(r.Account, r.Name), role{Role: r}, 0)
+	err := d.create(ctx, roleKey(r.Account, ""), roleKey(r.Account, r.Name), role{Role: r}, "RolesPerAccount", mostRoles)
 	if errors.Is(err, store.ErrConflict) {
 		err = refuse(AlreadyExists, "Role with name %s already exists.", r.Name)
 	}

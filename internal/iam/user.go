@@ -125,7 +125,7 @@ func (d *Identities) CreateUser(ctx context.Context, account, name, path string,
 		return User{}, refuse(AlreadyExists, "User with name %s already exists.", name)
 	}
 	u := user{User: User{Account: account, Name: name, Path: path, ID: seal.NewID("AIDA"), Created: d.second(), Tags: tags}}
-	err := d.put(ctx, userKey(account, name), u, 0)
+	err := d.create(ctx, userKey(account, ""), userKey(account, name), u, "UsersPerAccount", mostUsers)
 	if errors.Is(err, store.ErrConflict) {
 		err = refuse(AlreadyExists, "User with name %s already exists.", name)
 	}
