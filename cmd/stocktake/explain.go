@@ -104,6 +104,15 @@ func explainTables(out io.Writer, e *wire.ExplainNodeResponse) error {
 		fmt.Fprintf(table, "%s\t%s\t%s\t%s\t%s\t%s\n", cmp.Or(a.AssociationName, a.AssociationId), a.DocumentName, a.DetailedStatus,
 			shown(a.LastRunTime), shown(a.NextRunTime), strings.TrimSpace(a.Summary))
 	}
+	if err := table.Flush(); err != nil {
+		return err
+	}
+	if len(e.IgnoredItems) > 0 {
+		fmt.Fprintln(table, "\nIGNORED ITEM\tVERSION\tDISABLED UP TO\tSINCE")
+	}
+	for _, i := range e.IgnoredItems {
+		fmt.Fprintf(table, "%s\t%s\t%s\t%s\n", i.TypeName, i.SchemaVersion, i.DisabledVersion, shown(i.Time))
+	}
 	return table.Flush()
 }
 

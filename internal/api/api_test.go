@@ -4,7 +4,6 @@ import (
 	"encoding/json"
 	"fmt"
 	"regexp"
-	"slices"
 	"strconv"
 	"strings"
 	"testing"
@@ -12,8 +11,6 @@ import (
 
 	"github.com/cockroachdb/datadriven"
 
-	"stocktake/internal/inventory"
-	"stocktake/internal/ssm"
 	"stocktake/internal/store/storetest/stores"
 )
 
@@ -100,7 +97,6 @@ var commands = map[string]func(s *script, t *testing.T, d *datadriven.TestData) 
 	"pause":   (*script).pause,
 	"break":   (*script).breakStore,
 	"mend":    (*script).mendStore,
-	"events":  (*script).events,
 	"limits":  (*script).limits,
 	"rules":   (*script).rules,
 	"restart": (*script).restart,
@@ -459,27 +455,4 @@ func (s *script) wait(t *testing.T, d *datadriven.TestData) string {
 		time.Sleep(5 * time.Millisecond)
 	}
 	return "deletions are still in progress\n"
-}
-
-func (s *script) events(t *testing.T, d *datadriven.TestData) string {
-	account := map[string]string{"root": "000000000000", "other": "111122223333"}[option(d, "key", "root")]
-	var lines []string
-	err := s.service.Events(t.Context(), inventory.Partition{Account: account, Region: defaultRegion}, func(e ssm.Event) error {
-		if time.Since(e.Time).Abs() > 5*time.Minute {
-			t.Errorf("event is of %s", e.Time)
-		}
-		e.Time = time.Time{}
-		var members map[string]any
-		if err := json.Unmarshal([]byte(compact(e)), &members); err != nil {
-			return err
-		}
-		delete(members, "time")
-		lines = append(lines, compact(members))
-		return nil
-	})
-	if err != nil {
-		d.Fatalf(t, "%v", err)
-	}
-	slices.Sort(lines) // several workers delete at a time
-	return strings.Join(lines, "\n") + "\n"
 }

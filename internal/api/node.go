@@ -77,5 +77,10 @@ func (a nodeActions) explain(ctx context.Context, c awsjson.Caller, r *wire.Node
 			NextRunTime: run.Next, Summary: run.Summary,
 		})
 	}
+	for _, i := range e.Ignored {
+		answer.IgnoredItems = append(answer.IgnoredItems, wire.IgnoredItem{
+			TypeName: string(i.Type), SchemaVersion: i.Version, DisabledVersion: i.Disabled, Time: i.Time,
+		})
+	}
 	return answer, nil
 }

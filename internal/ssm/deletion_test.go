@@ -84,39 +84,6 @@ func TestDeletionIsResumedWhereverItStopped(t *testing.T) {
 	}
 }
 
-// TestEveryDeletedNodeHasItsEvent stops a job in the middle: the events of before and after add up, each once.
-func TestEveryDeletedNodeHasItsEvent(t *testing.T) {
-	const nodes = 20
-	tr := newTrial(t)
-	tr.stop()
-	tr.hold(inventory.CauseDeletion, 7)
-	tr.start()
-	for n := range nodes {
-		tr.mustReport(node(n), item(rack, entry("Location", "A")))
-	}
-	if _, err := tr.remove(ssm.DeleteInventoryInput{Type: rack}); err != nil {
-		t.Fatal(err)
-	}
-	tr.stop()
-	tr.wrap = nil
-	tr.start()
-	defer tr.stop()
-	tr.finished()
-	events := map[string]int{}
-	err := tr.Events(t.Context(), home, func(e ssm.Event) error { events[e.Action+" "+e.ResourceID]++; return nil })
-	if err != nil {
-		t.Fatal(err)
-	}
-	for n := range nodes {
-		if got := events["delete "+string(node(n))]; got != 1 {
-			t.Errorf("%s has %d events", node(n), got)
-		}
-	}
-	if events["delete-summary "] != 1 || len(events) != nodes+1 {
-		t.Errorf("the events are %v", events)
-	}
-}
-
 // TestRacingDeletionsAreOne begins many deletions of one type at the same time.
 func TestRacingDeletionsAreOne(t *testing.T) {
 	const callers = 16

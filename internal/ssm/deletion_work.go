@@ -2,9 +2,7 @@ package ssm
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
-	"fmt"
 	"slices"
 	"sync"
 	"time"
@@ -231,15 +229,6 @@ func (w *deletionWork) deleteFrom(ctx context.Context, key inventory.NodeKey) er
 		if len(gone) == 0 {
 			return nil
 		}
-		// The event comes first, under a key of its own: a job that is cut short here tells it again, and not twice.
-		now := time.Now().UTC()
-		err = s.recordEvent(ctx, eventKey(key.Partition, w.what.Started, w.what.ID+"-"+string(key.Node)), Event{
-			Time: now, ActionStatus: "succeeded", Action: "delete", ResourceType: "managed-instance",
-			ResourceID: string(key.Node), Type: w.what.Type,
-		})
-		if err != nil {
-			return err
-		}
 		if err := s.dropItems(ctx, w.tenure.fence, scan, inventory.CauseDeletion, covered, false); err != nil {
 			return err
 		}
@@ -259,44 +248,15 @@ func (w *deletionWork) count(gone []inventory.ItemState) {
 	}
 }
 
-// finish tells the summary event and marks the job done.
+// finish marks the job done.
 func (w *deletionWork) finish(ctx context.Context) error {
 	w.mu.Lock()
 	for i := range w.left {
 		w.left[i].Remaining = 0 // replaced by later reports, if not removed
 	}
 	w.mu.Unlock()
-	now := time.Now().UTC()
-	err := w.service.recordEvent(ctx, eventKey(w.job.partition, w.what.Started, "summary-"+w.what.ID), Event{
-		Time: now, ActionStatus: "succeeded", Action: "delete-summary", ResourceType: "managed-instance",
-		ActionReason: fmt.Sprintf("The delete for type name %s was completed. The deletion summary is: %s", w.what.Type, w.summaryText()),
-		Type:         w.what.Type,
-	})
-	if err != nil {
-		return err
-	}
 	if err := w.save(ctx, true, true); err != nil {
 		return err
 	}
 	return w.job.unclaim(ctx)
-}
-
-// summaryText is the summary as the event quotes it.
-func (w *deletionWork) summaryText() string {
-	type version struct {
-		Version   string `json:"version"`
-		Count     int    `json:"count"`
-		Remaining int    `json:"remainingCount"`
-	}
-	summary := struct {
-		Total     int       `json:"totalCount"`
-		Remaining int       `json:"remainingCount"`
-		Items     []version `json:"summaryItems"`
-	}{Items: []version{}}
-	summary.Total, summary.Remaining = Deletion{Versions: w.left}.Total()
-	for _, v := range w.left {
-		summary.Items = append(summary.Items, version(v))
-	}
-	text, _ := json.Marshal(summary) // strings and numbers always marshal
-	return string(text)
 }

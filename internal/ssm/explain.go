@@ -22,6 +22,8 @@ type Explanation struct {
 	Refusal  *Refusal
 	KeySince time.Time // of a managed node's key pair
 	Runs     []NodeRun
+	// Ignored are the items of disabled schema versions that it sent lately, the oldest first.
+	Ignored []IgnoredItem
 	Verdict
 }
 
@@ -74,6 +76,9 @@ func (s *Service) ExplainNode(ctx context.Context, p inventory.Partition, id inv
 			return e, err
 		}
 		e.KeySince = identity.KeySince
+	}
+	if e.Ignored, err = s.ignoredOf(ctx, key); err != nil {
+		return e, err
 	}
 	e.Verdict = e.judge(time.Now().UTC())
 	return e, nil

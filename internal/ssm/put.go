@@ -141,7 +141,7 @@ type report struct {
 	contents map[inventory.ItemKey]content
 	lessons  map[inventory.TypeName]customSchema
 	subTypes []string
-	ignored  []ignoredItem
+	ignored  []IgnoredItem
 	attempt  *attempt
 }
 
@@ -200,7 +200,7 @@ func (r *report) judge(given *inventory.Item) error {
 	it, bare := r.restated(given)
 	if it.Type.Custom() {
 		if own := r.ownSchema(it.Type); !bare && own.Disabled != "" && compareVersions(it.SchemaVersion, own.Disabled) <= 0 {
-			r.ignored = append(r.ignored, ignoredItem{Type: it.Type, Version: it.SchemaVersion, Disabled: own.Disabled})
+			r.ignored = append(r.ignored, IgnoredItem{Time: r.now, Type: it.Type, Version: it.SchemaVersion, Disabled: own.Disabled})
 			return nil
 		}
 	} else if err := r.checkBuiltIn(it, bare); err != nil {

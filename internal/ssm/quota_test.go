@@ -8,10 +8,6 @@ import (
 	"strconv"
 	"strings"
 	"testing"
-	"testing/synctest"
-	"time"
-
-	"github.com/google/go-cmp/cmp"
 
 	"stocktake/internal/inventory"
 	"stocktake/internal/ssm"
@@ -138,48 +134,4 @@ func TestUnknownAttributesAreCountedAndLoggedOnce(t *testing.T) {
 	if strings.Contains(log.String(), "secret value") {
 		t.Errorf("the log tells values:\n%s", log.String())
 	}
-}
-
-// TestIgnoredItemsMakeFewEvents has two nodes send a disabled type under fifty versions, again and again.
-func TestIgnoredItemsMakeFewEvents(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		tr := newTrial(t)
-		defer tr.stop()
-		highest := item(rack, entry("Location", "A"))
-		highest.SchemaVersion = "99.0"
-		tr.mustReport(node(1), highest)
-		if _, err := tr.remove(ssm.DeleteInventoryInput{Type: rack, SchemaOption: ssm.DisableSchema}); err != nil {
-			t.Fatal(err)
-		}
-		tr.finished()
-		var ignored []inventory.Item
-		for version := range 50 {
-			it := item(rack, entry("Location", "B"))
-			it.SchemaVersion = fmt.Sprintf("%d.0", 1+version)
-			ignored = append(ignored, it)
-		}
-		days := []map[string]int{}
-		for range 2 {
-			for range 3 {
-				tr.mustReport(node(1), ignored...)
-				tr.mustReport(node(2), ignored[:2]...)
-			}
-			events := map[string]int{}
-			err := tr.Events(t.Context(), home, func(e ssm.Event) error {
-				if e.Action == "put" {
-					events[e.ResourceID]++
-				}
-				return nil
-			})
-			if err != nil {
-				t.Fatal(err)
-			}
-			days = append(days, events)
-			time.Sleep(day)
-		}
-		want := []map[string]int{{string(node(1)): 8, string(node(2)): 2}, {string(node(1)): 16, string(node(2)): 4}}
-		if diff := cmp.Diff(want, days); diff != "" {
-			t.Error(diff)
-		}
-	})
 }

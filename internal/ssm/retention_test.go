@@ -2,12 +2,14 @@ package ssm_test
 
 import (
 	"context"
+	"fmt"
 	"testing"
 	"testing/synctest"
 	"time"
 
 	"stocktake/internal/inventory"
 	"stocktake/internal/ssm"
+	"stocktake/internal/store"
 )
 
 const (
@@ -238,37 +240,53 @@ func TestRetentionOfZeroKeepsForEver(t *testing.T) {
 	})
 }
 
-// TestOldRecordsGo lets a month pass over a deletion and its events; the feed keeps a week.
+// ignored counts the nodes that it is told of that items of theirs were ignored, and the events of the release before.
+func (tr *trial) ignored() (n int) {
+	tr.t.Helper()
+	for _, kind := range []string{"ignored", "event"} {
+		records, err := tr.store.ListRecords(context.Background(), kind+"/", "", 10)
+		if err != nil {
+			tr.t.Fatal(err)
+		}
+		n += len(records)
+	}
+	return n
+}
+
+// TestOldRecordsGo lets a month pass over a deletion and an ignored item, and over what the release before kept of a
+// deletion; the feed keeps a week.
 func TestOldRecordsGo(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		tr := newTrial(t)
 		defer tr.stop()
 		tr.mustReport(node(1), item("Custom:Rack", entry("Location", "A")))
 		const token = "00000000-0000-4000-8000-000000000001"
-		d, err := tr.DeleteInventory(t.Context(), home, ssm.DeleteInventoryInput{Type: "Custom:Rack", ClientToken: token})
+		d, err := tr.DeleteInventory(t.Context(), home, ssm.DeleteInventoryInput{Type: "Custom:Rack", SchemaOption: ssm.DisableSchema, ClientToken: token})
 		if err != nil {
 			t.Fatal(err)
 		}
 		synctest.Wait()
-		kept := func() (deletions, events int) {
+		tr.mustReport(node(1), item("Custom:Rack", entry("Location", "A")))
+		former := store.Record{Key: store.Key("event", home.Account, home.Region, fmt.Sprintf("%020d", time.Now().UnixNano()), "summary"), Value: []byte("{}")}
+		if _, err := tr.store.PutRecord(t.Context(), former); err != nil {
+			t.Fatal(err)
+		}
+		kept := func() (deletions, ignored int) {
 			out, err := tr.DescribeInventoryDeletions(t.Context(), home, ssm.DescribeInventoryDeletionsInput{})
 			if err != nil {
 				t.Fatal(err)
 			}
-			if err := tr.Events(t.Context(), home, func(ssm.Event) error { events++; return nil }); err != nil {
-				t.Fatal(err)
-			}
-			return len(out.Deletions), events
+			return len(out.Deletions), tr.ignored()
 		}
 		time.Sleep(30*day - time.Hour)
 		synctest.Wait()
-		if deletions, events := kept(); deletions != 1 || events != 2 {
-			t.Errorf("within a month %d deletions and %d events are kept", deletions, events)
+		if deletions, ignored := kept(); deletions != 1 || ignored != 2 {
+			t.Errorf("within a month %d deletions and %d of ignored items and events are kept", deletions, ignored)
 		}
 		time.Sleep(3 * time.Hour)
 		synctest.Wait()
-		if deletions, events := kept(); deletions != 0 || events != 0 {
-			t.Errorf("after a month %d deletions and %d events are kept", deletions, events)
+		if deletions, ignored := kept(); deletions != 0 || ignored != 0 {
+			t.Errorf("after a month %d deletions and %d of ignored items and events are kept", deletions, ignored)
 		}
 		_, err = tr.DescribeInventoryDeletions(t.Context(), home, ssm.DescribeInventoryDeletionsInput{ID: d.ID})
 		wantCode(t, err, inventory.InvalidDeletionID)

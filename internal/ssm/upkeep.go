@@ -82,8 +82,9 @@ func (s *Service) dropOld(ctx context.Context, t *tenure) {
 	}
 	attempt("retention", func(ctx context.Context) error { return s.runRetention(ctx, t.fence) })
 	attempt("prune the feed", s.prune)
-	attempt("drop old events and deletions", s.pruneRecords)
 	attempt("drop expired activations", s.pruneActivations)
+	attempt("drop old deletions", s.pruneDeletions)
+	attempt("drop what is told of ignored items", s.pruneIgnored)
 	attempt("drop what is left of associations", s.pruneAssociations)
 	if s.cfg.Upkeep != nil {
 		attempt("other upkeep", s.cfg.Upkeep)
@@ -251,20 +252,11 @@ func (s *Service) writeRecord(ctx context.Context, key string, v any, revision u
 	return err
 }
 
-// pruneRecords drops events and finished deletions that are older than they are told of.
-func (s *Service) pruneRecords(ctx context.Context) error {
+// pruneDeletions drops finished deletions that are older than they are told of.
+func (s *Service) pruneDeletions(ctx context.Context) error {
 	now := time.Now()
 	var old []store.Record
-	err := eachRecord(ctx, s.store, store.Key(recordEvent, ""), func(rec store.Record) error {
-		if parts := store.KeyParts(rec.Key); len(parts) > 3 && parts[3] < fmt.Sprintf("%020d", now.Add(-eventLife).UnixNano()) {
-			old = append(old, rec)
-		}
-		return nil
-	})
-	if err != nil {
-		return err
-	}
-	err = eachRecord(ctx, s.store, store.Key(recordDeletion, ""), func(rec store.Record) error {
+	err := eachRecord(ctx, s.store, store.Key(recordDeletion, ""), func(rec store.Record) error {
 		d, err := parseDeletion(rec)
 		if err == nil && (d.Done && d.Started.Before(now.Add(-deletionLife)) || !d.settled() && d.Started.Before(now.Add(-unclaimedLife))) {
 			old = append(old, rec)
@@ -274,12 +266,20 @@ func (s *Service) pruneRecords(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
+	if err := s.dropRecords(ctx, old); err != nil {
+		return err
+	}
+	return s.pruneDeletionMarks(ctx)
+}
+
+// dropRecords deletes records as they were read; those that were written since stay.
+func (s *Service) dropRecords(ctx context.Context, old []store.Record) error {
 	for _, rec := range old {
 		if err := s.store.DeleteRecord(ctx, rec.Key, rec.Revision); err != nil && !errors.Is(err, store.ErrConflict) && !errors.Is(err, store.ErrNotFound) {
 			return err
 		}
 	}
-	return s.pruneDeletionMarks(ctx)
+	return nil
 }
 
 // pruneDeletionMarks drops tokens and claims whose deletion is no longer told of. A job is there before what leads to it,

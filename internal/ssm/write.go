@@ -90,7 +90,8 @@ func (r *report) store(ctx context.Context) error {
 	} else {
 		r.s.counters.unchanged.Add(1)
 	}
-	return r.s.recordIgnored(ctx, r.key, r.now, r.ignored)
+	r.s.noteIgnored(ctx, r.key, r.ignored)
+	return nil
 }
 
 // errStale has a report judged anew, by what is stored: no record that it would write over tells how many sub-types there are.

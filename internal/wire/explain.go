@@ -16,6 +16,7 @@ type ExplainNodeResponse struct {
 	LastRefusal       *ExplainedRefusal
 	Registration      *ExplainedRegistration
 	Associations      []ExplainedAssociation
+	IgnoredItems      []IgnoredItem
 	Verdict           string
 	NextSteps         []string
 }
@@ -48,6 +49,7 @@ func (r *ExplainNodeResponse) members() []member {
 		structureMember("LastRefusal", &r.LastRefusal),
 		structureMember("Registration", &r.Registration),
 		presentStructures("Associations", &r.Associations),
+		structuresMember("IgnoredItems", &r.IgnoredItems, 0, maxRows),
 		textMember("Verdict", &r.Verdict),
 		textsMember("NextSteps", &r.NextSteps, 0, maxRows, nil),
 	}
@@ -160,5 +162,22 @@ func (a *ExplainedAssociation) members() []member {
 		momentMember("LastSuccessTime", &a.LastSuccessTime),
 		momentMember("NextRunTime", &a.NextRunTime),
 		textMember("Summary", &a.Summary),
+	}
+}
+
+// An IgnoredItem is one that a node sent and that was not stored, because its schema version is disabled.
+type IgnoredItem struct {
+	TypeName        string
+	SchemaVersion   string
+	DisabledVersion string    // with all below it
+	Time            time.Time // when it first came on its day
+}
+
+func (i *IgnoredItem) members() []member {
+	return []member{
+		textMember("TypeName", &i.TypeName),
+		textMember("SchemaVersion", &i.SchemaVersion),
+		textMember("DisabledVersion", &i.DisabledVersion),
+		momentMember("Time", &i.Time),
 	}
 }
