@@ -33,8 +33,8 @@ import (
 // Chains is how many chains a journal has.
 const Chains = 16
 
-// ChainOf gives the chain of an account's lines; that of nobody is the empty account's.
-func ChainOf(account string) int {
+// chainOf gives the chain of an account's lines; that of nobody is the empty account's.
+func chainOf(account string) int {
 	h := fnv.New32a()
 	_, _ = h.Write([]byte(account)) // a hash does not fail
 	sum := h.Sum32()

@@ -135,7 +135,7 @@ func (e *Event) complete(now time.Time) {
 // chain gives the chain of the event's line, chosen at the first call.
 func (e *Event) chain() int {
 	if e.home == 0 {
-		e.home = ChainOf(e.Account) + 1
+		e.home = chainOf(e.Account) + 1
 	}
 	return e.home - 1
 }

@@ -92,7 +92,7 @@ func FuzzLinesAreOneLine(f *testing.F) {
 func TestAccountsAreSpreadOverChains(t *testing.T) {
 	used := map[int]int{}
 	for i := range 1600 {
-		used[ChainOf(fmt.Sprintf("%012d", 111122223333+i*7919))]++
+		used[chainOf(fmt.Sprintf("%012d", 111122223333+i*7919))]++
 	}
 	for n := range Chains {
 		if used[n] < 40 {

@@ -68,7 +68,7 @@ type told struct {
 // begin finds where to read the chains from.
 func (t *tail) begin(ctx context.Context) error {
 	for number := range Chains {
-		if t.choice.Account != "" && number != ChainOf(t.choice.Account) && number != ChainOf("") {
+		if t.choice.Account != "" && number != chainOf(t.choice.Account) && number != chainOf("") {
 			continue
 		}
 		c := &cursor{chain: number}

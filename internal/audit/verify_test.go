@@ -54,7 +54,7 @@ func written(t *testing.T, n int) (store.Journal, []store.JournalLine) {
 		}
 	}
 	closed(t, trail)
-	lines, err := j.ReadJournal(t.Context(), ChainOf(alice), 0, n+1)
+	lines, err := j.ReadJournal(t.Context(), chainOf(alice), 0, n+1)
 	if err != nil || len(lines) != n {
 		t.Fatalf("%d lines of %d: %v", len(lines), n, err)
 	}
@@ -71,7 +71,7 @@ func resealed(l store.JournalLine, old, replacement string) store.JournalLine {
 func TestVerifySaysWhichLineDiffers(t *testing.T) {
 	j, lines := written(t, 12)
 	at := func(n int) *store.JournalLine { return &lines[n-1] }
-	head := Head{ChainOf(alice), 12, hashOf(at(12).Text)}
+	head := Head{chainOf(alice), 12, hashOf(at(12).Text)}
 	cases := []struct {
 		name   string
 		change func(l []store.JournalLine) []store.JournalLine
@@ -134,7 +134,7 @@ func TestAnyFlippedBitIsFound(t *testing.T) {
 		l := &lines[n]
 		at, bit := random.IntN(len(l.Text)), byte(1)<<random.IntN(8)
 		l.Text[at] ^= bit
-		found := verified(t, &tampered{j, ChainOf(alice), lines})
+		found := verified(t, &tampered{j, chainOf(alice), lines})
 		if !slices.ContainsFunc(found, func(s string) bool { return strings.Contains(s, fmt.Sprintf("line %d ", n+1)) }) {
 			t.Fatalf("bit %x of byte %d of line %d: %q", bit, at, n+1, found)
 		}
@@ -185,11 +185,11 @@ func TestPruningKeepsTheChainWhole(t *testing.T) {
 	if got := brief(t, all(t, j)); len(got) > 2 || got[len(got)-1] != nameOfPruning {
 		t.Errorf("long after: %q", got)
 	}
-	rest, err := j.ReadJournal(t.Context(), ChainOf(alice), 0, 10)
+	rest, err := j.ReadJournal(t.Context(), chainOf(alice), 0, 10)
 	if err != nil {
 		t.Fatal(err)
 	}
-	if found := verified(t, &tampered{j, ChainOf(alice), rest[1:]}); len(rest) > 1 && len(found) == 0 {
+	if found := verified(t, &tampered{j, chainOf(alice), rest[1:]}); len(rest) > 1 && len(found) == 0 {
 		t.Error("one line more was dropped than the chain says, and that is not found")
 	}
 }

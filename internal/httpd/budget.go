@@ -58,9 +58,9 @@ func NewBudget(size int64, wait time.Duration) *Budget {
 	return &Budget{size: size, wait: wait, hurry: min(hurry, wait), patience: patience}
 }
 
-// NewWork makes two budgets of places for requests at work, those that ask and those that write, most at most of each: fewer of
+// newWork makes two budgets of places for requests at work, those that ask and those that write, most at most of each: fewer of
 // both while the processor has more to do than it gets done, down to least.
-func NewWork(least, most int64, wait time.Duration) (asking, writing *Budget) {
+func newWork(least, most int64, wait time.Duration) (asking, writing *Budget) {
 	asking, writing = NewBudget(most, wait), NewBudget(most, wait)
 	asking.pace = newPace(least, most)
 	writing.pace = asking.pace

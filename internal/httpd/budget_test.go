@@ -257,7 +257,7 @@ func TestProcessorTimeGrowsWithWork(t *testing.T) {
 
 // TestLinesGoByOnePace has who asks and who writes give way together, as they share the processor.
 func TestLinesGoByOnePace(t *testing.T) {
-	asking, writing := NewWork(16, 512, time.Second)
+	asking, writing := newWork(16, 512, time.Second)
 	for range 3 {
 		asking.pace.adapt(50*time.Millisecond, true, true)
 	}

@@ -96,7 +96,7 @@ func (p Priority) beyond() int64 {
 func DefaultLimits(memory int64) Limits {
 	cores := int64(runtime.GOMAXPROCS(0))
 	l := Limits{Body: 16 << 20, Budget: NewBudget(memory, time.Second), Answers: NewBudget(memory/2, time.Second), Grace: 8 * time.Second, Rate: 8 << 10}
-	l.Work, l.Writes = NewWork(4*cores, 256*cores, 2*time.Second)
+	l.Work, l.Writes = newWork(4*cores, 256*cores, 2*time.Second)
 	return l
 }
 

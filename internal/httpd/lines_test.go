@@ -66,7 +66,7 @@ func TestWhoLeavesTakesNoPlace(t *testing.T) {
 // comes to an end, and their bodies fill the memory. Nobody who asks is refused meanwhile.
 func TestWritersThatNeverComeBackStopNoQuestion(t *testing.T) {
 	limits := testLimits()
-	limits.Work, limits.Writes = NewWork(2, 4, 50*time.Millisecond)
+	limits.Work, limits.Writes = newWork(2, 4, 50*time.Millisecond)
 	limits.Body, limits.Budget = 100, NewBudget(100, 50*time.Millisecond)
 	limits.Priority = byKind
 	var writing atomic.Int64

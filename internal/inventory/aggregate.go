@@ -72,7 +72,7 @@ func parseAggregator(c Catalogue, r RawAggregator, anyAttribute bool, depth int)
 	case r.Expression == "":
 		return Aggregator{}, Errorf(InvalidAggregator, "An aggregator needs an Expression or Groups.")
 	}
-	t, attribute, err := ParseAttributeKey(c, r.Expression, InvalidAggregator)
+	t, attribute, err := parseAttributeKey(c, r.Expression, InvalidAggregator)
 	if err != nil {
 		return Aggregator{}, err
 	}

@@ -165,16 +165,16 @@ func parseFilters(raw []RawFilter, target func(RawFilter, Operator) (Filter, err
 }
 
 func parseTypeFilter(c Catalogue, key string) (Filter, error) {
-	t, a, err := ParseAttributeKey(c, key, InvalidFilter)
+	t, a, err := parseAttributeKey(c, key, InvalidFilter)
 	if err != nil {
 		return Filter{}, err
 	}
 	return Filter{Type: t, Attribute: a.Name, Number: a.Number}, nil
 }
 
-// ParseAttributeKey reads `<TypeName>.<Attribute>`. Names of types and attributes may hold dots themselves: the split that
+// parseAttributeKey reads `<TypeName>.<Attribute>`. Names of types and attributes may hold dots themselves: the split that
 // names a known attribute is taken, from the right. The Error carries the code given.
-func ParseAttributeKey(c Catalogue, key string, code Code) (TypeName, SchemaAttribute, error) {
+func parseAttributeKey(c Catalogue, key string, code Code) (TypeName, SchemaAttribute, error) {
 	var known TypeName
 	for dot := strings.LastIndexByte(key, '.'); dot > 0; dot = strings.LastIndexByte(key[:dot], '.') {
 		s, ok := c.Schema(TypeName(key[:dot]))

@@ -262,22 +262,6 @@ func (c *Cluster) Kill() {
 	}
 }
 
-// Pause stops every process of the server without ending it, as a machine that hangs; Resume lets them go on.
-func (c *Cluster) Pause() { c.signal(syscall.SIGSTOP) }
-
-// Resume undoes Pause.
-func (c *Cluster) Resume() { c.signal(syscall.SIGCONT) }
-
-func (c *Cluster) signal(signal syscall.Signal) {
-	if c.process == nil {
-		return
-	}
-	_ = c.process.Process.Signal(signal) // ended already
-	for _, pid := range children(c.process.Process.Pid) {
-		_ = syscall.Kill(pid, signal)
-	}
-}
-
 // Stop shuts the server down in order, its clients disconnected.
 func (c *Cluster) Stop() error {
 	return c.end(syscall.SIGINT)
@@ -285,7 +269,6 @@ func (c *Cluster) Stop() error {
 
 // Close ends the server and removes its folder. A cluster of a Replicated is closed by that alone.
 func (c *Cluster) Close() error {
-	c.Resume()
 	err := c.end(syscall.SIGQUIT)
 	var exit *exec.ExitError
 	if errors.As(err, &exit) {

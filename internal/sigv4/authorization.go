@@ -16,7 +16,7 @@ type Authorization struct {
 	Signature     string
 }
 
-// String gives the header in the form clients usually send it. [ParseAuthorization] of it gives a again.
+// String gives the header in the form clients usually send it. parseAuthorization of it gives a again.
 func (a Authorization) String() string {
 	return Algorithm + " Credential=" + a.AccessKeyID + "/" + a.scope() +
 		", SignedHeaders=" + strings.Join(a.SignedHeaders, ";") + ", Signature=" + a.Signature
@@ -58,9 +58,9 @@ func (p *parts) named(name string) *part {
 	return nil
 }
 
-// ParseAuthorization takes an Authorization header apart: the algorithm, then Credential, SignedHeaders and Signature,
+// parseAuthorization takes an Authorization header apart: the algorithm, then Credential, SignedHeaders and Signature,
 // each once, in any order, separated by commas with or without spaces. The error is an [*Error].
-func ParseAuthorization(header string) (Authorization, error) {
+func parseAuthorization(header string) (Authorization, error) {
 	algorithm, rest, _ := strings.Cut(strings.Trim(header, " \t"), " ")
 	if !strings.HasPrefix(algorithm, "AWS4-") {
 		return Authorization{}, &Error{CodeMissingToken, messageMissing}

@@ -24,7 +24,7 @@ func TestParseAuthorizationOrderAndSpacing(t *testing.T) {
 		goodSignature + " ,\t" + goodHeaders + "  ,  " + goodCredential + "  ",
 		"   " + goodHeaders + "," + goodSignature + ", " + goodCredential,
 	} {
-		got, err := ParseAuthorization("AWS4-HMAC-SHA256 " + header)
+		got, err := parseAuthorization("AWS4-HMAC-SHA256 " + header)
 		if err != nil {
 			t.Errorf("%q: %v", header, err)
 			continue
@@ -83,7 +83,7 @@ var malformed = []struct {
 func TestParseAuthorizationMalformed(t *testing.T) {
 	for _, m := range malformed {
 		t.Run(m.header, func(t *testing.T) {
-			_, err := ParseAuthorization(expandParts(m.header))
+			_, err := parseAuthorization(expandParts(m.header))
 			wantError(t, err, m.code, m.text)
 		})
 	}
@@ -109,7 +109,7 @@ func expandParts(header string) string {
 }
 
 func TestErrorsRepeatLittleOfTheRequest(t *testing.T) {
-	_, err := ParseAuthorization(Algorithm + " Credential=" + strings.Repeat("x", 1<<20) + ", " + goodHeaders + ", " + goodSignature)
+	_, err := parseAuthorization(Algorithm + " Credential=" + strings.Repeat("x", 1<<20) + ", " + goodHeaders + ", " + goodSignature)
 	if err == nil || len(err.Error()) > 300 {
 		t.Errorf("an error of %d bytes", len(err.Error()))
 	}
@@ -121,14 +121,14 @@ func FuzzAuthorization(f *testing.F) {
 		f.Add(expandParts(m.header))
 	}
 	f.Fuzz(func(t *testing.T, header string) {
-		a, err := ParseAuthorization(header)
+		a, err := parseAuthorization(header)
 		if err != nil {
 			if len(err.Error()) > 400 {
 				t.Errorf("an error of %d bytes", len(err.Error()))
 			}
 			return
 		}
-		again, err := ParseAuthorization(a.String())
+		again, err := parseAuthorization(a.String())
 		if err != nil {
 			t.Fatalf("%q came out as %q, which is refused: %v", header, a, err)
 		}

@@ -111,7 +111,7 @@ func signedPSS(t testing.TB, body string) *http.Request {
 func TestSignPSSSignsAsTheAgentDoes(t *testing.T) {
 	r := signedPSS(t, knownBody)
 	header := r.Header.Get("Authorization")
-	a, err := ParseAuthorization(header)
+	a, err := parseAuthorization(header)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -172,7 +172,7 @@ func authorization(r *http.Request) (Authorization, error) {
 	case 0:
 		return Authorization{}, &Error{CodeMissingToken, messageMissing}
 	case 1:
-		return ParseAuthorization(headers[0])
+		return parseAuthorization(headers[0])
 	default:
 		return Authorization{}, incomplete("The request must have exactly one Authorization header.")
 	}

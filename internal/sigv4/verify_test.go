@@ -15,7 +15,7 @@ import (
 // resign computes the signature over whatever the request's headers now claim, so that only the changed claim is judged.
 func resign(t *testing.T, r *http.Request, body string, c Credentials, change func(*Authorization)) {
 	t.Helper()
-	a, err := ParseAuthorization(r.Header.Get("Authorization"))
+	a, err := parseAuthorization(r.Header.Get("Authorization"))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -120,7 +120,7 @@ var refusals = []struct {
 
 func editSignature(t *testing.T, r *http.Request, edit func(string) string) {
 	t.Helper()
-	a, err := ParseAuthorization(r.Header.Get("Authorization"))
+	a, err := parseAuthorization(r.Header.Get("Authorization"))
 	if err != nil {
 		t.Fatal(err)
 	}

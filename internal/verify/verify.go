@@ -49,9 +49,6 @@ type Report struct {
 	More     int
 }
 
-// Whole reports whether nothing was found.
-func (r *Report) Whole() bool { return len(r.Findings) == 0 }
-
 // Checker is a loader that checks what it is given, of several shards at once: of each the shapes before what names them
 // and nodes before changes, as transfer.Stream and backup.Read give them; then End, and after all shards Finish.
 type Checker struct {

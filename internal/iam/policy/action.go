@@ -34,7 +34,7 @@ type Action struct {
 	// Targets are what it is done to: all of these that a request names, and AnyARN where it names none. Lists of users and
 	// of roles are done to the user or role without a name.
 	Targets []Target
-	// Keys are the condition keys it has beside those that every request has ([GlobalKeys]). A family ends in a slash and
+	// Keys are the condition keys it has beside those that every request has. A family ends in a slash and
 	// KEY.
 	Keys []string
 }
@@ -138,17 +138,6 @@ func Actions() []Action {
 		}
 	}
 	return all
-}
-
-// GlobalKeys lists the condition keys that every request has, but where their nature says otherwise: who asks may be no user.
-func GlobalKeys() []string {
-	var names []string
-	for _, k := range knownKeys {
-		if k.kind == single {
-			names = append(names, k.name)
-		}
-	}
-	return names
 }
 
 // byName are the actions by their names.

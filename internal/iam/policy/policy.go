@@ -62,14 +62,6 @@ func (p *Policy) Size() int { return p.size }
 // a principal does, the tags need not be fetched for [Evaluate].
 func (p *Policy) ReadsResourceTags() bool { return p.readsTags }
 
-// Sid gives the Sid of a statement by its number, as a [Decision] gives it; empty where it has none.
-func (p *Policy) Sid(statement int) string {
-	if statement < 0 || statement >= len(p.statements) {
-		return ""
-	}
-	return p.statements[statement].sid
-}
-
 // Parse reads a policy of at most [MaxRoleSize] characters. Its error is the author's to mend; it begins with the path of
 // what is wrong:
 //

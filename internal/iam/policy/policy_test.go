@@ -83,7 +83,7 @@ func told(d *datadriven.TestData, policies []*Policy, decision Decision) string 
 	out := decision.Outcome.String()
 	if decision.Policy >= 0 {
 		out += fmt.Sprintf(" by %s, statement %d", d.CmdArgs[decision.Policy].Key, decision.Statement)
-		if sid := policies[decision.Policy].Sid(decision.Statement); sid != "" {
+		if sid := policies[decision.Policy].statements[decision.Statement].sid; sid != "" {
 			out += " (" + sid + ")"
 		}
 	}

@@ -204,19 +204,3 @@ func (a *Agent) put(ctx context.Context, items []inventory.Item) error {
 	}
 	return read(action, text, nil)
 }
-
-// ForgetInventory makes the agent's next report one in full, and Mistake one that the service knows otherwise.
-func (d *Disk) ForgetInventory() {
-	d.mu.Lock()
-	defer d.mu.Unlock()
-	clear(d.hashes)
-}
-
-// Mistake has the agent believe that the service took what it now finds, whatever the service has.
-func (d *Disk) Mistake(items []inventory.Item) {
-	d.mu.Lock()
-	defer d.mu.Unlock()
-	for _, item := range items {
-		d.hashes[item.Type] = item.ContentHash
-	}
-}
