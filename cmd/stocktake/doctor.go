@@ -10,6 +10,7 @@ import (
 	"strings"
 	"time"
 
+	"stocktake/internal/httpd"
 	"stocktake/internal/iam"
 	"stocktake/internal/store"
 	"stocktake/internal/transfer"
@@ -99,15 +100,15 @@ func (d *doctor) fail(subject, next, format string, args ...any) {
 func (d *doctor) settings() {
 	c := &d.config
 	before := d.warned
-	if !c.encrypted() && !loopback(c.Listen) {
+	if !c.encrypted() && !httpd.IsLoopback(c.Listen) {
 		d.warn("settings", "--tls-self-signed, or a certificate; or be sure that something else protects the connection",
 			"the API answers other machines at %s in the clear (insecure_listen)", c.Listen)
 	}
-	if c.TLSSelfSigned && len(c.TLSNames) == 0 && !loopback(c.Listen) {
+	if c.TLSSelfSigned && len(c.TLSNames) == 0 && !httpd.IsLoopback(c.Listen) {
 		d.warn("settings", "--tls-names, with each name and address that clients call the service by",
 			"the certificate will be for this machine's own name alone: clients that use another refuse it")
 	}
-	if c.AdminListen != "" && !loopback(c.AdminListen) {
+	if c.AdminListen != "" && !httpd.IsLoopback(c.AdminListen) {
 		d.warn("settings", "let nobody but your monitoring reach it", "health and metrics answer other machines at %s, without a password", c.AdminListen)
 	}
 	if c.Retention != 0 && c.FeedAge > c.Retention {

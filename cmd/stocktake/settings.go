@@ -2,9 +2,9 @@ package main
 
 import (
 	"cmp"
+	"errors"
 	"fmt"
 	"log/slog"
-	"net"
 	"strconv"
 	"strings"
 	"time"
@@ -13,6 +13,7 @@ import (
 
 	"stocktake/internal/agent"
 	"stocktake/internal/awsjson"
+	"stocktake/internal/httpd"
 	"stocktake/internal/inventory"
 	"stocktake/internal/ssm"
 )
@@ -271,42 +272,21 @@ func (s *settings) checkCounts() error {
 	return nil
 }
 
-// checkListen refuses to serve other machines in the clear unless told to.
+// checkListen refuses what is no address, and to serve other machines in the clear unless told to.
 func (s *settings) checkListen() error {
-	for key, address := range map[string]string{"listen": s.Listen, "admin_listen": s.AdminListen} {
-		if key == "admin_listen" && address == "" {
-			continue
-		}
-		if _, port, err := net.SplitHostPort(address); err != nil || !portNumber(port) {
-			return &usageError{fmt.Sprintf("%s: %q is no address", key, address), "HOST:PORT, for example 127.0.0.1:7540"}
-		}
-	}
-	if s.InsecureListen || s.encrypted() || loopback(s.Listen) {
+	err := httpd.CheckAddress(s.Listen, s.encrypted(), s.InsecureListen)
+	switch {
+	case errors.Is(err, httpd.ErrPlain):
+		return &usageError{"listen: " + err.Error(), "add --tls-self-signed, --tls-cert and --tls-key, or --tls-acme; or --insecure-listen where something else protects the connection"}
+	case err != nil:
+		return &usageError{"listen: " + err.Error(), ""}
+	case s.AdminListen == "":
 		return nil
 	}
-	return &usageError{
-		fmt.Sprintf("listen: %s can be reached from other machines, and there is no TLS", s.Listen),
-		"add --tls-self-signed, --tls-cert and --tls-key, or --tls-acme; or --insecure-listen where something else protects the connection",
+	if err := httpd.CheckAddress(s.AdminListen, false, true); err != nil {
+		return &usageError{"admin_listen: " + err.Error(), ""}
 	}
-}
-
-// loopback reports whether an address can be reached from this machine alone. A name is not looked up: only localhost
-// counts.
-func loopback(address string) bool {
-	host, _, err := net.SplitHostPort(address)
-	if err != nil {
-		return false
-	}
-	if host == "localhost" {
-		return true
-	}
-	ip := net.ParseIP(host)
-	return ip != nil && ip.IsLoopback()
-}
-
-func portNumber(s string) bool {
-	n, err := strconv.ParseUint(s, 10, 16)
-	return err == nil && n <= 65535
+	return nil
 }
 
 // regionName reports whether a name can be a signature's region.

@@ -2,27 +2,45 @@ package httpd
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"net"
+	"strconv"
 	"sync"
 	"sync/atomic"
 )
 
-// CheckAddress refuses a TCP address beyond loopback when neither TLS nor a setting that allows plain text is given: what
-// nodes report, and requests that can be replayed, would cross the network readable.
+// ErrPlain: the address can be reached from other machines, and neither TLS nor a setting that allows plain text is given.
+var ErrPlain = errors.New("can be reached from other machines, and there is no TLS")
+
+// CheckAddress refuses what is no TCP address, and with ErrPlain one beyond loopback when neither TLS nor a setting that allows
+// plain text is given: what nodes report, and requests that can be replayed, would cross the network readable.
 func CheckAddress(address string, hasTLS, insecure bool) error {
-	resolved, err := net.ResolveTCPAddr("tcp", address)
-	if err != nil {
-		return fmt.Errorf("listen address %q: %w; give host:port, such as 127.0.0.1:7540", address, err)
+	_, port, err := net.SplitHostPort(address)
+	if err == nil {
+		_, err = strconv.ParseUint(port, 10, 16)
 	}
-	if hasTLS || insecure || resolved.IP.IsLoopback() {
+	if err != nil {
+		return fmt.Errorf("%q is no address: it is HOST:PORT, for example 127.0.0.1:7540", address)
+	}
+	if hasTLS || insecure || IsLoopback(address) {
 		return nil
 	}
-	return fmt.Errorf("refusing to listen on %s without TLS, for it can be reached from other machines: give --tls-cert and --tls-key, "+
-		"or --tls-self-signed, or --insecure-listen to send everything in plain text", address)
+	return fmt.Errorf("%s %w", address, ErrPlain)
 }
 
-// Listen is CheckAddress, and then a TCP listener on the address.
+// IsLoopback reports whether an address can be reached from this machine alone. A name is not looked up: only localhost
+// counts.
+func IsLoopback(address string) bool {
+	host, _, err := net.SplitHostPort(address)
+	if err != nil {
+		return false
+	}
+	ip := net.ParseIP(host)
+	return host == "localhost" || ip != nil && ip.IsLoopback()
+}
+
+// Listen is CheckAddress, and then a TCP listener on the address. A localhost that is elsewhere is refused with ErrPlain, too.
 func Listen(ctx context.Context, address string, hasTLS, insecure bool) (net.Listener, error) {
 	if err := CheckAddress(address, hasTLS, insecure); err != nil {
 		return nil, err
@@ -31,6 +49,10 @@ func Listen(ctx context.Context, address string, hasTLS, insecure bool) (net.Lis
 	l, err := config.Listen(ctx, "tcp", address)
 	if err != nil {
 		return nil, fmt.Errorf("listen on %s: %w", address, err)
+	}
+	if at := l.Addr().String(); !hasTLS && !insecure && !IsLoopback(at) {
+		_ = l.Close() // nobody was told of it
+		return nil, fmt.Errorf("%s is %s here, which %w", address, at, ErrPlain)
 	}
 	return l, nil
 }
