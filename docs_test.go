@@ -4,6 +4,7 @@ import (
 	"go/ast"
 	"maps"
 	"os"
+	"path"
 	"path/filepath"
 	"regexp"
 	"slices"
@@ -81,6 +82,54 @@ func TestTargetsRunTestsThatAreThere(t *testing.T) {
 	if checked < 80 {
 		t.Errorf("%d words were checked: are tests still chosen so?", checked)
 	}
+}
+
+var rowOfPage = regexp.MustCompile("(?m)^\\| `([a-z0-9/]+)` \\| (.*) \\| (.*) \\|$")
+
+// TestArchitectureHasTheTable holds the page's table of rooms to the one that the code is held to. A room without a row is
+// named in that of the room it is below.
+func TestArchitectureHasTheTable(t *testing.T) {
+	text, err := os.ReadFile("ARCHITECTURE.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	about := map[string]string{}
+	for _, row := range rowOfPage.FindAllStringSubmatch(string(text), -1) {
+		name, imports := row[1], row[3]
+		about[name] = row[2]
+		r := rowOf(name)
+		if r == nil {
+			t.Errorf("ARCHITECTURE.md has a row for %s, which is no room", name)
+			continue
+		}
+		if want := importsInWords(*r); imports != want {
+			t.Errorf("ARCHITECTURE.md says that %s imports %s: it may import %s", name, imports, want)
+		}
+	}
+	for _, r := range rooms {
+		above := r.name
+		for above != "." && about[above] == "" {
+			above = path.Dir(above)
+		}
+		if below := strings.TrimPrefix(r.name, above+"/"); above != r.name && !strings.Contains(about[above], "`"+below+"`") {
+			t.Errorf("ARCHITECTURE.md has no row for %s, and none of the rooms above names it", r.name)
+		}
+	}
+}
+
+// importsInWords gives what a room may import as the page writes it; of one that is tests alone, what those may.
+func importsInWords(r room) string {
+	imports := r.imports
+	if r.name == "e2e" {
+		imports = r.tests
+	}
+	switch {
+	case len(imports) == 0:
+		return "–"
+	case slices.Contains(imports, anyRoom):
+		return "any"
+	}
+	return strings.Join(imports, ", ")
 }
 
 func matching(t *testing.T, names []string, pattern string) []string {
