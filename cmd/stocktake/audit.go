@@ -242,7 +242,7 @@ func (s *server) handleAudit(running context.Context, mux *http.ServeMux) {
 			case reading <- struct{}{}:
 				defer func() { <-reading }()
 			default:
-				http.Error(w, fmt.Sprintf("the audit is read by %d already", mostTails), http.StatusConflict)
+				http.Error(w, fmt.Sprintf("the audit is read by %d already\nhint: end a stocktake audit tail --follow of those, or run this again later", mostTails), http.StatusConflict)
 				return
 			}
 			s.control(running, w, r, "audit "+name, func(ctx context.Context, w *unstalled) error { return answer(ctx, r.URL.Query(), w) })

@@ -196,7 +196,7 @@ func TestStopEndsBackups(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer r.Close()
-	if _, err := askControl(ctx, data, "/backup"); err == nil || !strings.Contains(err.Error(), "another backup is being made") {
+	if _, err := askControl(ctx, data, "/backup"); err == nil || !strings.Contains(err.Error(), "another backup is being made") || !strings.HasSuffix(err.Error(), "\nhint: run this again when that has ended") {
 		t.Errorf("a second backup: %v", err)
 	}
 	s.stop()

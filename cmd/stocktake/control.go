@@ -1,6 +1,7 @@
 package main
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -95,7 +96,7 @@ func (s *server) controlHandler(running context.Context) http.Handler {
 			case one <- struct{}{}:
 				defer func() { <-one }()
 			default:
-				http.Error(w, "another backup is being made, or the store looked over", http.StatusConflict)
+				http.Error(w, "another backup is being made, or the store looked over\nhint: run this again when that has ended", http.StatusConflict)
 				return
 			}
 			s.control(running, w, r, name, answer)
@@ -188,7 +189,7 @@ func askControl(ctx context.Context, data, path string) (io.ReadCloser, error) {
 		return a, nil
 	}
 	text, err := io.ReadAll(io.LimitReader(a, 4096))
-	return nil, errors.Join(fmt.Errorf("the service says: %s", text), err, a.Close())
+	return nil, errors.Join(fmt.Errorf("the service says: %s", bytes.TrimSpace(text)), err, a.Close())
 }
 
 // isServed reports whether a process that has a data folder answers.

@@ -177,7 +177,7 @@ func (s *settings) checkRates() error {
 		"rate_source": s.RateSource, "rate_account": s.RateAccount, "rate_key": s.RateKey, "rate_node": s.RateNode, "rate_failures": s.RateFailures,
 	} {
 		if rate < 0 || rate > 1_000_000 {
-			return &usageError{fmt.Sprintf("%s is %d, not between 1 and 1000000, or 0 for any number", key, rate), ""}
+			return &usageError{fmt.Sprintf("%s is %d, not between 1 and 1000000, or 0 for any number", key, rate), defaultHint}
 		}
 	}
 	return nil
@@ -237,9 +237,8 @@ func (s *settings) check() error {
 }
 
 func (s *settings) checkCounts() error {
-	most := inventory.DefaultLimits().PageNodes
-	if s.Extensions {
-		most = extendedPage
+	if err := s.checkPages(); err != nil {
+		return err
 	}
 	counts := []struct {
 		key   string
@@ -255,8 +254,6 @@ func (s *settings) checkCounts() error {
 		{"limit_compliance_types", s.Limits.ComplianceTypes, 1000},
 		{"limit_sub_types", s.Limits.SubTypes, 100_000},
 		{"limit_activations", s.Limits.Activations, 1_000_000},
-		{"limit_page_nodes", s.limits().PageNodes, most},
-		{"limit_page_entries", s.limits().PageEntries, most},
 		{"limit_aggregate_rows", s.Limits.AggregateRows, 1_000_000},
 		{"limit_aggregate_work", s.Limits.AggregateWork, 1 << 40},
 		{"limit_nodes", s.Limits.Nodes, 1 << 31},
@@ -266,7 +263,27 @@ func (s *settings) checkCounts() error {
 	}
 	for _, c := range counts {
 		if c.value < 1 || c.value > c.most {
-			return &usageError{fmt.Sprintf("%s is %d, not between 1 and %d", c.key, c.value, c.most), ""}
+			return &usageError{fmt.Sprintf("%s is %d, not between 1 and %d", c.key, c.value, c.most), defaultHint}
+		}
+	}
+	return nil
+}
+
+// defaultHint is the next step where a number is out of its range.
+const defaultHint = "leave it out for the default; stocktake serve --help tells it, and what it bounds"
+
+// checkPages holds the largest pages to what may be answered.
+func (s *settings) checkPages() error {
+	most, hint := inventory.DefaultLimits().PageNodes, fmt.Sprintf("0 is the most there is; up to %d takes extensions too", extendedPage)
+	if s.Extensions {
+		most, hint = extendedPage, "0 is the most there is"
+	}
+	for _, c := range []struct {
+		key   string
+		value int
+	}{{"limit_page_nodes", s.Limits.PageNodes}, {"limit_page_entries", s.Limits.PageEntries}} {
+		if c.value < 0 || c.value > most {
+			return &usageError{fmt.Sprintf("%s is %d, not between 0 and %d", c.key, c.value, most), hint}
 		}
 	}
 	return nil
