@@ -9,8 +9,11 @@ import (
 	"stocktake/internal/store"
 )
 
-// maxKnownNodes bounds the memory for remembered nodes, some 2 KB each.
-const maxKnownNodes = 1 << 15
+// The bounds of remembered nodes: how many, and how much memory, of which one with a dozen types takes some 4 KB.
+const (
+	maxKnownNodes = 1 << 15
+	maxKnownBytes = maxKnownNodes * 4 << 10
+)
 
 // knownNodes remembers the records of the nodes that reported here last. A store behind a network is then asked once by
 // a report that changes nothing: the write itself tells whether the record is still as remembered. The nil knownNodes
@@ -18,6 +21,7 @@ const maxKnownNodes = 1 << 15
 type knownNodes struct {
 	mu    sync.Mutex
 	nodes map[inventory.NodeKey]inventory.Node
+	bytes int // of all of them, about
 }
 
 func newKnownNodes() *knownNodes {
@@ -49,13 +53,37 @@ func (k *knownNodes) remember(n inventory.Node, done store.Committed) {
 	}
 	k.mu.Lock()
 	defer k.mu.Unlock()
-	if _, known := k.nodes[n.Key]; !known && len(k.nodes) >= maxKnownNodes {
-		for key := range k.nodes { // any
-			delete(k.nodes, key)
-			break
+	k.drop(n.Key)
+	k.nodes[n.Key], k.bytes = n, k.bytes+heldBytes(n)
+	for key := range k.nodes { // any
+		if len(k.nodes) <= maxKnownNodes && k.bytes <= maxKnownBytes {
+			return
+		}
+		if key != n.Key {
+			k.drop(key)
 		}
 	}
-	k.nodes[n.Key] = n
+}
+
+// drop forgets a node, if it is known. The caller holds the lock.
+func (k *knownNodes) drop(key inventory.NodeKey) {
+	if n, known := k.nodes[key]; known {
+		delete(k.nodes, key)
+		k.bytes -= heldBytes(n)
+	}
+}
+
+// heldBytes gives about how much memory a record takes with its texts.
+func heldBytes(n inventory.Node) int {
+	const node, item, attribute = 300, 180, 32
+	sum := node + len(n.Key.Account) + len(n.Key.Region) + len(n.Key.Node) + item*len(n.Items)
+	for _, s := range n.Items {
+		sum += len(s.Type) + len(s.SubType) + len(s.SchemaVersion) + len(s.CaptureTime) + len(s.Hash)
+		for _, a := range s.Context {
+			sum += attribute + len(a.Name) + len(a.Value)
+		}
+	}
+	return sum
 }
 
 // apart copies a record with its texts, which may be parts of a request's body.
@@ -88,7 +116,7 @@ func (k *knownNodes) forget(key inventory.NodeKey) {
 	}
 	k.mu.Lock()
 	defer k.mu.Unlock()
-	delete(k.nodes, key)
+	k.drop(key)
 }
 
 // recall has the report judged by what this server remembers, if that is all it needs.

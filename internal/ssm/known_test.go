@@ -28,6 +28,32 @@ func TestRememberedNodesAreBounded(t *testing.T) {
 	}
 }
 
+// TestRememberedNodesAreBoundedByBytes remembers few nodes of large records, each again and again, and then forgets them.
+func TestRememberedNodesAreBoundedByBytes(t *testing.T) {
+	known := newKnownNodes()
+	long := strings.Repeat("x", 8<<20)
+	key := func(n int) inventory.NodeKey {
+		return inventory.NodeKey{Node: inventory.NodeID(fmt.Sprintf("i-%08d", n))}
+	}
+	for range 2 {
+		for n := range 18 {
+			known.remember(inventory.Node{Key: key(n), Items: []inventory.ItemState{{Context: inventory.Entry{{Name: "ExecutionId", Value: long}}}}}, store.Committed{})
+		}
+	}
+	if got, most := len(known.nodes), maxKnownBytes>>20; 8*got >= most || 8*got < most-8 {
+		t.Errorf("%d nodes of 8 MiB each are remembered, of at most %d MiB", got, most)
+	}
+	if _, ok := known.recall(key(17)); !ok {
+		t.Error("the newest is not remembered")
+	}
+	for n := range 18 {
+		known.forget(key(n))
+	}
+	if len(known.nodes) != 0 || known.bytes != 0 {
+		t.Errorf("%d nodes are left, and %d bytes", len(known.nodes), known.bytes)
+	}
+}
+
 // TestRememberedNodesKeepNoBody remembers a record whose texts are small parts of a large one: each has to be copied, or the
 // whole would stay.
 func TestRememberedNodesKeepNoBody(t *testing.T) {
