@@ -18,26 +18,26 @@ func TestActivationsOfAnAccountAreBounded(t *testing.T) {
 	tr.config.Limits.Activations = 4
 	tr.start()
 	defer tr.stop()
-	make := func(account, region string) (string, error) {
+	create := func(account, region string) (string, error) {
 		id, _, err := tr.CreateActivation(t.Context(), inventory.Partition{Account: account, Region: region}, ssm.CreateActivationInput{Role: "inventory"})
 		return id, err
 	}
 	var last string
 	for n := range 4 {
 		var err error
-		if last, err = make(home.Account, fmt.Sprint("r-", n%2)); err != nil {
+		if last, err = create(home.Account, fmt.Sprint("r-", n%2)); err != nil {
 			t.Fatal(err)
 		}
 	}
-	_, err := make(home.Account, "r-2")
+	_, err := create(home.Account, "r-2")
 	wantCode(t, err, inventory.InvalidParameters)
-	if _, err := make("111111111111", "r-0"); err != nil {
+	if _, err := create("111111111111", "r-0"); err != nil {
 		t.Errorf("another account: %v", err)
 	}
 	if err := tr.DeleteActivation(t.Context(), inventory.Partition{Account: home.Account, Region: "r-1"}, last); err != nil {
 		t.Fatal(err)
 	}
-	if _, err := make(home.Account, "r-2"); err != nil {
+	if _, err := create(home.Account, "r-2"); err != nil {
 		t.Errorf("after one was deleted: %v", err)
 	}
 }

@@ -49,8 +49,8 @@ func (h *heartbeats) refuse(key inventory.NodeKey, known bool, r Refusal) {
 	defer h.mu.Unlock()
 	if !known {
 		if _, had := h.strangers[key]; !had && len(h.strangers) >= mostStrangers {
-			for any := range h.strangers {
-				delete(h.strangers, any)
+			for other := range h.strangers {
+				delete(h.strangers, other)
 				break
 			}
 		}
@@ -77,9 +77,9 @@ func (h *heartbeats) note(b *bucket, id inventory.NodeID, r Refusal) {
 	if h.refusals <= refusalsInAll {
 		return
 	}
-	for _, any := range h.buckets {
-		if len(any.refusals) > 0 {
-			h.dropOldest(any)
+	for _, other := range h.buckets {
+		if len(other.refusals) > 0 {
+			h.dropOldest(other)
 			return
 		}
 	}
