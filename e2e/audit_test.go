@@ -218,7 +218,7 @@ func TestKillLosesNoLine(t *testing.T) {
 	t.Logf("seed %d, %d rounds", seed, count)
 	n := &numbered{acked: map[int64]string{}}
 	for range count {
-		s := start(t, dir)
+		s := startRaced(t, dir)
 		var calling sync.WaitGroup
 		n.under(t.Context(), &calling, s.client(auditRegion), s.client(auditRegion))
 		time.Sleep(time.Duration(50+random.IntN(700)) * time.Millisecond)
@@ -242,7 +242,7 @@ func TestServersKeepOneTrail(t *testing.T) {
 	t.Parallel()
 	url := pgtest.Database(t)
 	migrate(t, url)
-	s := startServers(t, auditRegion, same(url, 2))
+	s := startServers(t, raced(t), auditRegion, same(url, 2))
 	ctx, cancel := context.WithTimeout(t.Context(), 1500*time.Millisecond)
 	defer cancel()
 	n := &numbered{acked: map[int64]string{}}

@@ -111,7 +111,7 @@ func rootCredentials(t *testing.T, s *service, dir string) {
 // and into a database.
 func TestBackupUnderWritersLosesNothing(t *testing.T) {
 	t.Parallel()
-	s := start(t, t.TempDir())
+	s := startRaced(t, t.TempDir())
 	file := filepath.Join(t.TempDir(), "a.backup")
 	then := backedUpUnder(t, s, func() {
 		t.Log(mustStocktake(t, "backup", "--data", s.dir, "--to", file))
@@ -121,7 +121,7 @@ func TestBackupUnderWritersLosesNothing(t *testing.T) {
 	mustStocktake(t, "restore", "--from", file, "--database-url", url)
 	rootCredentials(t, s, dir)
 	holdsAll(t, start(t, dir), then)
-	holdsAll(t, startServers(t, killRegion, same(url, 1)).server(0), then)
+	holdsAll(t, startServers(t, binary, killRegion, same(url, 1)).server(0), then)
 }
 
 // TestBackupOfDatabaseUnderWritersLosesNothing does so the other way round.
@@ -129,7 +129,7 @@ func TestBackupOfDatabaseUnderWritersLosesNothing(t *testing.T) {
 	t.Parallel()
 	url := pgtest.Database(t)
 	migrate(t, url)
-	s := startServers(t, killRegion, same(url, 1)).server(0)
+	s := startServers(t, binary, killRegion, same(url, 1)).server(0)
 	file := filepath.Join(t.TempDir(), "a.backup")
 	then := backedUpUnder(t, s, func() {
 		t.Log(mustStocktake(t, "backup", "--database-url", url, "--to", file))
@@ -153,7 +153,7 @@ func TestKilledBackupAndRestoreLeaveNothingFalse(t *testing.T) {
 	seed := uint64(time.Now().UnixNano())
 	t.Logf("seed %d, %d rounds", seed, *rounds)
 	random := rand.New(rand.NewPCG(seed, 0))
-	s := start(t, t.TempDir())
+	s := startRaced(t, t.TempDir())
 	backups := t.TempDir()
 	whole := filepath.Join(backups, "whole.backup")
 	then := backedUpUnder(t, s, func() { mustStocktake(t, "backup", "--data", s.dir, "--to", whole) })

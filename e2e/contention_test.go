@@ -50,7 +50,7 @@ func (s *service) contended(t *testing.T, a *asker) (string, error) {
 // there again by its hash changes nothing.
 func TestWritersOfOneItemReplaceItWhole(t *testing.T) {
 	t.Parallel()
-	s := start(t, t.TempDir(), anyRate...)
+	s := startRaced(t, t.TempDir(), anyRate...)
 	puts := scaled(500, 12)
 	put := func(a *asker, writer, serial int) {
 		if status, text, err := a.ask(s.signed(t, "PutInventory", floodRegion, contendedItem(writer, serial))); err != nil || status != http.StatusOK {

@@ -54,7 +54,7 @@ func TestFailOverLosesNothing(t *testing.T) {
 		url = pgtest.Database(t)
 	}
 	migrate(t, url)
-	s := startServers(t, "failover-1", same(url, 3), "--extensions")
+	s := startServers(t, raced(t), "failover-1", same(url, 3), "--extensions")
 	seed := uint64(time.Now().UnixNano())
 	t.Logf("seed %d", seed)
 	random := rand.New(rand.NewPCG(seed, 0))
@@ -133,7 +133,7 @@ func TestLostHistoryIsNoticed(t *testing.T) {
 	t.Parallel()
 	database := replicated(t, false)
 	migrate(t, database.URL())
-	s := startServers(t, "failover-2", same(database.URL(), 3), "--extensions")
+	s := startServers(t, binary, "failover-2", same(database.URL(), 3), "--extensions")
 	r := record(t, s, 0, writers)
 	ctx, cancel := context.WithTimeout(t.Context(), patience)
 	defer cancel()

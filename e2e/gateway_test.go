@@ -161,7 +161,7 @@ func TestGatewayBackupUnderWritersLosesNothing(t *testing.T) {
 	mustStocktake(t, place("restore", "--from", "s3://backups/a.backup", "--database-url", url)...)
 	rootCredentials(t, s, dir)
 	holdsAll(t, start(t, dir), then)
-	holdsAll(t, startServers(t, killRegion, same(url, 1)).server(0), then)
+	holdsAll(t, startServers(t, binary, killRegion, same(url, 1)).server(0), then)
 }
 
 // TestGatewayKilledBackupLeavesNoObject kills backups at random moments: what has the name is whole.

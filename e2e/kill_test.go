@@ -36,7 +36,7 @@ type writer struct {
 func TestKillLosesNothing(t *testing.T) {
 	t.Parallel()
 	dir := t.TempDir()
-	killRounds(t, *rounds, func() *service { return start(t, dir) }, func(s *service, _ int) { s.kill() })
+	killRounds(t, *rounds, func() *service { return startRaced(t, dir) }, func(s *service, _ int) { s.kill() })
 }
 
 // TestKillOverDatabaseLosesNothing kills a server over a database, and in every third round the database with it.
@@ -60,7 +60,7 @@ func TestKillOverDatabaseLosesNothing(t *testing.T) {
 			}
 		}
 		s := over(cluster.URL())
-		s.process.Path = programOf(t)
+		s.process.Path = raced(t)
 		s, err := s.run()
 		if err != nil {
 			t.Fatal(err)

@@ -30,7 +30,7 @@ func (s *service) held() (goroutines, files int, err error) {
 // holds what the process has open afterwards to what it had before.
 func TestRequestsLeaveNothingOpen(t *testing.T) {
 	t.Parallel()
-	s := start(t, t.TempDir(), anyRate...)
+	s := startRaced(t, t.TempDir(), anyRate...)
 	requests := [][]byte{
 		s.signed(t, "PutInventory", floodRegion, contendedItem(1, 1)),
 		s.signed(t, "GetInventory", floodRegion, []byte(`{"Filters":[{"Key":"Custom:Contended.Put","Values":["1/1"]}]}`)),

@@ -76,7 +76,7 @@ func TestHistoryOfKilledService(t *testing.T) {
 	t.Parallel()
 	dir := t.TempDir()
 	var now atomic.Pointer[service]
-	now.Store(start(t, dir, "--extensions"))
+	now.Store(startRaced(t, dir, "--extensions"))
 	eachHistory(t, func(n int, seed uint64) *history {
 		region := fmt.Sprintf("history-%d", n)
 		acquaint(t, now.Load(), region)
@@ -84,7 +84,7 @@ func TestHistoryOfKilledService(t *testing.T) {
 			t: t, name: "embedded", seed: seed, want: *historyLength, clients: connect(t, historyClients, region, now.Load),
 			disturb: nowAndThen(seed, func(*rand.Rand) {
 				now.Load().kill()
-				now.Store(start(t, dir, "--extensions"))
+				now.Store(startRaced(t, dir, "--extensions"))
 			}),
 		}
 	})
@@ -127,7 +127,7 @@ func TestHistoryOfSeveralServers(t *testing.T) {
 		t.Cleanup(proxy.Close)
 		proxies, urls = append(proxies, proxy), append(urls, proxy.URL())
 	}
-	s := startServers(t, "", urls, "--extensions")
+	s := startServers(t, raced(t), "", urls, "--extensions")
 	eachHistory(t, func(n int, seed uint64) *history {
 		region := fmt.Sprintf("history-%d", n)
 		acquaint(t, s.server(0), region)

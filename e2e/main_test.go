@@ -1,7 +1,7 @@
 // Package e2e holds tests of the built binary, as its users have it: over the network, with the real AWS clients, killed,
-// restarted and fed nonsense. TestMain builds the binary once, as make build does; begin with start, which runs it, or one
-// with the race detector (see raced). Tests share one service and are kept apart by region, but for those about a
-// service's life, which run their own.
+// restarted and fed nonsense. TestMain builds the binary once, as make build does; begin with start, which runs it, or
+// startRaced, which runs one with the race detector. Tests share one service and are kept apart by region, but for those
+// about a service's life, which run their own.
 //
 // The package promises that nothing is left out in silence: a missing tool fails the test that needs it, with its name.
 package e2e
@@ -14,7 +14,6 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
-	"regexp"
 	"slices"
 	"strings"
 	"sync"
@@ -26,11 +25,6 @@ var rounds = flag.Int("rounds", 4, "rounds of the kill -9 test, and half as many
 // binary is the path of the stocktake that TestMain built, as users have it.
 var binary string
 
-// raced names the tests whose services have the race detector when the tests have it: those about what goes on at once in a
-// service, or between several. The shared service has it too, and with it every action once. All others have the binary as
-// it is, for a fifth of the processor time and less.
-var raced = regexp.MustCompile(`^Test(History|Kill|FailOver|Servers|Writers|StopUnderLoad|Overload|BackupUnder|DatabaseRefuses|RequestsLeave)`)
-
 // detector is the binary with the race detector, built when a test first needs it.
 var detector struct {
 	build sync.Once
@@ -38,7 +32,9 @@ var detector struct {
 	err   error
 }
 
-// racedBinary gives the binary with the race detector if the tests have it, else the one users have.
+// racedBinary gives the binary with the race detector if the tests have it, else the one users have. The services of tests
+// about what goes on at once in a service, or between several, run it, and the shared service, and with it every action
+// once. All others have the binary as it is, for a fifth of the processor time and less.
 func racedBinary() (string, error) {
 	if !raceEnabled {
 		return binary, nil
@@ -50,12 +46,9 @@ func racedBinary() (string, error) {
 	return detector.path, detector.err
 }
 
-// programOf gives what a test's services run.
-func programOf(t testing.TB) string {
+// raced is racedBinary for tests.
+func raced(t testing.TB) string {
 	t.Helper()
-	if !raced.MatchString(t.Name()) {
-		return binary
-	}
 	path, err := racedBinary()
 	if err != nil {
 		t.Fatal(err)

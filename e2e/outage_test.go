@@ -37,12 +37,12 @@ const (
 
 // TestDatabaseRefuses takes the database from two servers that clients go on asking: nobody listens there.
 func TestDatabaseRefuses(t *testing.T) {
-	behindProxy(t, func(p *pgtest.Proxy) error { p.Cut(); return nil })
+	behindProxy(t, raced(t), func(p *pgtest.Proxy) error { p.Cut(); return nil })
 }
 
 // TestDatabaseIsSilent has the network keep its connections, and say nothing.
 func TestDatabaseIsSilent(t *testing.T) {
-	behindProxy(t, (*pgtest.Proxy).Hang)
+	behindProxy(t, binary, (*pgtest.Proxy).Hang)
 }
 
 // TestDatabaseStops shuts the database down in order, and starts it again.
@@ -57,23 +57,23 @@ func TestDatabaseStops(t *testing.T) {
 			t.Error(err)
 		}
 	})
-	outage(t, cluster.URL(), cluster.Stop, func() error { return cluster.Restart(t.Context()) })
+	outage(t, binary, cluster.URL(), cluster.Stop, func() error { return cluster.Restart(t.Context()) })
 }
 
-func behindProxy(t *testing.T, take func(*pgtest.Proxy) error) {
+func behindProxy(t *testing.T, program string, take func(*pgtest.Proxy) error) {
 	t.Parallel()
 	proxy, err := pgtest.StartProxy(pgtest.Database(t))
 	if err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(proxy.Close)
-	outage(t, proxy.URL(), func() error { return take(proxy) }, proxy.Restore)
+	outage(t, program, proxy.URL(), func() error { return take(proxy) }, proxy.Restore)
 }
 
 // outage takes the database at a URL away, and gives it back. Readiness tells without anybody asking for anything else.
-func outage(t *testing.T, url string, take, restore func() error) {
+func outage(t *testing.T, program, url string, take, restore func() error) {
 	migrate(t, url)
-	s := startServers(t, "outage-1", same(url, 2), "--extensions")
+	s := startServers(t, program, "outage-1", same(url, 2), "--extensions")
 	put(t, s.client(0), sentinel, "Custom:Rack", "1.0", map[string]string{"Row": "a"})
 	before := s.memory(t)
 	r := record(t, s, 0, 2)

@@ -133,7 +133,7 @@ func (s *service) flood(t *testing.T, reports *overloadReports, rate float64) (o
 func overloadable(t *testing.T) *service {
 	t.Helper()
 	s := embedded(t.TempDir(), anyRate...)
-	s.process.Path = programOf(t)
+	s.process.Path = raced(t)
 	if !*floods {
 		s.process.Env = append(os.Environ(), "GOMAXPROCS=1")
 	}

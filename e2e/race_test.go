@@ -2,5 +2,5 @@
 
 package e2e
 
-// raceEnabled has services built with the race detector when the tests are (see raced).
+// raceEnabled has services built with the race detector when the tests are (see racedBinary).
 const raceEnabled = true

@@ -32,7 +32,7 @@ type servers struct {
 	all    []*service
 	urls   []string
 	args   []string
-	// program is the binary that servers are started with; "": that of the test.
+	// program is the binary that servers are started with.
 	program string
 }
 
@@ -52,10 +52,10 @@ func migrateBy(t testing.TB, program, url string) {
 }
 
 // startServers starts a server for each URL, all of which lead to one migrated database. They are killed when the test
-// ends.
-func startServers(t testing.TB, region string, urls []string, args ...string) *servers {
+// ends. Tests of what goes on between servers have them run [raced].
+func startServers(t testing.TB, program, region string, urls []string, args ...string) *servers {
 	t.Helper()
-	s := &servers{region: region, urls: urls, args: args, all: make([]*service, len(urls))}
+	s := &servers{program: program, region: region, urls: urls, args: args, all: make([]*service, len(urls))}
 	for i := range urls {
 		s.restart(t, i)
 	}
@@ -73,9 +73,7 @@ func (s *servers) restart(t testing.TB, i int) {
 func (s *servers) tryRestart(t testing.TB, i int) error {
 	t.Helper()
 	next := over(s.urls[i], s.args...)
-	if next.process.Path = s.program; s.program == "" {
-		next.process.Path = programOf(t)
-	}
+	next.process.Path = s.program
 	fresh, err := next.run()
 	if err != nil {
 		return err

@@ -44,8 +44,19 @@ const patience = 60 * time.Second
 // start runs a service over a data folder and waits until it is ready. It is killed when the test ends.
 func start(t testing.TB, dir string, args ...string) *service {
 	t.Helper()
+	return startAs(t, binary, dir, args...)
+}
+
+// startRaced is start with the race detector, if the tests have it: for tests of what goes on at once.
+func startRaced(t testing.TB, dir string, args ...string) *service {
+	t.Helper()
+	return startAs(t, raced(t), dir, args...)
+}
+
+func startAs(t testing.TB, program, dir string, args ...string) *service {
+	t.Helper()
 	s := embedded(dir, args...)
-	s.process.Path = programOf(t)
+	s.process.Path = program
 	s, err := s.run()
 	if err != nil {
 		t.Fatal(err)

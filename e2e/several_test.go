@@ -40,7 +40,7 @@ func TestServersAnswerAlike(t *testing.T) {
 	t.Parallel()
 	url := pgtest.Database(t)
 	migrate(t, url)
-	s := startServers(t, "", same(url, 3))
+	s := startServers(t, raced(t), "", same(url, 3))
 	steps, seed := scaled(100, 20), uint64(time.Now().UnixNano())
 	t.Logf("%d steps, seed %d", steps, seed)
 	var walking sync.WaitGroup

@@ -76,7 +76,7 @@ func (b *attentiveBody) Read(p []byte) (int, error) {
 func TestStopUnderLoad(t *testing.T) {
 	t.Parallel()
 	dir := t.TempDir()
-	s := start(t, dir, "--stop-delay", "500ms")
+	s := startRaced(t, dir, "--stop-delay", "500ms")
 	transport := &http.Transport{MaxIdleConnsPerHost: 2 * writers}
 	defer transport.CloseIdleConnections()
 	network := &attentive{RoundTripper: transport}

@@ -69,7 +69,7 @@ func beginTakeover(t *testing.T) *takeover {
 		t.Fatal(err)
 	}
 	t.Cleanup(proxy.Close)
-	o := &takeover{url: url, servers: startServers(t, "takeover-1", []string{proxy.URL(), url})}
+	o := &takeover{url: url, servers: startServers(t, binary, "takeover-1", []string{proxy.URL(), url})}
 	for n := range goneNodes {
 		put(t, o.servers.client(1), fmt.Sprintf("i-%017d", n), goneType, "1.0", map[string]string{"When": "before"})
 	}

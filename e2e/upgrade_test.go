@@ -94,13 +94,7 @@ func TestRollingUpgrade(t *testing.T) {
 	t.Parallel()
 	url := pgtest.Database(t)
 	migrateBy(t, before(), url)
-	s := &servers{
-		region: "rolling-1", urls: same(url, 3), all: make([]*service, 3), program: before(),
-		args: []string{"--extensions", "--stop-delay", "700ms"},
-	}
-	for i := range s.urls {
-		s.restart(t, i)
-	}
+	s := startServers(t, before(), "rolling-1", same(url, 3), "--extensions", "--stop-delay", "700ms")
 	b := balance(t, s)
 	eventually(t, "the balancer knows a server", patience, func() error {
 		if !b.ready[0].Load() {
@@ -141,7 +135,7 @@ func (s *servers) roll(t *testing.T, program string) {
 		err := s.tryRestart(t, i)
 		if err != nil && program != binary && strings.Contains(err.Error(), "version") {
 			t.Logf("the version before refuses what was migrated: %v", err)
-			s.program = ""
+			s.program = binary
 			err = s.tryRestart(t, i)
 		}
 		if err != nil {
