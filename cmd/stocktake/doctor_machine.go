@@ -147,15 +147,10 @@ func (d *doctor) owners(dir string, uid int) {
 // foreignFile gives a file in a folder, or the file of that name, that belongs to another user than the service: any, or one
 // that not everybody can read. None that can be found: "".
 func foreignFile(part string, service int, isAny bool) (found string, owner int) {
-	_ = filepath.WalkDir(part, func(path string, e fs.DirEntry, err error) error { // no error but the one that ends it
-		if err != nil {
-			return nil // not there, gone meanwhile, or closed to this user
-		}
-		info, err := e.Info()
-		if err != nil {
-			return nil
-		}
-		if by := ownerOf(info); by >= 0 && by != service && (isAny || info.Mode().Perm()&0o004 == 0) {
+	// What is not there, gone meanwhile or closed to this user has no owner.
+	_ = filepath.WalkDir(part, func(path string, e fs.DirEntry, _ error) error { // no error but the one that ends it
+		by, mode := ownerOfEntry(e)
+		if by >= 0 && by != service && (isAny || mode.Perm()&0o004 == 0) {
 			found, owner = path, by
 			return filepath.SkipAll
 		}

@@ -78,6 +78,18 @@ func ownerOf(info fs.FileInfo) int {
 	return -1
 }
 
+// ownerOfEntry gives the user a file that a walk came by belongs to, -1 where that is not known, and the file's mode.
+func ownerOfEntry(e fs.DirEntry) (int, fs.FileMode) {
+	if e == nil {
+		return -1, 0
+	}
+	info, err := e.Info()
+	if err != nil {
+		return -1, 0
+	}
+	return ownerOf(info), info.Mode()
+}
+
 // ownerOfNew makes something in a folder, looks whose it is, and takes it away again.
 func ownerOfNew(dir string) (owner int, err error) {
 	probe, err := os.MkdirTemp(dir, ".owner-*")

@@ -10,7 +10,8 @@ import (
 	"sync/atomic"
 )
 
-// ErrPlain: the address can be reached from other machines, and neither TLS nor a setting that allows plain text is given.
+// ErrPlain says of an address that it can be reached from other machines, and that neither TLS nor a setting that allows plain
+// text is given.
 var ErrPlain = errors.New("can be reached from other machines, and there is no TLS")
 
 // CheckAddress refuses what is no TCP address, and with ErrPlain one beyond loopback when neither TLS nor a setting that allows
