@@ -111,7 +111,7 @@ type ComplianceItem struct {
 	Title    *string
 	Severity *string // required
 	Status   *string // required
-	Details  Entry
+	Details  Entry   // the model does not count its members
 }
 
 func (i *ComplianceItem) members() []member {
@@ -122,7 +122,7 @@ func (i *ComplianceItem) members() []member {
 		requiredText("Status", &i.Status, complianceStatus),
 		{
 			name:   "Details",
-			decode: func(d *decoder) { i.Details = d.entry() },
+			decode: func(d *decoder) { i.Details = d.wideEntry() },
 			append: func(dst []byte) []byte {
 				if i.Details == nil {
 					return dst
@@ -131,7 +131,7 @@ func (i *ComplianceItem) members() []member {
 			},
 			check: func(c *checker, path string) {
 				mark := c.enter(path)
-				i.Details.validate(c, attributeName, attributeValue)
+				i.Details.validatePairs(c, attributeName, attributeValue)
 				c.leave(mark)
 			},
 			value: func() printable {

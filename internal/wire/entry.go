@@ -200,6 +200,22 @@ func (d *decoder) sort(pairs []Pair) {
 	}
 }
 
+// wideEntry reads a map of strings whose members the model does not count.
+func (d *decoder) wideEntry() Entry {
+	if !d.expect('{') {
+		return nil
+	}
+	e := Entry{}
+	for name := range d.members {
+		p := Pair{Name: name}
+		if d.text(&p.Value) {
+			e = append(e, p)
+		}
+	}
+	slices.SortFunc(e, func(a, b Pair) int { return strings.Compare(a.Name, b.Name) })
+	return e
+}
+
 // AppendJSON appends the entry to dst.
 func (e Entry) AppendJSON(dst []byte) []byte {
 	dst = append(dst, '{')
@@ -214,6 +230,11 @@ func (e Entry) AppendJSON(dst []byte) []byte {
 
 func (e Entry) validate(c *checker, keys, values *rule) {
 	c.length(len(e), 0, maxPairs, e)
+	e.validatePairs(c, keys, values)
+}
+
+// validatePairs holds the members to their constraints, however many there are.
+func (e Entry) validatePairs(c *checker, keys, values *rule) {
 	badKey, badValue := false, false
 	for i := range e {
 		badKey = badKey || !keys.holds(e[i].Name)
