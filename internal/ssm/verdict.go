@@ -84,14 +84,14 @@ func (e *Explanation) judgeInventory(now time.Time) Verdict {
 			return Verdict{"The node is well: " + reported + ".", nil}
 		}
 		return Verdict{"The agent is heard of, and " + reported + ": no association has it gather any.", []string{
-			"Make one: aws ssm create-association --name " + inventoryDocument + " --targets Key=InstanceIds,Values=* --schedule-expression \"rate(30 minutes)\"",
+			"Make one: aws ssm create-association --name " + inventoryDocument + " --targets 'Key=InstanceIds,Values=*' --schedule-expression \"rate(30 minutes)\"",
 		}}
 	}
-	return run.judge(now, last, reported)
+	return run.judge(e.Node, now, last, reported)
 }
 
-// judge is of the association that has the node report inventory.
-func (r *NodeRun) judge(now, last time.Time, reported string) Verdict {
+// judge is of the association that has a node report inventory.
+func (r *NodeRun) judge(node inventory.NodeID, now, last time.Time, reported string) Verdict {
 	name := "The association " + r.AssociationID
 	said := ""
 	if r.Summary != "" {
@@ -103,7 +103,9 @@ func (r *NodeRun) judge(now, last time.Time, reported string) Verdict {
 			"The agent's log on the node says more; aws ssm start-associations-once --association-ids " + r.AssociationID + " has it run again.",
 		}}
 	case r.Status == "Skipped":
-		return Verdict{name + " is not run here (" + r.DetailedStatus + "), and " + reported + "." + said, []string{"Look at which associations target the node: aws ssm describe-instance-associations-status --instance-id"}}
+		return Verdict{name + " is not run here (" + r.DetailedStatus + "), and " + reported + "." + said, []string{
+			"Look at which associations target the node: aws ssm describe-instance-associations-status --instance-id " + string(node),
+		}}
 	case r.Status == "InProgress" && now.Sub(r.Last) > stuckFrom:
 		return Verdict{name + " has been in progress since " + moment(r.Last) + ", and " + reported + ".", []string{
 			"The agent gives such a run up after two hours, and begins the next at its time; restart it to have that now.",
