@@ -37,7 +37,7 @@ func (s *Service) CreateAssociation(ctx context.Context, p inventory.Partition, 
 	if err := s.checkAssociation(&a.AssociationSettings); err != nil {
 		return DescribedAssociation{}, err
 	}
-	if err := s.checkSchedule(a.AssociationSettings, now); err != nil {
+	if err := s.checkSchedule(a.AssociationSettings, "", now); err != nil {
 		return DescribedAssociation{}, err
 	}
 	var err error
@@ -235,10 +235,8 @@ func (s *Service) UpdateAssociation(ctx context.Context, p inventory.Partition, 
 		if err := s.checkAssociation(&settings); err != nil {
 			return err
 		}
-		if at, err := parseSchedule(settings.Schedule); err != nil || at.at.IsZero() || settings.Schedule != before.Schedule {
-			if err := s.checkSchedule(settings, now); err != nil {
-				return err
-			}
+		if err := s.checkSchedule(settings, before.Schedule, now); err != nil {
+			return err
 		}
 		a.AssociationSettings, a.Version, a.Updated = settings, before.Version+1, now
 		if err := s.keepVersion(ctx, p, before); err != nil {

@@ -168,8 +168,9 @@ func (s schedule) lastCron(from, now time.Time) time.Time {
 // schedules.
 func (s schedule) served() bool { return !s.at.IsZero() || s.offset > 0 }
 
-// checkSchedule says why the schedule of an association cannot be.
-func (s *Service) checkSchedule(a AssociationSettings, now time.Time) error {
+// checkSchedule says why the schedule of an association cannot be. One that it has before stays good, whatever time it is
+// and whatever the floor has become.
+func (s *Service) checkSchedule(a AssociationSettings, before string, now time.Time) error {
 	refuse := func(format string, args ...any) error {
 		return inventory.Errorf(inventory.InvalidSchedule, "ScheduleExpression %s: %s.", clip(a.Schedule), fmt.Sprintf(format, args...))
 	}
@@ -185,6 +186,7 @@ func (s *Service) checkSchedule(a AssociationSettings, now time.Time) error {
 		return refuse("ScheduleOffset needs a schedule of the form cron(...) and ApplyOnlyAtCronInterval")
 	case a.DurationHours > 0 && a.Schedule == "":
 		return refuse("Duration needs a schedule")
+	case a.Schedule == before: // it was taken once
 	case parsed.every > 0 && parsed.every < floor:
 		return refuse("associations run at most every %s here", spoken(floor))
 	case !parsed.at.IsZero() && !parsed.at.After(now):

@@ -94,9 +94,27 @@ func TestScheduleFloor(t *testing.T) {
 		{AssociationSettings{DurationHours: 1}, "Duration"},
 		{AssociationSettings{Schedule: "rate(1 hour)", DurationHours: 1}, ""},
 	} {
-		err := s.checkSchedule(c.settings, now)
+		err := s.checkSchedule(c.settings, "rate(1 day)", now)
 		if c.refused == "" && err != nil || c.refused != "" && (err == nil || !strings.Contains(err.Error(), c.refused)) {
 			t.Errorf("%+v: error is %v, want %q", c.settings, err, c.refused)
+		}
+	}
+}
+
+// TestScheduleThatWasTakenStaysGood has associations updated that keep a schedule which is too frequent or over by now.
+func TestScheduleThatWasTakenStaysGood(t *testing.T) {
+	s := &Service{cfg: Config{ScheduleFloor: 30 * time.Minute}}
+	for _, schedule := range []string{"rate(5 minutes)", "cron(0/5 * * * ? *)", "cron(0 0 1 1 ? 2025)", "at(2026-03-10T10:07:30)"} {
+		settings, now := AssociationSettings{Schedule: schedule}, instant(t, "2026-03-10T10:07:30")
+		if err := s.checkSchedule(settings, "rate(6 minutes)", now); err == nil {
+			t.Errorf("a new %s is taken", schedule)
+		}
+		if err := s.checkSchedule(settings, schedule, now); err != nil {
+			t.Errorf("%s that was there before: %v", schedule, err)
+		}
+		settings.OnlyAtTicks, settings.OffsetDays = !strings.HasPrefix(schedule, "cron"), 1
+		if err := s.checkSchedule(settings, schedule, now); err == nil {
+			t.Errorf("%s that was there before is taken with %+v", schedule, settings)
 		}
 	}
 }
