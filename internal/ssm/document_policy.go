@@ -182,6 +182,7 @@ func (p *Policy) meets(filters []PolicyFilter) (bool, error) {
 			has = p.Platforms
 		case "SchemaVersion":
 			has = []string{p.Schema}
+		case "TargetType": // built-in documents have none
 		case "SearchKeyword":
 			has = []string{p.Name + " " + p.Description}
 			match = func(text, word string) bool { return strings.Contains(strings.ToLower(text), strings.ToLower(word)) }

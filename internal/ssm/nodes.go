@@ -20,6 +20,9 @@ type FleetInput struct {
 	NextToken  string
 }
 
+// ownSync is the one name a client may give for what nodes are listed of (documented): here the account and region asked.
+const ownSync = "AWS-QuickSetup-ManagedNode"
+
 // fleetPage is the largest page of ListNodes and ListNodesSummary, and the usual one.
 const fleetPage = 50
 
@@ -42,7 +45,7 @@ func (s *Service) ListFleet(ctx context.Context, p inventory.Partition, in Fleet
 // fleetFilters checks filters, and gives those the index decides, and whether the others, of what is the same for all nodes
 // here, leave nobody.
 func fleetFilters(p inventory.Partition, in FleetInput) (filters []inventory.Filter, nobody bool, err error) {
-	if in.SyncName != "" {
+	if in.SyncName != "" && in.SyncName != ownSync {
 		return nil, false, inventory.Errorf(inventory.ResourceDataSyncNotFound,
 			"There is no resource data sync %s: nodes are listed of the account and region that are asked. Leave out SyncName.", clip(in.SyncName))
 	}
