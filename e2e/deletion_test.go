@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"math/rand/v2"
+	"strconv"
 	"testing"
 	"time"
 
@@ -23,8 +24,9 @@ func TestDeletionResumesAfterKill(t *testing.T) {
 	t.Logf("seed %d", seed)
 	random := rand.New(rand.NewPCG(seed, 0))
 	dir := t.TempDir()
-	s := start(t, dir)
 	unfinished, deletions := 0, (*rounds+1)/2
+	begin := func() *service { return start(t, dir, "--limit-custom-types", strconv.Itoa(deletions)) } // disabled ones count too
+	s := begin()
 	for round := range deletions {
 		name := fmt.Sprintf("Custom:Doomed%d", round)
 		for n := range doomedNodes {
@@ -40,7 +42,7 @@ func TestDeletionResumesAfterKill(t *testing.T) {
 		for range kills {
 			time.Sleep(time.Duration(random.IntN(int(10 * time.Millisecond))))
 			s.kill()
-			s = start(t, dir)
+			s = begin()
 		}
 		if s.completes(t, aws.ToString(out.DeletionId)) {
 			unfinished++
