@@ -90,9 +90,9 @@ func (p Priority) beyond() int64 {
 }
 
 // DefaultLimits gives the limits of a server that has memory bytes to spare for bodies, and half as many for answers: 16 MiB a
-// body, 8 KiB a second after 8 seconds, 1 second of waiting for memory; 256 requests at work a core that write, as most of them may wait for the disk,
-// and as many that ask, down to 4 of each where it is the processor they wait for (16 where others take that), and 2 seconds of
-// waiting for them. The patient wait longer: see [Budget].
+// body, 8 KiB a second after 8 seconds, 1 second of waiting for memory; 256 requests at work a core that write, as most of them
+// may wait for the disk, and as many that ask, down to 4 of each where it is the processor they wait for (16 where others take
+// that), and 2 seconds of waiting for them. The patient wait longer: see [Budget].
 func DefaultLimits(memory int64) Limits {
 	cores := int64(runtime.GOMAXPROCS(0))
 	l := Limits{Body: 16 << 20, Budget: NewBudget(memory, time.Second), Answers: NewBudget(memory/2, time.Second), Grace: 8 * time.Second, Rate: 8 << 10}
